@@ -1,0 +1,1 @@
+//! What Ravelin measures of itself.

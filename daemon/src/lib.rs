@@ -1,0 +1,6 @@
+//! The Ravelin daemon, in the order of a packet's life: `network` (kernel), `transport` (sockets and TLS).
+//!
+//! `runtime` starts, reloads and stops them; `control` is how the operator talks to them; `metrics` is what they say of
+//! themselves; `cli` is the command line.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Finds a toolchain for the eBPF target and builds the kernel programs with it.

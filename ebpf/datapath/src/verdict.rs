@@ -1,0 +1,232 @@
+//! What was decided about a packet, and why.
+//!
+//! Facts → classify → **`Decision`** → XDP action, counters. Knows no packet bytes and no tables. A reason is a number in
+//! the kernel and becomes text here, in one place: metrics label, sentence for people.
+
+/// What happens to the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Verdict {
+    /// The packet goes on to the host's network stack.
+    Allow = 0,
+    /// The packet is dropped.
+    Deny = 1,
+}
+
+impl Verdict {
+    /// The word used in policies, metrics and messages.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// The declared verdict of a parse class: decide at once, or go on to the next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ClassVerdict {
+    /// Let the packet pass without asking the rules.
+    Allow = 0,
+    /// Drop the packet without asking the rules.
+    Deny = 1,
+    /// Go on: the class is only counted.
+    Judge = 2,
+}
+
+impl ClassVerdict {
+    /// The word used in policies.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Judge => "judge",
+        }
+    }
+}
+
+macro_rules! parse_classes {
+    ($($variant:ident = $number:literal, $label:literal, $default:ident, $judgeable:literal, $sentence:literal;)*) => {
+        /// A shape of packet that has a declared verdict of its own. See `docs/semantics.md`, section 8.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum ParseClass {
+            $(#[doc = $sentence] $variant = $number,)*
+        }
+
+        impl ParseClass {
+            /// Every class, in the order of its number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The TOML key and metrics label.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)* }
+            }
+
+            /// One sentence for people.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+
+            /// The verdict when `[firewall.classes]` does not say otherwise.
+            #[must_use]
+            pub const fn default_verdict(self) -> ClassVerdict {
+                match self { $(Self::$variant => ClassVerdict::$default,)* }
+            }
+
+            /// Whether enough of the packet is known for rules to judge it.
+            #[must_use]
+            pub const fn judgeable(self) -> bool {
+                match self { $(Self::$variant => $judgeable,)* }
+            }
+        }
+    };
+}
+
+parse_classes! {
+    Truncated = 0, "truncated", Deny, false, "the frame ends before a header it announces";
+    BadVersion = 1, "bad_version", Deny, false, "the IP version does not match the EtherType";
+    BadHeaderLength = 2, "bad_header_length", Deny, false, "a header length field is impossible";
+    IpOptions = 3, "ip_options", Judge, true, "an IPv4 header with options";
+    FragmentFirst = 4, "fragment_first", Judge, true, "the first fragment of a datagram";
+    FragmentLater = 5, "fragment_later", Judge, true, "a fragment other than the first";
+    FragmentOrphan = 6, "fragment_orphan", Deny, true, "a later fragment whose first fragment is not known";
+    FragmentTiny = 7, "fragment_tiny", Deny, true, "a fragment that cuts or overlaps the upper header (RFC 1858, 3128, 7112)";
+    ExtHeaderChain = 8, "ext_header_chain", Deny, false, "more than 8 IPv6 extension headers, or a jumbogram";
+    RoutingHeader0 = 9, "routing_header_0", Deny, true, "an IPv6 routing header of type 0 (RFC 5095)";
+    UnknownNextHeader = 10, "unknown_next_header", Judge, true, "an IPv6 next header without a name";
+    Vlan = 11, "vlan", Judge, true, "a frame with one VLAN tag";
+    Qinq = 12, "qinq", Judge, true, "a frame with two VLAN tags";
+    VlanDepth = 13, "vlan_depth", Deny, false, "a frame with more than two VLAN tags";
+    NonIp = 14, "non_ip", Allow, false, "a frame that carries neither IPv4 nor IPv6";
+    SpoofedSource = 15, "spoofed_source", Deny, true, "a source address that cannot come from the wire";
+    Land = 16, "land", Deny, true, "source and destination address are the same";
+}
+
+macro_rules! reasons {
+    ($($variant:ident = $number:literal, $label:literal, $sentence:literal;)*) => {
+        /// Why a verdict was reached. The number is the index of its counter.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Reason {
+            $(#[doc = $sentence] $variant = $number,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of its number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The metrics label.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)* }
+            }
+
+            /// One sentence for people.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+        }
+    };
+}
+
+// 0–16 are the parse classes, by the same number: `Reason::from(class)` is a cast in the kernel.
+reasons! {
+    Truncated = 0, "truncated", "the frame ends before a header it announces";
+    BadVersion = 1, "bad_version", "the IP version does not match the EtherType";
+    BadHeaderLength = 2, "bad_header_length", "a header length field is impossible";
+    IpOptions = 3, "ip_options", "an IPv4 header with options";
+    FragmentFirst = 4, "fragment_first", "the first fragment of a datagram";
+    FragmentLater = 5, "fragment_later", "a fragment other than the first";
+    FragmentOrphan = 6, "fragment_orphan", "a later fragment whose first fragment is not known";
+    FragmentTiny = 7, "fragment_tiny", "a fragment that cuts or overlaps the upper header";
+    ExtHeaderChain = 8, "ext_header_chain", "more than 8 IPv6 extension headers, or a jumbogram";
+    RoutingHeader0 = 9, "routing_header_0", "an IPv6 routing header of type 0";
+    UnknownNextHeader = 10, "unknown_next_header", "an IPv6 next header without a name";
+    Vlan = 11, "vlan", "a frame with one VLAN tag";
+    Qinq = 12, "qinq", "a frame with two VLAN tags";
+    VlanDepth = 13, "vlan_depth", "a frame with more than two VLAN tags";
+    NonIp = 14, "non_ip", "a frame that carries neither IPv4 nor IPv6";
+    SpoofedSource = 15, "spoofed_source", "a source address that cannot come from the wire";
+    Land = 16, "land", "source and destination address are the same";
+    Rule = 17, "rule", "a rule matched";
+    Default = 18, "default", "no rule matched";
+    Loopback = 19, "loopback", "essential: the loopback interface";
+    Arp = 20, "arp", "essential: address resolution";
+    IcmpError = 21, "icmp_error", "essential: ICMP errors, packet-too-big among them";
+    Ndp = 22, "ndp", "essential: IPv6 neighbour discovery";
+    Mld = 23, "mld", "essential: IPv6 multicast listener discovery";
+    DhcpClient = 24, "dhcp_client", "essential: replies to this host's DHCP client";
+    Dhcpv6Client = 25, "dhcpv6_client", "essential: replies to this host's DHCPv6 client";
+    TableFault = 26, "table_fault", "a table lookup left its table: a bug in Ravelin, and the packet is dropped";
+}
+
+impl From<ParseClass> for Reason {
+    fn from(class: ParseClass) -> Self {
+        match class {
+            ParseClass::Truncated => Self::Truncated,
+            ParseClass::BadVersion => Self::BadVersion,
+            ParseClass::BadHeaderLength => Self::BadHeaderLength,
+            ParseClass::IpOptions => Self::IpOptions,
+            ParseClass::FragmentFirst => Self::FragmentFirst,
+            ParseClass::FragmentLater => Self::FragmentLater,
+            ParseClass::FragmentOrphan => Self::FragmentOrphan,
+            ParseClass::FragmentTiny => Self::FragmentTiny,
+            ParseClass::ExtHeaderChain => Self::ExtHeaderChain,
+            ParseClass::RoutingHeader0 => Self::RoutingHeader0,
+            ParseClass::UnknownNextHeader => Self::UnknownNextHeader,
+            ParseClass::Vlan => Self::Vlan,
+            ParseClass::Qinq => Self::Qinq,
+            ParseClass::VlanDepth => Self::VlanDepth,
+            ParseClass::NonIp => Self::NonIp,
+            ParseClass::SpoofedSource => Self::SpoofedSource,
+            ParseClass::Land => Self::Land,
+        }
+    }
+}
+
+/// A set of parse classes, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClassSet(pub u32);
+
+impl ClassSet {
+    /// This set with `class` added.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with(self, class: ParseClass) -> Self {
+        Self(self.0 | 1 << class as u32)
+    }
+
+    /// Whether `class` is in the set.
+    #[must_use]
+    pub const fn contains(self, class: ParseClass) -> bool {
+        self.0 & (1 << class as u32) != 0
+    }
+
+    /// The classes in the set, in the order of their numbers.
+    pub fn iter(self) -> impl Iterator<Item = ParseClass> {
+        ParseClass::ALL
+            .iter()
+            .copied()
+            .filter(move |class| self.contains(*class))
+    }
+}
+
+/// The judgement of one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What happens to the packet.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The deciding rule: its index in the policy's order of judgement. `Some` exactly when the reason is [`Reason::Rule`].
+    pub rule: Option<u32>,
+    /// The parse classes seen up to the decision.
+    pub seen: ClassSet,
+}

@@ -1,0 +1,10 @@
+//! The policy compiler: from one TOML file to the tables the packet path reads.
+//!
+//! `Document → Policy → Ir → TableImage`, every stage a type. No sockets, no kernel, no async runtime: another program
+//! could use this crate to check, explain or compile a policy.
+
+#![forbid(unsafe_code)]
+
+pub mod policy;
+
+pub use policy::{HostFacts, Policy};

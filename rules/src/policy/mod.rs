@@ -1,0 +1,138 @@
+//! The validated policy: no illegal state can be built from outside this crate.
+//!
+//! Document → **`Policy`** → IR → TableImage. Everything here is resolved (sets read, names checked, units parsed) and
+//! ordered (rules stand in the order in which they are judged). Knows no TOML and no tables.
+
+pub mod address;
+pub mod edge;
+pub mod name;
+pub mod rate;
+pub mod rule;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
+
+pub use address::{AddressMatch, PrefixSet};
+pub use edge::{
+    Balance, CertificateFiles, ConcurrentLimit, ConnectionLimit, DelayQueue, Listener, ListenerLimits,
+    OverLimit, ProxyHeader, Route, SniPattern, SniPolicy, Tls, TlsVersion, Upstream,
+};
+pub use name::RuleName;
+pub use rate::Rate;
+pub use rule::{IcmpMatch, PortRange, Protocols, Rule, Scope, TcpFlags};
+
+/// One whole policy: what `ravelin check` accepts and everything else works from.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// `[host] name`, or the host's own name.
+    pub host_name: String,
+    /// `[firewall]`.
+    pub firewall: Firewall,
+    /// Every enabled rule, in the order of judgement: scope, priority, file order.
+    pub rules: Vec<Rule>,
+    /// `[[listener]]`, in file order.
+    pub listeners: Vec<Listener>,
+    /// `[[upstream]]`, in file order; names are unique.
+    pub upstreams: Vec<Upstream>,
+    /// `[metrics] bind`; `None` when the table is absent: nothing is served.
+    pub metrics: Option<SocketAddr>,
+    /// `[log] format`.
+    pub log: LogFormat,
+    /// Every file the policy was read from (policy files first, then set files). A change of any of them is a reload.
+    pub files: Vec<PathBuf>,
+}
+
+impl Policy {
+    /// The upstream of that name. Routes name only upstreams that exist.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| upstream.name == name)
+    }
+}
+
+/// `[firewall]`: where packets are filtered, and what happens without a rule.
+#[derive(Clone, Debug)]
+pub struct Firewall {
+    /// Interfaces to filter. Empty is fine to check and explain, not to run the filter.
+    pub interfaces: Vec<String>,
+    /// `xdp_mode`.
+    pub xdp_mode: XdpMode,
+    /// `inbound`: the verdict when nothing matched.
+    pub inbound: Verdict,
+    /// `essentials`: ARP, NDP, ICMP errors, DHCP clients pass before all rules.
+    pub essentials: bool,
+    /// `mode`: whether verdicts are carried out.
+    pub mode: Mode,
+    /// The declared verdict of each parse class.
+    pub classes: ClassVerdicts,
+}
+
+/// The declared verdict of every parse class, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassVerdicts([ClassVerdict; ParseClass::ALL.len()]);
+
+impl Default for ClassVerdicts {
+    fn default() -> Self {
+        let mut verdicts = [ClassVerdict::Deny; ParseClass::ALL.len()];
+        for (slot, class) in verdicts.iter_mut().zip(ParseClass::ALL) {
+            *slot = class.default_verdict();
+        }
+        Self(verdicts)
+    }
+}
+
+impl ClassVerdicts {
+    /// The verdict of `class`.
+    #[must_use]
+    pub fn of(&self, class: ParseClass) -> ClassVerdict {
+        self.0[class as usize]
+    }
+
+    /// The same verdicts with that of `class` replaced.
+    #[must_use]
+    pub fn with(mut self, class: ParseClass, verdict: ClassVerdict) -> Self {
+        self.0[class as usize] = verdict;
+        self
+    }
+}
+
+/// How the program is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XdpMode {
+    /// Native, or generic where the driver cannot.
+    #[default]
+    Auto,
+    /// Native or nothing.
+    Native,
+    /// Generic.
+    Generic,
+}
+
+/// Whether verdicts are carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Denied packets are dropped.
+    #[default]
+    Enforce,
+    /// Judge and count, drop nothing.
+    Observe,
+}
+
+/// `[log] format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    #[default]
+    Text,
+}
+
+/// What is true of the host and not written in the policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// The addresses the host holds on the filtered interfaces: a packet from the wire that claims one is spoofed.
+    pub addresses: Vec<std::net::IpAddr>,
+}

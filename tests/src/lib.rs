@@ -1,0 +1,1 @@
+//! The test harness of Ravelin: packets, namespaces, the real kernel, the real daemon.
