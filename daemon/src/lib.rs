@@ -4,3 +4,5 @@
 //! themselves; `cli` is the command line.
 
 #![forbid(unsafe_code)]
+
+pub mod cli;

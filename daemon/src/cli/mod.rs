@@ -1,0 +1,147 @@
+//! The command line: one definition, from which the parser, `--help`, man pages and completions all come.
+//!
+//! `main` → **`cli`** → the policy compiler, or the daemon, or the control socket of a running daemon. One file per
+//! command. The only place that prints; exit codes are those of [`Outcome`] and [`Failure`].
+
+mod check;
+mod compile;
+mod detach;
+mod edge;
+mod explain;
+mod filter;
+mod output;
+mod planned;
+mod reload;
+mod rules;
+mod run;
+mod status;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Parses the process's arguments and runs the command they name.
+///
+/// Exit codes: 0 done, 1 the policy or the answer is "no", 2 could not run.
+#[must_use]
+pub fn run() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Check(command) => command.run(),
+        Command::Compile(command) => command.run(),
+        Command::Detach(command) => command.run(),
+        Command::Edge(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Filter(command) => command.run(),
+        Command::Planned(command) => command.run(),
+        Command::Reload(command) => command.run(),
+        Command::Rules(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Status(command) => command.run(),
+    };
+    match done {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::from(1),
+        Err(failure) => {
+            output::failure(failure.as_ref());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// How a command that could run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It did what was asked, or the answer is "yes". Exit code 0.
+    Done,
+    /// The policy is refused, or the answer is "no". Exit code 1.
+    No,
+}
+
+/// Why a command could not run. Printed once, cause after cause. Exit code 2.
+type Failure = Box<dyn Error>;
+
+/// Edge firewall: one TOML policy filters packets in XDP and guards TLS listeners.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ravelin",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Every command, in the order in which people meet them.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Check),
+    Explain(explain::Explain),
+    Compile(compile::Compile),
+    Run(run::Run),
+    Filter(filter::Filter),
+    Edge(edge::Edge),
+    Reload(reload::Reload),
+    Status(status::Status),
+    Rules(rules::Rules),
+    Detach(detach::Detach),
+    #[command(flatten)]
+    Planned(planned::Planned),
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One JSON document.
+    Json,
+    /// For people.
+    #[default]
+    Text,
+}
+
+/// The options of every command that starts a daemon.
+#[derive(Args, Clone, Debug)]
+struct DaemonOptions {
+    /// The policy
+    #[arg(long, value_name = "FILE", default_value = "/etc/ravelin/ravelin.toml")]
+    config: PathBuf,
+    /// The control socket
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    socket: PathBuf,
+    /// Where links and maps are pinned; must be on a bpf file system
+    #[arg(long, value_name = "DIR", default_value = PIN_DIR)]
+    pin_dir: PathBuf,
+    /// Where the last good policy is kept for the next boot
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    state_dir: PathBuf,
+    /// What is logged: off, error, warn, info, debug, trace, or a filter such as `info,ravelin_daemon::control=debug`
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: String,
+}
+
+/// The option of every command that talks to a running daemon.
+#[derive(Args, Clone, Debug)]
+struct SocketOption {
+    /// The control socket of the running daemon
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    socket: PathBuf,
+}
+
+const SOCKET: &str = "/run/ravelin/control.sock";
+const PIN_DIR: &str = "/sys/fs/bpf/ravelin";
+const STATE_DIR: &str = "/var/lib/ravelin";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

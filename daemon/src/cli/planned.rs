@@ -1,0 +1,75 @@
+//! Commands of the design that are not built. They are hidden from `--help` and refuse with exit code 2.
+
+use std::ffi::OsString;
+
+use clap::{Args, Subcommand};
+
+use super::{Failure, Outcome};
+
+/// The commands that are not built, in alphabetical order.
+#[derive(Debug, Subcommand)]
+pub(super) enum Planned {
+    #[command(hide = true)]
+    Apply(Rest),
+    #[command(hide = true)]
+    Ban(Rest),
+    #[command(hide = true)]
+    Bans(Rest),
+    #[command(hide = true)]
+    Confirm(Rest),
+    #[command(hide = true)]
+    Demo(Rest),
+    #[command(hide = true)]
+    Diff(Rest),
+    #[command(hide = true)]
+    Doctor(Rest),
+    #[command(hide = true)]
+    Events(Rest),
+    #[command(hide = true)]
+    Flows(Rest),
+    #[command(hide = true)]
+    Import(Rest),
+    #[command(hide = true)]
+    Limits(Rest),
+    #[command(hide = true)]
+    Replay(Rest),
+    #[command(hide = true)]
+    Rollback(Rest),
+    #[command(hide = true)]
+    Schema(Rest),
+    #[command(hide = true)]
+    Top(Rest),
+    #[command(hide = true)]
+    Unban(Rest),
+}
+
+/// Whatever stands after the command.
+#[derive(Args, Debug)]
+pub(super) struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<OsString>,
+}
+
+impl Planned {
+    pub(super) fn run(self) -> Result<Outcome, Failure> {
+        let (word, Rest { rest: _ }) = match self {
+            Self::Apply(rest) => ("apply", rest),
+            Self::Ban(rest) => ("ban", rest),
+            Self::Bans(rest) => ("bans", rest),
+            Self::Confirm(rest) => ("confirm", rest),
+            Self::Demo(rest) => ("demo", rest),
+            Self::Diff(rest) => ("diff", rest),
+            Self::Doctor(rest) => ("doctor", rest),
+            Self::Events(rest) => ("events", rest),
+            Self::Flows(rest) => ("flows", rest),
+            Self::Import(rest) => ("import", rest),
+            Self::Limits(rest) => ("limits", rest),
+            Self::Replay(rest) => ("replay", rest),
+            Self::Rollback(rest) => ("rollback", rest),
+            Self::Schema(rest) => ("schema", rest),
+            Self::Top(rest) => ("top", rest),
+            Self::Unban(rest) => ("unban", rest),
+        };
+        Err(format!("`ravelin {word}` is not supported yet").into())
+    }
+}
