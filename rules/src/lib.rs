@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod policy;
+pub mod reference;
 
 pub use policy::{HostFacts, Policy};

@@ -1,0 +1,209 @@
+//! The oracle: what a policy says about one frame, in the words of `docs/semantics.md`.
+//!
+//! Policy + bytes → **`Decision`**. Slow and obvious on purpose: it walks the bytes once and then the rules one by one,
+//! first match wins. It shares no code with what it checks (the datapath's parser and lookups, the compiler and its
+//! tables), only the names of verdicts, classes and reasons. Comparing it with them on many policies and packets rules
+//! out wrong offsets and bounds in the parser, wrong boundaries in the tables, a rule lost, merged or reordered by the
+//! compiler, and a lookup that differs between user space and the kernel. It cannot rule out a misread sentence of the
+//! page: the fixture rows are there for that.
+
+mod conditions;
+mod parse;
+
+use std::net::IpAddr;
+
+use ravelin_datapath::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict};
+
+use crate::policy::{HostFacts, Policy};
+
+use conditions::first_failure;
+
+/// Judges one Ethernet frame. Never panics, whatever the bytes are.
+///
+/// `loopback` says that the frame came in on the loopback interface.
+#[must_use]
+pub fn judge(policy: &Policy, host: &HostFacts, loopback: bool, frame: &[u8]) -> Decision {
+    examine(policy, host, loopback, frame).decision
+}
+
+/// The judgement and what was read from the frame on the way.
+pub(crate) struct Examination {
+    pub(crate) decision: Decision,
+    /// `None` when the decision fell before the rules were reached.
+    #[expect(dead_code, reason = "the explanation of a decision reads it")]
+    pub(crate) facts: Option<Facts>,
+}
+
+pub(crate) fn examine(policy: &Policy, host: &HostFacts, loopback: bool, frame: &[u8]) -> Examination {
+    let mut walk = Walk {
+        policy,
+        host,
+        seen: ClassSet::default(),
+    };
+    let (decided, facts) = match walk.up_to_rules(loopback, frame) {
+        Ok(facts) => (by_rules(policy, &facts), Some(facts)),
+        Err(decided) => (decided, None),
+    };
+    Examination {
+        decision: Decision {
+            verdict: decided.verdict,
+            reason: decided.reason,
+            rule: decided.rule,
+            seen: walk.seen,
+        },
+        facts,
+    }
+}
+
+/// What rules may ask about a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    /// The upper protocol number.
+    pub(crate) protocol: u8,
+    /// TTL or hop limit.
+    pub(crate) hop_limit: u8,
+    /// `None`: a protocol without facts, or a fragment that does not carry them. No essential fits such a packet,
+    /// so "to section 6" and "to section 5" are the same for it.
+    pub(crate) upper: Option<Upper>,
+}
+
+/// The facts of an upper header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upper {
+    Tcp {
+        source: u16,
+        destination: u16,
+        flags: u8,
+    },
+    Udp {
+        source: u16,
+        destination: u16,
+    },
+    Sctp {
+        source: u16,
+        destination: u16,
+    },
+    Icmp {
+        kind: u8,
+        code: u8,
+    },
+    Icmpv6 {
+        kind: u8,
+        code: u8,
+    },
+}
+
+/// Either the value, to go on with, or a decision that ends the judgement.
+type Step<T> = Result<T, Decided>;
+
+struct Decided {
+    verdict: Verdict,
+    reason: Reason,
+    rule: Option<u32>,
+}
+
+impl Decided {
+    fn allow(reason: Reason) -> Self {
+        Self {
+            verdict: Verdict::Allow,
+            reason,
+            rule: None,
+        }
+    }
+}
+
+/// One judgement under way.
+struct Walk<'a> {
+    policy: &'a Policy,
+    host: &'a HostFacts,
+    seen: ClassSet,
+}
+
+impl Walk<'_> {
+    /// Sections 1 to 5.
+    fn up_to_rules(&mut self, loopback: bool, frame: &[u8]) -> Step<Facts> {
+        let essentials = self.policy.firewall.essentials;
+        if essentials && loopback {
+            return Err(Decided::allow(Reason::Loopback));
+        }
+        let facts = self.ethernet(frame)?;
+        if essentials && let Some(reason) = essential(&facts) {
+            return Err(Decided::allow(reason));
+        }
+        Ok(facts)
+    }
+
+    /// `class` is seen now. `Ok`: its verdict is to go on.
+    fn see(&mut self, class: ParseClass) -> Step<()> {
+        self.seen = self.seen.with(class);
+        let verdict = match self.policy.firewall.classes.of(class) {
+            ClassVerdict::Judge => return Ok(()),
+            ClassVerdict::Allow => Verdict::Allow,
+            ClassVerdict::Deny => Verdict::Deny,
+        };
+        Err(Decided {
+            verdict,
+            reason: class.into(),
+            rule: None,
+        })
+    }
+
+    /// `class` is seen now, and there is nothing to go on with. `check` refuses `judge` for such a class;
+    /// should a policy say it all the same, the packet is denied.
+    fn stop<T>(&mut self, class: ParseClass) -> Step<T> {
+        self.see(class)?;
+        Err(Decided {
+            verdict: Verdict::Deny,
+            reason: class.into(),
+            rule: None,
+        })
+    }
+}
+
+/// Section 5.
+fn essential(facts: &Facts) -> Option<Reason> {
+    let ipv4 = facts.source.is_ipv4();
+    match facts.upper? {
+        Upper::Icmp {
+            kind: 3 | 11 | 12, ..
+        } => Some(Reason::IcmpError),
+        Upper::Icmpv6 { kind: 1..=4, .. } => Some(Reason::IcmpError),
+        Upper::Icmpv6 { kind: 133..=136, .. } if facts.hop_limit == 255 => Some(Reason::Ndp),
+        Upper::Icmpv6 {
+            kind: 130 | 131 | 132 | 143,
+            ..
+        } if facts.hop_limit == 1 => Some(Reason::Mld),
+        Upper::Udp {
+            source: 67,
+            destination: 68,
+        } if ipv4 => Some(Reason::DhcpClient),
+        Upper::Udp {
+            source: 547,
+            destination: 546,
+        } if !ipv4 => Some(Reason::Dhcpv6Client),
+        _ => None,
+    }
+}
+
+/// Section 6, and step 8 of section 1.
+fn by_rules(policy: &Policy, facts: &Facts) -> Decided {
+    for (index, rule) in (0..).zip(&policy.rules) {
+        if first_failure(rule, facts).is_none() {
+            return Decided {
+                verdict: rule.action,
+                reason: Reason::Rule,
+                rule: Some(index),
+            };
+        }
+    }
+    Decided {
+        verdict: policy.firewall.inbound,
+        reason: Reason::Default,
+        rule: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

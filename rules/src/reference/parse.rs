@@ -1,0 +1,266 @@
+//! The oracle's own reading of bytes: sections 1 to 4 of `docs/semantics.md`, step by step in their order.
+//!
+//! Frame → **`Facts`**, or a decision on the way. Every step takes the bytes that are left and never looks behind their
+//! end. Knows no rules.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ravelin_datapath::{ParseClass, Reason};
+
+use super::{Decided, Facts, Step, Upper, Walk};
+
+impl Walk<'_> {
+    /// Section 1, steps 2 to 5.
+    pub(super) fn ethernet(&mut self, frame: &[u8]) -> Step<Facts> {
+        let Some((header, mut rest)) = frame.split_first_chunk::<14>() else {
+            return self.stop(ParseClass::Truncated);
+        };
+        let mut ether_type = u16::from_be_bytes([header[12], header[13]]);
+
+        let mut tags = 0;
+        while ether_type == 0x8100 || ether_type == 0x88a8 {
+            tags += 1;
+            if tags == 3 {
+                return self.stop(ParseClass::VlanDepth);
+            }
+            let Some((tag, inner)) = rest.split_first_chunk::<4>() else {
+                return self.stop(ParseClass::Truncated);
+            };
+            ether_type = u16::from_be_bytes([tag[2], tag[3]]);
+            rest = inner;
+        }
+        match tags {
+            0 => {}
+            1 => self.see(ParseClass::Vlan)?,
+            _ => self.see(ParseClass::Qinq)?,
+        }
+
+        match ether_type {
+            0x0806 if self.policy.firewall.essentials => Err(Decided::allow(Reason::Arp)),
+            0x0800 => self.ipv4(rest),
+            0x86dd => self.ipv6(rest),
+            _ => self.stop(ParseClass::NonIp),
+        }
+    }
+
+    /// Section 2.
+    fn ipv4(&mut self, bytes: &[u8]) -> Step<Facts> {
+        let Some(fixed) = bytes.first_chunk::<20>() else {
+            return self.stop(ParseClass::Truncated);
+        };
+        if fixed[0] / 16 != 4 {
+            return self.stop(ParseClass::BadVersion);
+        }
+        let header_length = usize::from(fixed[0] % 16) * 4;
+        let total_length = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
+        if header_length < 20 || total_length < header_length {
+            return self.stop(ParseClass::BadHeaderLength);
+        }
+        let Some(upper) = bytes.get(header_length..total_length) else {
+            return self.stop(ParseClass::Truncated);
+        };
+        if header_length > 20 {
+            self.see(ParseClass::IpOptions)?;
+        }
+
+        let source = Ipv4Addr::new(fixed[12], fixed[13], fixed[14], fixed[15]);
+        let destination = Ipv4Addr::new(fixed[16], fixed[17], fixed[18], fixed[19]);
+        // 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3.
+        let from_nowhere = matches!(source.octets()[0], 0 | 127 | 224..=255);
+        self.addresses(source.into(), destination.into(), from_nowhere)?;
+
+        let mut facts = Facts {
+            source: source.into(),
+            destination: destination.into(),
+            protocol: fixed[9],
+            hop_limit: fixed[8],
+            upper: None,
+        };
+        let fragment = u16::from_be_bytes([fixed[6], fixed[7]]);
+        let offset = fragment % 0x2000;
+        let more_fragments = fragment & 0x2000 != 0;
+        if offset != 0 {
+            return self.later_fragment(facts, offset);
+        }
+        if more_fragments {
+            self.see(ParseClass::FragmentFirst)?;
+        }
+        facts.upper = self.upper(false, facts.protocol, more_fragments, upper)?;
+        Ok(facts)
+    }
+
+    /// Section 3.
+    fn ipv6(&mut self, bytes: &[u8]) -> Step<Facts> {
+        let Some((fixed, behind)) = bytes.split_first_chunk::<40>() else {
+            return self.stop(ParseClass::Truncated);
+        };
+        if fixed[0] / 16 != 6 {
+            return self.stop(ParseClass::BadVersion);
+        }
+        let payload_length = u16::from_be_bytes([fixed[4], fixed[5]]);
+        let mut next_header = fixed[6];
+        if payload_length == 0 && next_header == 0 {
+            return self.stop(ParseClass::ExtHeaderChain);
+        }
+        let Some(mut rest) = behind.get(..usize::from(payload_length)) else {
+            return self.stop(ParseClass::Truncated);
+        };
+
+        let source = ipv6_address(&fixed[8..24]);
+        let destination = ipv6_address(&fixed[24..40]);
+        // ::1, ff00::/8.
+        let from_nowhere = source.segments() == [0, 0, 0, 0, 0, 0, 0, 1] || source.octets()[0] == 0xff;
+        self.addresses(source.into(), destination.into(), from_nowhere)?;
+
+        let mut facts = Facts {
+            source: source.into(),
+            destination: destination.into(),
+            protocol: next_header,
+            hop_limit: fixed[7],
+            upper: None,
+        };
+        let mut first_fragment = false;
+        let mut headers = 0;
+        while let HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS | MOBILITY | HIP | SHIM6 = next_header
+        {
+            headers += 1;
+            if headers == 9 {
+                return self.stop(ParseClass::ExtHeaderChain);
+            }
+            let Some((header, behind)) = extension_header(next_header, rest) else {
+                if !first_fragment {
+                    return self.stop(ParseClass::Truncated);
+                }
+                self.see(ParseClass::FragmentTiny)?;
+                facts.protocol = next_header;
+                return Ok(facts);
+            };
+            if next_header == ROUTING && header[2] == 0 {
+                self.see(ParseClass::RoutingHeader0)?;
+            }
+            if next_header == FRAGMENT {
+                let fragment = u16::from_be_bytes([header[2], header[3]]);
+                let offset = fragment / 8;
+                let more_fragments = fragment % 2 == 1;
+                if offset != 0 {
+                    facts.protocol = header[0];
+                    return self.later_fragment(facts, offset);
+                }
+                if more_fragments {
+                    self.see(ParseClass::FragmentFirst)?;
+                    first_fragment = true;
+                }
+            }
+            next_header = header[0];
+            rest = behind;
+        }
+        facts.protocol = next_header;
+        if !matches!(next_header, 6 | 17 | 47 | 50 | 51 | 58 | 59 | 132) {
+            self.see(ParseClass::UnknownNextHeader)?;
+        }
+        facts.upper = self.upper(true, next_header, first_fragment, rest)?;
+        Ok(facts)
+    }
+
+    /// Sections 2 and 3, the steps on spoofed sources and on land; section 7.
+    fn addresses(&mut self, source: IpAddr, destination: IpAddr, from_nowhere: bool) -> Step<()> {
+        if from_nowhere || self.host.addresses.contains(&source) {
+            self.see(ParseClass::SpoofedSource)?;
+        }
+        if source == destination {
+            self.see(ParseClass::Land)?;
+        }
+        Ok(())
+    }
+
+    /// Section 2, step 8.
+    fn later_fragment(&mut self, facts: Facts, offset: u16) -> Step<Facts> {
+        if facts.protocol == TCP && offset == 1 {
+            self.see(ParseClass::FragmentTiny)?;
+        }
+        // Always judged, whatever the policy says: no `see`.
+        self.seen = self.seen.with(ParseClass::FragmentLater);
+        self.see(ParseClass::FragmentOrphan)?;
+        Ok(facts)
+    }
+
+    /// Section 4. `bytes` starts with the upper header and ends with the packet.
+    fn upper(&mut self, ipv6: bool, protocol: u8, first_fragment: bool, bytes: &[u8]) -> Step<Option<Upper>> {
+        let needs = match protocol {
+            TCP => 20,
+            UDP => 8,
+            SCTP => 12,
+            ICMP if !ipv6 => 8,
+            ICMPV6 if ipv6 => 8,
+            _ => return Ok(None),
+        };
+        if bytes.len() < needs {
+            return self.upper_cut(first_fragment, ParseClass::Truncated);
+        }
+        let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        let (source, destination) = (port(0), port(2));
+        let (kind, code) = (bytes[0], bytes[1]);
+        let upper = match protocol {
+            TCP => {
+                let data_offset = bytes[12] / 16;
+                if data_offset < 5 {
+                    return self.stop(ParseClass::BadHeaderLength);
+                }
+                if usize::from(data_offset) * 4 > bytes.len() {
+                    return self.upper_cut(first_fragment, ParseClass::BadHeaderLength);
+                }
+                Upper::Tcp {
+                    source,
+                    destination,
+                    flags: bytes[13],
+                }
+            }
+            UDP => Upper::Udp { source, destination },
+            SCTP => Upper::Sctp { source, destination },
+            ICMP => Upper::Icmp { kind, code },
+            _ => Upper::Icmpv6 { kind, code },
+        };
+        Ok(Some(upper))
+    }
+
+    /// An upper header that does not fit: `otherwise`, but `fragment_tiny` in a first fragment.
+    fn upper_cut(&mut self, first_fragment: bool, otherwise: ParseClass) -> Step<Option<Upper>> {
+        if !first_fragment {
+            return self.stop(otherwise);
+        }
+        self.see(ParseClass::FragmentTiny)?;
+        Ok(None)
+    }
+}
+
+/// The first 8 bytes of the extension header `number` and everything behind it; `None` when it is cut off.
+fn extension_header(number: u8, bytes: &[u8]) -> Option<([u8; 8], &[u8])> {
+    let first: [u8; 8] = *bytes.first_chunk()?;
+    let length = match number {
+        FRAGMENT => 8,
+        _ => (usize::from(first[1]) + 1) * 8,
+    };
+    Some((first, bytes.get(length..)?))
+}
+
+fn ipv6_address(bytes: &[u8]) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    for (octet, byte) in octets.iter_mut().zip(bytes) {
+        *octet = *byte;
+    }
+    octets.into()
+}
+
+// IANA, "Assigned Internet Protocol Numbers".
+const HOP_BY_HOP: u8 = 0;
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const ICMPV6: u8 = 58;
+const DESTINATION_OPTIONS: u8 = 60;
+const SCTP: u8 = 132;
+const MOBILITY: u8 = 135;
+const HIP: u8 = 139;
+const SHIM6: u8 = 140;
