@@ -1,1 +1,13 @@
 //! The test harness of Ravelin: packets, namespaces, the real kernel, the real daemon.
+
+#![expect(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a harness fails by panicking, and shows why on the terminal"
+)]
+
+pub mod daemon;
+pub mod home;
+pub mod netns;
+pub mod requires;
+pub mod wait;

@@ -1,0 +1,322 @@
+//! The real `ravelin` binary, started, talked to, killed and restarted.
+//!
+//! A [`Daemon`] owns a [`Home`]; [`Daemon::kill`] and [`Daemon::start_again`] keep it, so pins and state survive as they
+//! would on a host. On a panic the log is printed. Knows the command line and the socket protocol, none of the code behind.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::home::Home;
+use crate::netns::{Namespace, expect_success};
+use crate::wait;
+
+/// Which halves run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// `ravelin edge`.
+    Edge,
+    /// `ravelin filter`.
+    Filter,
+    /// `ravelin run`.
+    Both,
+}
+
+impl Half {
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Filter => "filter",
+            Self::Both => "run",
+        }
+    }
+}
+
+/// A `ravelin` process under test. Stopped on drop.
+#[derive(Debug)]
+pub struct Daemon {
+    half: Half,
+    home: Home,
+    namespace: Option<PathBuf>,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    /// A daemon that is not started yet, with `policy` in its folder. Filters get a bpf file system for their pins.
+    #[must_use]
+    #[track_caller]
+    pub fn new(test: &str, half: Half, policy: &str) -> Self {
+        let home = Home::new(test);
+        home.write("ravelin.toml", policy);
+        if half != Half::Edge {
+            home.mount_pins();
+        }
+        Self {
+            half,
+            home,
+            namespace: None,
+            arguments: Vec::new(),
+            child: None,
+        }
+    }
+
+    /// The same daemon, to run inside `namespace`.
+    #[must_use]
+    pub fn inside(mut self, namespace: &Namespace) -> Self {
+        self.namespace = Some(namespace.path());
+        self
+    }
+
+    /// The same daemon, with one more argument.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts it and waits until it answers on its socket.
+    #[must_use]
+    #[track_caller]
+    pub fn started(mut self) -> Self {
+        self.start();
+        self
+    }
+
+    /// Starts it and waits until it answers on its socket; panics with its log when it does not.
+    #[track_caller]
+    pub fn start(&mut self) {
+        self.spawn();
+        self.await_ready();
+    }
+
+    /// Starts it without waiting.
+    #[track_caller]
+    pub fn spawn(&mut self) {
+        assert!(self.child.is_none(), "already started");
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.home.log())
+            .unwrap_or_else(|error| panic!("open the log: {error}"));
+        let mut command = self.in_namespace();
+        command
+            .arg(self.half.command())
+            .arg("--config")
+            .arg(self.home.policy())
+            .arg("--socket")
+            .arg(self.home.socket())
+            .arg("--pin-dir")
+            .arg(self.home.pins().join("ravelin"))
+            .arg("--state-dir")
+            .arg(self.home.state())
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("start ravelin: {error}"));
+        self.child = Some(child);
+    }
+
+    /// Waits until every half that was started answers `status`.
+    #[track_caller]
+    pub fn await_ready(&mut self) {
+        let sockets = match self.half {
+            Half::Edge => vec![self.home.edge_socket()],
+            Half::Filter => vec![self.home.socket()],
+            Half::Both => vec![self.home.socket(), self.home.edge_socket()],
+        };
+        let start = Instant::now();
+        for socket in sockets {
+            wait::until(&format!("an answer on {}", socket.display()), READY, || {
+                if let Some(child) = &mut self.child
+                    && let Ok(Some(status)) = child.try_wait()
+                {
+                    panic!("ravelin ended with {status} after {:?}", start.elapsed());
+                }
+                ask(&socket, "status").ok()
+            });
+        }
+    }
+
+    /// Runs it until it ends by itself: for starts that must be refused.
+    #[track_caller]
+    pub fn run_to_end(&mut self) -> ExitStatus {
+        self.spawn();
+        self.await_end()
+    }
+
+    /// Waits until the process has ended.
+    #[track_caller]
+    pub fn await_end(&mut self) -> ExitStatus {
+        let child = self.child.as_mut().expect("not started");
+        let status = wait::until("ravelin to end", READY, || child.try_wait().ok().flatten());
+        self.child = None;
+        status
+    }
+
+    /// The process id.
+    #[must_use]
+    #[track_caller]
+    pub fn pid(&self) -> Pid {
+        let child = self.child.as_ref().expect("not started");
+        Pid::from_raw(i32::try_from(child.id()).expect("a pid"))
+    }
+
+    /// Sends a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap_or_else(|error| panic!("send {signal}: {error}"));
+    }
+
+    /// `kill -9`, and waits until the process is gone.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.await_end();
+    }
+
+    /// SIGTERM, and waits until the process has ended by itself.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.await_end()
+    }
+
+    /// The folder with everything of this daemon.
+    #[must_use]
+    pub const fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Replaces the policy on disk, in one step.
+    #[track_caller]
+    pub fn write_policy(&self, policy: &str) {
+        self.home.write("ravelin.toml", policy);
+    }
+
+    /// Everything logged so far.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        fs::read_to_string(self.home.log()).unwrap_or_default()
+    }
+
+    /// Runs `ravelin COMMAND... --socket ...` against this daemon.
+    #[track_caller]
+    pub fn ravelin(&self, arguments: &[&str]) -> Output {
+        let mut command = self.in_namespace();
+        command.args(arguments).arg("--socket").arg(self.home.socket());
+        if arguments.first() == Some(&"detach") {
+            command.arg("--pin-dir").arg(self.home.pins().join("ravelin"));
+        }
+        command
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("run ravelin: {error}"))
+    }
+
+    /// Runs a command that must succeed and print one JSON document.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self, command: &str) -> serde_json::Value {
+        let output = self.ravelin(&[command, "--format", "json"]);
+        expect_success(&format!("ravelin {command}"), &output);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!(
+                "`ravelin {command}` is not JSON: {error}\n{}",
+                String::from_utf8_lossy(&output.stdout)
+            )
+        })
+    }
+
+    /// `ravelin reload`, which must be accepted.
+    #[track_caller]
+    pub fn reload(&self) {
+        expect_success("ravelin reload", &self.ravelin(&["reload"]));
+    }
+
+    fn in_namespace(&self) -> Command {
+        match &self.namespace {
+            Some(path) => {
+                let mut command = Command::new("nsenter");
+                command
+                    .arg(format!("--net={}", path.display()))
+                    .arg("--")
+                    .arg(binary());
+                command
+            }
+            None => Command::new(binary()),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let pid = i32::try_from(child.id()).map(Pid::from_raw);
+            if let Ok(pid) = pid {
+                let _gone = kill(pid, Signal::SIGTERM);
+            }
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(3) && matches!(child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let _gone = child.kill();
+            let _gone = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!(
+                "---- log of ravelin {} ----\n{}----",
+                self.half.command(),
+                self.logs()
+            );
+        }
+    }
+}
+
+/// Sends one action to a control socket and gives the line it answers.
+///
+/// # Errors
+///
+/// When nobody answers in time.
+pub fn ask(socket: &Path, action: &str) -> std::io::Result<serde_json::Value> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(READY))?;
+    stream.write_all(format!("{{\"version\":1,\"action\":\"{action}\"}}\n").as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    serde_json::from_str(&line).map_err(Into::into)
+}
+
+/// The `ravelin` binary: `RAVELIN_BIN`, or the one cargo built beside this test.
+#[must_use]
+#[track_caller]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("RAVELIN_BIN") {
+        return PathBuf::from(path);
+    }
+    let test = std::env::current_exe().expect("the test's own path");
+    // target/debug/deps/traffic-0123 → target/debug/ravelin
+    let path = test
+        .ancestors()
+        .nth(2)
+        .map(|directory| directory.join("ravelin"))
+        .expect("a target folder");
+    assert!(
+        path.is_file(),
+        "{} does not exist: build it with `cargo build -p ravelin-daemon`, or name it in RAVELIN_BIN",
+        path.display()
+    );
+    path
+}
+
+/// Long enough for a busy two-core machine: a wait ends as soon as its condition holds.
+const READY: Duration = Duration::from_secs(30);
