@@ -2,10 +2,59 @@
 //!
 //! The same code runs in the XDP program, in `ravelin explain`, and in every property test. It knows neither a kernel
 //! nor a runtime: bytes come through [`Frame`], tables through [`Tables`]. `docs/semantics.md` says what it must decide.
+//!
+//! A packet's way: [`judge()`] → `parse` (bytes to facts) → `essentials` → [`classify`] (facts to the first matching rule)
+//! → [`Judgement`].
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod classify;
+mod essentials;
+pub mod frame;
+mod judge;
+pub mod packet;
+mod parse;
+pub mod tables;
 pub mod verdict;
+pub mod wire;
 
+pub use frame::{Frame, SliceFrame};
+pub use judge::{Judgement, Matched, Origin, judge};
+pub use tables::Tables;
 pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict};
+
+/// Judges one frame and tells the decision in the words that the oracle uses too.
+///
+/// ```
+/// use ravelin_datapath::{Origin, Reason, SliceFrame, Tables, Verdict, decide, wire::Setting};
+///
+/// /// Tables of a policy without rules that lets nothing in.
+/// struct Closed;
+/// impl Tables for Closed {
+///     fn setting(&self, setting: Setting) -> u32 {
+///         match setting { Setting::Default => 1, Setting::ClassesLow => 0x1555_5555, Setting::ClassesHigh => 1, _ => 0 }
+///     }
+///     fn word(&self, _: u32) -> Option<u32> { None }
+///     fn double(&self, _: u32) -> Option<u64> { None }
+///     fn node(&self, _: u32) -> Option<[u32; 8]> { None }
+/// }
+///
+/// let decision = decide(&SliceFrame(&[0; 9]), &Closed, Origin::default());
+/// assert_eq!((decision.verdict, decision.reason), (Verdict::Deny, Reason::Truncated));
+/// ```
+#[inline(always)]
+pub fn decide(frame: &impl Frame, tables: &impl Tables, origin: Origin) -> Decision {
+    let Judgement {
+        verdict,
+        reason,
+        rule,
+        seen,
+    } = judge(frame, tables, origin);
+    Decision {
+        verdict,
+        reason,
+        rule: rule.map(|matched| matched.rule),
+        seen,
+    }
+}

@@ -168,6 +168,7 @@ reasons! {
 }
 
 impl From<ParseClass> for Reason {
+    #[inline(always)]
     fn from(class: ParseClass) -> Self {
         match class {
             ParseClass::Truncated => Self::Truncated,

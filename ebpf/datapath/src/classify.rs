@@ -1,0 +1,132 @@
+//! Facts × tables → the first matching rule. No bytes, no maps, no time.
+//!
+//! Each dimension maps its value to an equivalence class (values that no rule tells apart) by a number of reads that does
+//! not grow with the rules: source and destination through a trie, protocol, ports, ICMP type and TCP flags (together:
+//! the *service*) through small tables. The three classes then combine to the first matching rule in one of two ways,
+//! chosen by the compiler for the policy at hand: cross-product tables (Gupta and McKeown, "Packet Classification on
+//! Multiple Fields", SIGCOMM 1999) or aggregated bit vectors (Baboescu and Varghese, "Scalable Packet Classification",
+//! SIGCOMM 2001).
+
+mod combine;
+mod service;
+mod trie;
+
+use crate::Tables;
+use crate::packet::{Address, Packet};
+use crate::wire::{Plane, Setting};
+
+/// The class of a source address, with a mark on sources that cannot come from the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceClass(u32);
+
+impl SourceClass {
+    /// Set in the class of a spoofed source.
+    pub const SPOOFED: u32 = 1 << 30;
+
+    /// Whether the address cannot come from the wire.
+    #[inline(always)]
+    pub(crate) const fn spoofed(self) -> bool {
+        self.0 & Self::SPOOFED != 0
+    }
+
+    /// The class, without the mark.
+    #[inline(always)]
+    pub(crate) const fn number(self) -> u32 {
+        self.0 & !Self::SPOOFED
+    }
+}
+
+/// A rule that matched, or none: the rule's index plus one, or zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstMatch(u32);
+
+impl FirstMatch {
+    /// No rule matched.
+    pub const NONE: Self = Self(0);
+
+    /// This rule matched.
+    #[must_use]
+    pub const fn rule(index: u32) -> Self {
+        Self(index + 1)
+    }
+
+    /// The word in a table.
+    #[must_use]
+    pub const fn pack(self) -> u32 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn index(self) -> Option<u32> {
+        self.0.checked_sub(1)
+    }
+}
+
+/// How the three classes combine: the value of [`Setting::Combine4`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Combine {
+    /// No rule can match in this family.
+    Nothing = 0,
+    /// source × destination → pair; pair × service → rule.
+    CrossProduct = 1,
+    /// One bit a row; the vectors of the three classes are and-ed.
+    BitVectors = 2,
+}
+
+/// The class of a source address.
+#[inline(always)]
+pub(crate) fn source<const PLANE: u8, T: Tables>(tables: &T, address: Address) -> Option<SourceClass> {
+    let [bits, root, levels] = if PLANE == Plane::V4 as u8 {
+        [
+            Setting::SourceRootBits4,
+            Setting::SourceRoot4,
+            Setting::SourceLevels4,
+        ]
+    } else {
+        [
+            Setting::SourceRootBits6,
+            Setting::SourceRoot6,
+            Setting::SourceLevels6,
+        ]
+    };
+    trie::class::<PLANE, T>(tables, address, bits, root, levels).map(SourceClass)
+}
+
+/// The first rule that matches.
+#[inline(always)]
+pub(crate) fn first_match<const PLANE: u8>(
+    tables: &impl Tables,
+    packet: &Packet,
+    source: u32,
+) -> Option<FirstMatch> {
+    let combine = tables.setting(if PLANE == Plane::V4 as u8 {
+        Setting::Combine4
+    } else {
+        Setting::Combine6
+    });
+    if combine == Combine::Nothing as u32 {
+        return Some(FirstMatch::NONE);
+    }
+    let [bits, root, levels] = if PLANE == Plane::V4 as u8 {
+        [
+            Setting::DestinationRootBits4,
+            Setting::DestinationRoot4,
+            Setting::DestinationLevels4,
+        ]
+    } else {
+        [
+            Setting::DestinationRootBits6,
+            Setting::DestinationRoot6,
+            Setting::DestinationLevels6,
+        ]
+    };
+    let destination = trie::class::<PLANE, _>(tables, packet.destination, bits, root, levels)?;
+    let service = service::class(tables, packet)?;
+    let word = if combine == Combine::CrossProduct as u32 {
+        combine::cross_product::<PLANE>(tables, source, destination, service)?
+    } else {
+        combine::bit_vectors::<PLANE>(tables, source, destination, service)?
+    };
+    Some(FirstMatch(word))
+}

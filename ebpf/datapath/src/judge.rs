@@ -1,0 +1,183 @@
+//! One packet's judgement, from bytes to decision, in the order of `docs/semantics.md`.
+//!
+//! Frame → **parse → essentials → classify** → Decision. Every step may end the judgement: steps return a [`Step`], and
+//! `?` carries an early decision out.
+
+use core::ops::ControlFlow;
+
+use crate::packet::Packet;
+use crate::wire::{self, Plane, RuleEntry, Setting};
+use crate::{
+    ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, classify, essentials, parse,
+};
+
+/// Where a frame came in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The loopback interface.
+    pub loopback: bool,
+}
+
+/// What was decided, with what the kernel needs to count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What happens to the packet.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The matched rule's entry: its action and its counter.
+    pub rule: Option<Matched>,
+    /// The parse classes seen up to the decision.
+    pub seen: ClassSet,
+}
+
+/// A rule that matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// The rule's index in the order of judgement.
+    pub rule: u32,
+    /// Its word in the rule table.
+    pub entry: RuleEntry,
+}
+
+/// Go on with a value, or end with a decision.
+pub(crate) type Step<T> = ControlFlow<End, T>;
+
+/// An early end of the judgement.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) verdict: Verdict,
+    pub(crate) reason: Reason,
+    pub(crate) rule: Option<Matched>,
+}
+
+impl End {
+    #[inline(always)]
+    pub(crate) const fn because(verdict: Verdict, reason: Reason) -> Self {
+        Self {
+            verdict,
+            reason,
+            rule: None,
+        }
+    }
+}
+
+/// The state of one judgement: the tables, and the classes seen so far.
+pub(crate) struct Judge<'t, T> {
+    pub(crate) tables: &'t T,
+    seen: ClassSet,
+}
+
+/// Judges one frame.
+#[inline(always)]
+pub fn judge(frame: &impl Frame, tables: &impl Tables, origin: Origin) -> Judgement {
+    let mut judge = Judge {
+        tables,
+        seen: ClassSet(0),
+    };
+    let ControlFlow::Break(End {
+        verdict,
+        reason,
+        rule,
+    }) = judge.run(frame, origin);
+    Judgement {
+        verdict,
+        reason,
+        rule,
+        seen: judge.seen,
+    }
+}
+
+impl<T: Tables> Judge<'_, T> {
+    #[inline(always)]
+    fn run(&mut self, frame: &impl Frame, origin: Origin) -> Step<core::convert::Infallible> {
+        if origin.loopback && self.essentials() {
+            return allow(Reason::Loopback);
+        }
+        let (ether_type, start) = parse::ethernet(self, frame)?;
+        match ether_type {
+            parse::IPV4 => {
+                let (packet, class) = parse::ipv4(self, frame, start)?;
+                self.rules::<{ Plane::V4 as u8 }>(&packet, class)
+            }
+            parse::IPV6 => {
+                let (packet, class) = parse::ipv6(self, frame, start)?;
+                self.rules::<{ Plane::V6 as u8 }>(&packet, class)
+            }
+            parse::ARP if self.essentials() => allow(Reason::Arp),
+            _ => self.end(ParseClass::NonIp),
+        }
+    }
+
+    /// Counts a class and looks at its declared verdict: go on when it is `judge`.
+    #[inline(always)]
+    pub(crate) fn see(&mut self, class: ParseClass) -> Step<()> {
+        if self.declared(class) == ClassVerdict::Judge as u32 {
+            self.seen = self.seen.with(class);
+            return Step::Continue(());
+        }
+        self.end(class)
+    }
+
+    /// Counts a class that leaves nothing to judge, and ends with its declared verdict.
+    #[inline(always)]
+    pub(crate) fn end<V>(&mut self, class: ParseClass) -> Step<V> {
+        self.seen = self.seen.with(class);
+        let allowed = self.declared(class) == ClassVerdict::Allow as u32;
+        let verdict = if allowed { Verdict::Allow } else { Verdict::Deny };
+        Step::Break(End::because(verdict, Reason::from(class)))
+    }
+
+    #[inline(always)]
+    fn declared(&self, class: ParseClass) -> u32 {
+        let (setting, shift) = wire::class_bits(class);
+        self.tables.setting(setting) >> shift & 3
+    }
+
+    /// A lookup that left its table: a bug, and never an open door.
+    #[inline(always)]
+    pub(crate) fn found<V>(&self, value: Option<V>) -> Step<V> {
+        match value {
+            Some(value) => Step::Continue(value),
+            None => Step::Break(End::because(Verdict::Deny, Reason::TableFault)),
+        }
+    }
+
+    #[inline(always)]
+    fn essentials(&self) -> bool {
+        self.tables.setting(Setting::Essentials) != 0
+    }
+
+    #[inline(always)]
+    fn rules<const PLANE: u8>(&self, packet: &Packet, source_class: u32) -> Step<core::convert::Infallible> {
+        if self.essentials()
+            && let Some(reason) = essentials::matching(packet)
+        {
+            return allow(reason);
+        }
+        let rule = self.found(classify::first_match::<PLANE>(self.tables, packet, source_class))?;
+        match rule.index() {
+            Some(rule) => {
+                let word = self.found(
+                    self.tables
+                        .word(self.tables.setting(Setting::Rules).wrapping_add(rule)),
+                )?;
+                let entry = RuleEntry::unpack(word);
+                Step::Break(End {
+                    verdict: entry.verdict,
+                    reason: Reason::Rule,
+                    rule: Some(Matched { rule, entry }),
+                })
+            }
+            None => {
+                let verdict = wire::verdict(self.tables.setting(Setting::Default));
+                Step::Break(End::because(verdict, Reason::Default))
+            }
+        }
+    }
+}
+
+#[inline(always)]
+const fn allow<T>(reason: Reason) -> Step<T> {
+    Step::Break(End::because(Verdict::Allow, reason))
+}

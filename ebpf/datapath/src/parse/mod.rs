@@ -1,0 +1,16 @@
+//! Bytes → facts, or an early decision for what cannot or must not be parsed further.
+//!
+//! Each header is read once at its full fixed size: two reads of different size at one offset make the optimizer drop a
+//! bounds check that the verifier needs.
+
+mod ethernet;
+mod ipv4;
+mod ipv6;
+mod upper;
+
+pub(crate) use ethernet::{ARP, IPV4, IPV6, ethernet};
+pub(crate) use ipv4::ipv4;
+pub(crate) use ipv6::ipv6;
+
+/// TCP's protocol number.
+const TCP: u8 = 6;

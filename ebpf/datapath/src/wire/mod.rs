@@ -1,0 +1,85 @@
+//! What crosses the line between user space and the kernel: shapes of map keys and values, and their numbers.
+//!
+//! Compiler (`rules`) and daemon write these, the packet path reads them. Every value is a plain array of integers, so
+//! that both sides agree on the layout without a word of unsafe code.
+
+mod settings;
+mod trie;
+
+pub use settings::{Plane, Setting, Settings};
+pub(crate) use settings::{class_bits, verdict};
+pub use trie::{Child, Node, STRIDE};
+
+use crate::{Reason, Verdict};
+
+/// Raised whenever a shape in this module changes: pinned maps of another number are not ours.
+pub const ABI: u32 = 1;
+
+/// Words in a page: the value of one element of the table map, 4 KiB, so that a table loads with one system call a page.
+pub const PAGE_WORDS: usize = 1024;
+
+/// One element of the table map.
+pub type Page = [u32; PAGE_WORDS];
+
+/// Words of a [`Node`]: a node never straddles a page.
+pub const NODE_WORDS: usize = 8;
+
+/// The longest rule name in the kernel's counter directory, with at least one terminating zero.
+pub const RULE_NAME_BYTES: usize = 64;
+
+/// Counters that rules can have at once over all generations. A bound: the per-CPU counter map is allocated whole.
+pub const RULE_SLOTS: u32 = 16_384;
+
+/// Rows that bit vectors can hold: four summary words of 64 data words of 64 rows.
+pub const MAX_ROWS: u32 = 4 * 64 * 64;
+
+/// Elements of the reason counter map: room for [`Reason`] to grow without a new map.
+pub const REASON_COUNTERS: u32 = 128;
+
+/// Elements of the class counter map.
+pub const CLASS_COUNTERS: u32 = 32;
+
+/// A per-CPU counter: packets, bytes.
+pub type Counter = [u64; 2];
+
+/// The index of a counter in the reason counter map.
+#[must_use]
+#[inline(always)]
+pub const fn reason_counter(reason: Reason, verdict: Verdict) -> u32 {
+    reason as u32 * 2 + verdict as u32
+}
+
+/// One word of the rule table: what a matched rule does, and where it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleEntry {
+    /// The rule's action.
+    pub verdict: Verdict,
+    /// Its element in the rule counter map.
+    pub slot: u32,
+}
+
+impl RuleEntry {
+    /// The word.
+    #[must_use]
+    pub const fn pack(self) -> u32 {
+        self.slot << 1 | self.verdict as u32
+    }
+
+    /// The entry of a word.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unpack(word: u32) -> Self {
+        Self {
+            verdict: if word & 1 == 0 {
+                Verdict::Allow
+            } else {
+                Verdict::Deny
+            },
+            slot: word >> 1,
+        }
+    }
+}
+
+const _: () = assert!(Reason::ALL.len() * 2 <= REASON_COUNTERS as usize);
+const _: () = assert!(crate::ParseClass::ALL.len() <= CLASS_COUNTERS as usize);
+const _: () = assert!(PAGE_WORDS.is_multiple_of(NODE_WORDS));

@@ -1,0 +1,191 @@
+//! The constants of one generation. They sit in the program's frozen `.rodata`, so the kernel's verifier knows their
+//! values and deletes the code of every dimension and feature that the policy does not use.
+
+use crate::{ClassVerdict, ParseClass, Verdict};
+
+/// The address family of a packet; each has tables of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Plane {
+    /// IPv4.
+    V4 = 0,
+    /// IPv6.
+    V6 = 1,
+}
+
+impl Plane {
+    /// Both families.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+}
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $variant:ident,)*) => {
+        /// The name of one word of [`Settings`].
+        ///
+        /// Words named `…4` belong to the IPv4 tables, the word after each, `…6`, to the IPv6 tables.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Setting {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Setting {
+            /// Every setting, in the order of its word.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+        }
+    };
+}
+
+settings! {
+    /// [`super::ABI`].
+    Abi,
+    /// The generation's number, counted up by the daemon.
+    Generation,
+    /// 1: verdicts are carried out; 0: observe.
+    Enforce,
+    /// 1: essentials pass before the rules.
+    Essentials,
+    /// The [`Verdict`] when nothing matched.
+    Default,
+    /// Two bits for each [`ParseClass`]: the first 16 classes.
+    ClassesLow,
+    /// Two bits for each [`ParseClass`]: the classes from 16.
+    ClassesHigh,
+    /// First word of the rule table: one [`super::RuleEntry`] a rule.
+    Rules,
+    /// How source and destination classes and the service combine; see [`crate::classify`].
+    Combine4,
+    /// The same for IPv6.
+    Combine6,
+    /// Bits of the source address that index the root of its trie; 0: every source is of class 0 and nothing is read.
+    SourceRootBits4,
+    /// The same for IPv6.
+    SourceRootBits6,
+    /// First word of the source trie's root.
+    SourceRoot4,
+    /// The same for IPv6.
+    SourceRoot6,
+    /// Levels of nodes below the root, at most.
+    SourceLevels4,
+    /// The same for IPv6.
+    SourceLevels6,
+    /// As for the source.
+    DestinationRootBits4,
+    /// The same for IPv6.
+    DestinationRootBits6,
+    /// As for the source.
+    DestinationRoot4,
+    /// The same for IPv6.
+    DestinationRoot6,
+    /// As for the source.
+    DestinationLevels4,
+    /// The same for IPv6.
+    DestinationLevels6,
+    /// Cross product: first word of the table source class × destination class → pair class. Bit vectors: first word of the source vectors.
+    Sources4,
+    /// The same for IPv6.
+    Sources6,
+    /// Cross product: destination classes, the width of that table. Bit vectors: first word of the destination vectors.
+    Destinations4,
+    /// The same for IPv6.
+    Destinations6,
+    /// Cross product: first word of the table pair class × service → rule. Bit vectors: first word of the service vectors.
+    Services4,
+    /// The same for IPv6.
+    Services6,
+    /// Cross product: service classes, the width of that table. Bit vectors: 64-bit words of rules in each vector.
+    Width4,
+    /// The same for IPv6.
+    Width6,
+    /// Bit vectors: first word of the table row → rule.
+    Rows4,
+    /// The same for IPv6.
+    Rows6,
+    /// 1: rules ask about the protocol, ports, ICMP types or flags; 0: every service is of class 0.
+    ServiceUsed,
+    /// First word of the table protocol → class.
+    Protocols,
+    /// First word of the directory of 256 pages: high byte of destination port or ICMP type → page.
+    KeyPages,
+    /// First word of the table protocol class × key class → head class.
+    Heads,
+    /// Key classes, the width of that table; the class of "no key" is 0.
+    HeadsWidth,
+    /// 1: rules ask about source ports or TCP flags; 0: the head class is the service class.
+    TailUsed,
+    /// First word of the directory of 256 pages: high byte of the source port → page.
+    SourcePortPages,
+    /// First word of the table TCP flags → class; the class of "no flags" is 0.
+    Flags,
+    /// First word of the table source port class × flags class → tail class.
+    Tails,
+    /// Flags classes, the width of that table.
+    TailsWidth,
+    /// First word of the table head class × tail class → service class.
+    ServiceTable,
+    /// Tail classes, the width of that table.
+    ServiceTableWidth,
+}
+
+/// The settings of one generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings(pub [u32; Self::COUNT]);
+
+impl Settings {
+    /// How many words there are.
+    pub const COUNT: usize = Setting::ALL.len();
+
+    /// The name of the global in the eBPF object.
+    pub const GLOBAL: &'static str = "SETTINGS";
+
+    /// The word of `setting`.
+    #[must_use]
+    pub fn of(&self, setting: Setting) -> u32 {
+        self.0.get(setting as usize).copied().unwrap_or(0)
+    }
+
+    /// Replaces the word of `setting`.
+    pub fn set(&mut self, setting: Setting, word: u32) {
+        if let Some(slot) = self.0.get_mut(setting as usize) {
+            *slot = word;
+        }
+    }
+
+    /// Declares the verdict of a parse class.
+    pub fn set_class(&mut self, class: ParseClass, verdict: ClassVerdict) {
+        let (setting, shift) = class_bits(class);
+        self.set(
+            setting,
+            self.of(setting) & !(3 << shift) | (verdict as u32) << shift,
+        );
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self([0; Self::COUNT])
+    }
+}
+
+/// Where the two bits of a class sit.
+#[inline(always)]
+pub(crate) const fn class_bits(class: ParseClass) -> (Setting, u32) {
+    let number = class as u32;
+    if number < 16 {
+        (Setting::ClassesLow, number * 2)
+    } else {
+        (Setting::ClassesHigh, (number - 16) * 2)
+    }
+}
+
+/// Reads a verdict word.
+#[inline(always)]
+pub(crate) const fn verdict(word: u32) -> Verdict {
+    if word == Verdict::Allow as u32 {
+        Verdict::Allow
+    } else {
+        Verdict::Deny
+    }
+}
+
+const _: () = assert!(ParseClass::ALL.len() <= 32);

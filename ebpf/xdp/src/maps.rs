@@ -1,0 +1,104 @@
+//! Every map, in one place, and `Tables` over them.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
+use ravelin_datapath::wire::{
+    CLASS_COUNTERS as CLASSES, Counter, NODE_WORDS, PAGE_WORDS, Page, REASON_COUNTERS as REASONS, RULE_NAME_BYTES,
+    RULE_SLOTS as SLOTS, Setting, Settings, reason_counter,
+};
+use ravelin_datapath::{Judgement, ParseClass, Tables};
+
+/// The settings of this generation: written before load, then frozen, so that the verifier knows every value.
+#[unsafe(no_mangle)]
+static SETTINGS: [u32; Settings::COUNT] = [0; Settings::COUNT];
+
+/// The tables of this generation. Sized before load.
+#[map]
+static PAGES: Array<Page> = Array::with_max_entries(1, 0);
+
+/// Packets and bytes by reason and verdict. Shared by all generations, pinned.
+#[map]
+static REASON_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS, 0);
+
+/// Packets and bytes by parse class seen. Shared by all generations, pinned.
+#[map]
+static CLASS_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(CLASSES, 0);
+
+/// Packets and bytes by rule slot. Shared by all generations, pinned.
+#[map]
+static RULE_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(SLOTS, 0);
+
+/// Rule name → slot: the daemon's directory, kept beside the counters so that both live and die together. No program
+/// reads it.
+#[map]
+static RULE_SLOTS: HashMap<[u8; RULE_NAME_BYTES], u32> = HashMap::with_max_entries(SLOTS, 0);
+
+/// The tables of this generation.
+pub struct MapTables;
+
+impl MapTables {
+    /// The page that holds the word at `index`, and the word's place in it.
+    #[inline(always)]
+    fn page(index: u32) -> Option<(*const u32, usize)> {
+        let page = PAGES.get_ptr(index / PAGE_WORDS as u32)?;
+        Some((page.cast::<u32>(), index as usize % PAGE_WORDS))
+    }
+}
+
+impl Tables for MapTables {
+    #[inline(always)]
+    fn setting(&self, setting: Setting) -> u32 {
+        // SAFETY: a valid reference to a static; volatile, because the loader replaces the value after compilation.
+        unsafe { core::ptr::read_volatile(&SETTINGS[setting as usize]) }
+    }
+
+    #[inline(always)]
+    fn word(&self, index: u32) -> Option<u32> {
+        let (page, place) = Self::page(index)?;
+        // SAFETY: `place` is below the page's length, and pages are not written while the generation is live.
+        Some(unsafe { *page.add(place) })
+    }
+
+    #[inline(always)]
+    fn double(&self, index: u32) -> Option<u64> {
+        let (page, place) = Self::page(index.wrapping_mul(2))?;
+        // SAFETY: `place` is even and below the page's length; map values are aligned to 8 bytes.
+        Some(unsafe { *page.add(place & !1).cast::<u64>() })
+    }
+
+    #[inline(always)]
+    fn node(&self, index: u32) -> Option<[u32; NODE_WORDS]> {
+        let (page, place) = Self::page(index.wrapping_mul(NODE_WORDS as u32))?;
+        // SAFETY: a multiple of the node's length leaves room for a whole node, and a page is a whole number of nodes.
+        Some(unsafe { *page.add(place & !(NODE_WORDS - 1)).cast::<[u32; NODE_WORDS]>() })
+    }
+}
+
+/// Counts a judged packet.
+#[inline(always)]
+pub fn count(judgement: &Judgement, bytes: u64) {
+    add(&REASON_COUNTERS, reason_counter(judgement.reason, judgement.verdict), bytes);
+    if let Some(matched) = judgement.rule {
+        add(&RULE_COUNTERS, matched.entry.slot, bytes);
+    }
+    let mut seen = judgement.seen.0;
+    let mut class = 0;
+    while seen != 0 && class < ParseClass::ALL.len() as u32 {
+        if seen & 1 != 0 {
+            add(&CLASS_COUNTERS, class, bytes);
+        }
+        seen >>= 1;
+        class += 1;
+    }
+}
+
+#[inline(always)]
+fn add(counters: &PerCpuArray<Counter>, index: u32, bytes: u64) {
+    if let Some(counter) = counters.get_ptr_mut(index) {
+        // SAFETY: the pointer is this CPU's own element, which no other program run touches at the same time.
+        unsafe {
+            (*counter)[0] += 1;
+            (*counter)[1] += bytes;
+        }
+    }
+}
