@@ -9,5 +9,6 @@
 pub mod daemon;
 pub mod home;
 pub mod netns;
+pub mod packet;
 pub mod requires;
 pub mod wait;
