@@ -5,7 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+mod compile;
+pub mod image;
+pub mod ir;
+pub mod lower;
 pub mod policy;
 pub mod reference;
 
+pub use compile::CompileError;
+pub use image::{SizeReport, TableImage};
 pub use policy::{HostFacts, Policy};

@@ -63,9 +63,20 @@ impl PrefixSet {
             .find(|element| element.prefix.contains(&address))
     }
 
-    /// Whether both are the same set in memory: rules that use the same `@set` share it.
-    #[must_use]
-    pub fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.elements, &other.elements)
+    /// A key that equal sets share: the prefixes of a small set, the memory of a large one (rules that use the same
+    /// `@set` share it, and spelling out a million entries a rule would cost more than a missed match).
+    pub(crate) fn key(&self) -> SetKey {
+        if self.elements.len() <= 64 {
+            SetKey::Prefixes(self.elements.iter().map(|element| element.prefix).collect())
+        } else {
+            SetKey::Memory(self.elements.as_ptr().addr())
+        }
     }
+}
+
+/// See [`PrefixSet::key`].
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) enum SetKey {
+    Memory(usize),
+    Prefixes(Vec<IpNet>),
 }

@@ -1,0 +1,144 @@
+//! Source, destination and service classes → the tables that give the first matching row, one way or another.
+//!
+//! Cross products are two reads, and grow with the product of the classes. Bit vectors are a few reads more, and grow
+//! with classes × rows. A family takes the first if it fits the budget.
+
+use ravelin_datapath::classify::{Combine, FirstMatch};
+use ravelin_datapath::wire::MAX_ROWS;
+
+use super::CompileError;
+use super::bits::{Bits, Interner};
+use super::words::Words;
+use crate::ir::Row;
+
+/// The rows that each class satisfies, dimension by dimension.
+#[derive(Clone, Copy)]
+pub(super) struct Classes<'a> {
+    pub(super) sources: &'a [Bits],
+    pub(super) destinations: &'a [Bits],
+    pub(super) services: &'a [Bits],
+}
+
+/// The combination of one family, and where its tables stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Combination {
+    pub(super) combine: Combine,
+    pub(super) sources: u32,
+    pub(super) destinations: u32,
+    pub(super) services: u32,
+    pub(super) width: u32,
+    pub(super) rows: u32,
+    /// Cells that the cross product has, or would have at least.
+    pub(super) cells: u64,
+}
+
+/// Writes the tables of one family.
+pub(super) fn write(
+    classes: Classes<'_>,
+    rows: &[Row],
+    words: &mut Words,
+) -> Result<Combination, CompileError> {
+    match cross_product(classes, rows, words)? {
+        Ok(combination) => Ok(combination),
+        Err(cells) => bit_vectors(classes, rows, words, cells),
+    }
+}
+
+/// Writes a cross product, or tells how many cells it would at least take.
+fn cross_product(
+    classes: Classes<'_>,
+    rows: &[Row],
+    words: &mut Words,
+) -> Result<Result<Combination, u64>, CompileError> {
+    let pairs = product(classes.sources, classes.destinations);
+    if pairs > BUDGET_CELLS {
+        return Ok(Err(pairs));
+    }
+    let mut pair_classes = Interner::default();
+    let mut cells = Vec::with_capacity(classes.sources.len() * classes.destinations.len());
+    for source in classes.sources {
+        for destination in classes.destinations {
+            cells.push(pair_classes.number(source.and(destination)));
+            let total = pairs + pair_classes.len() as u64 * classes.services.len() as u64;
+            if total > BUDGET_CELLS {
+                return Ok(Err(total));
+            }
+        }
+    }
+    let pair_classes = pair_classes.into_sets();
+    let first = |pair: &Bits, service| match pair.first_common(service).and_then(|row| rows.get(row)) {
+        Some(row) => FirstMatch::rule(row.rule).pack(),
+        None => FirstMatch::NONE.pack(),
+    };
+    let matches: Vec<u32> = pair_classes
+        .iter()
+        .flat_map(|pair| classes.services.iter().map(move |service| first(pair, service)))
+        .collect();
+    Ok(Ok(Combination {
+        combine: Combine::CrossProduct,
+        sources: words.table(&cells)?,
+        destinations: u32::try_from(classes.destinations.len()).unwrap_or(u32::MAX),
+        services: words.table(&matches)?,
+        width: u32::try_from(classes.services.len()).unwrap_or(u32::MAX),
+        rows: 0,
+        cells: cells.len() as u64 + matches.len() as u64,
+    }))
+}
+
+fn bit_vectors(
+    classes: Classes<'_>,
+    rows: &[Row],
+    words: &mut Words,
+    cells: u64,
+) -> Result<Combination, CompileError> {
+    let too_many = || CompileError::TooManyRules {
+        rows: rows.len(),
+        limit: MAX_ROWS,
+    };
+    let count = u32::try_from(rows.len())
+        .ok()
+        .filter(|count| *count <= MAX_ROWS)
+        .ok_or_else(too_many)?;
+    let mut vectors = |of: &[Bits]| {
+        words.doubles(
+            of.iter()
+                .flat_map(|rows| summary(rows).into_iter().chain(rows.words().iter().copied())),
+        )
+    };
+    let (sources, destinations, services) = (
+        vectors(classes.sources)?,
+        vectors(classes.destinations)?,
+        vectors(classes.services)?,
+    );
+    let matches: Vec<u32> = rows.iter().map(|row| FirstMatch::rule(row.rule).pack()).collect();
+    Ok(Combination {
+        combine: Combine::BitVectors,
+        sources,
+        destinations,
+        services,
+        width: count.div_ceil(64),
+        rows: words.table(&matches)?,
+        cells,
+    })
+}
+
+/// One bit for each word of `rows` that is not zero.
+fn summary(rows: &Bits) -> Vec<u64> {
+    let bit = |word: &u64| u64::from(*word != 0);
+    rows.words()
+        .chunks(64)
+        .map(|chunk| {
+            chunk
+                .iter()
+                .enumerate()
+                .fold(0, |summary, (index, word)| summary | bit(word) << index)
+        })
+        .collect()
+}
+
+fn product(a: &[Bits], b: &[Bits]) -> u64 {
+    (a.len() as u64).saturating_mul(b.len() as u64)
+}
+
+/// Cells of a cross product, 4 bytes each: 16 MiB a family. Beyond it a policy's tables would leave the caches anyway.
+pub(super) const BUDGET_CELLS: u64 = 4 * 1024 * 1024;

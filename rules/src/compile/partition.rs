@@ -1,0 +1,121 @@
+//! Cuts a line of values into equivalence classes: values that lie in the same sets.
+//!
+//! The line is 128 bits wide: addresses of both families are left-aligned in it, ports and protocol numbers stand at
+//! its low end.
+
+use super::bits::{Bits, Interner};
+
+/// Values `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) first: u128,
+    pub(super) last: u128,
+}
+
+/// Which sets hold each value of the line.
+#[derive(Debug)]
+pub(super) struct Partition {
+    /// Where each run of one class starts, in order; the first run starts at 0.
+    pub(super) runs: Vec<Run>,
+    /// For each class, the sets that hold its values. Class 0: no set at all.
+    pub(super) classes: Vec<Bits>,
+}
+
+/// A run of values of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) first: u128,
+    pub(super) class: u32,
+}
+
+impl Partition {
+    /// The partition that `sets` make. Spans of one set may overlap and come in any order.
+    pub(super) fn of(sets: &[Vec<Span>]) -> Self {
+        let mut edges = Vec::with_capacity(sets.iter().map(Vec::len).sum::<usize>() * 2);
+        for (number, set) in sets.iter().enumerate() {
+            for span in merged(set) {
+                edges.push((span.first, number, true));
+                if let Some(after) = span.last.checked_add(1) {
+                    edges.push((after, number, false));
+                }
+            }
+        }
+        edges.sort_unstable();
+
+        let mut classes = Interner::default();
+        let mut holding = Bits::none(sets.len());
+        let mut runs = vec![Run {
+            first: 0,
+            class: classes.number(holding.clone()),
+        }];
+        let mut edges = edges.into_iter().peekable();
+        while let Some((first, set, enters)) = edges.next() {
+            holding.set(set, enters);
+            while let Some((_, set, enters)) = edges.next_if(|(next, ..)| *next == first) {
+                holding.set(set, enters);
+            }
+            let class = classes.number(holding.clone());
+            match runs.last_mut() {
+                Some(run) if run.first == first => run.class = class,
+                Some(run) if run.class == class => {}
+                _ => runs.push(Run { first, class }),
+            }
+        }
+        Self {
+            runs,
+            classes: classes.into_sets(),
+        }
+    }
+
+    /// The class of a value.
+    pub(super) fn class(&self, value: u128) -> u32 {
+        let after = self.runs.partition_point(|run| run.first <= value);
+        after
+            .checked_sub(1)
+            .and_then(|index| self.runs.get(index))
+            .map_or(0, |run| run.class)
+    }
+}
+
+/// The same values as spans that neither overlap nor touch, in order.
+fn merged(spans: &[Span]) -> Vec<Span> {
+    let mut sorted = spans.to_vec();
+    sorted.sort_unstable_by_key(|span| span.first);
+    let mut merged: Vec<Span> = Vec::with_capacity(sorted.len());
+    for span in sorted {
+        match merged.last_mut() {
+            Some(last) if last.last.checked_add(1).is_none_or(|after| span.first <= after) => {
+                last.last = last.last.max(span.last)
+            }
+            _ => merged.push(span),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(first: u128, last: u128) -> Span {
+        Span { first, last }
+    }
+
+    #[test]
+    fn values_in_the_same_sets_share_a_class_wherever_they_lie() {
+        let partition = Partition::of(&[vec![span(10, 19), span(30, 39)], vec![span(15, 34)]]);
+        let classes = [0, 10, 14, 15, 19, 20, 29, 30, 34, 35, 39, 40].map(|value| partition.class(value));
+        assert_eq!(classes, [0, 1, 1, 2, 2, 3, 3, 2, 2, 1, 1, 0]);
+    }
+
+    #[test]
+    fn overlapping_and_touching_spans_of_one_set_leave_no_seam() {
+        let partition = Partition::of(&[vec![span(5, 9), span(0, 3), span(4, 6), span(10, u128::MAX)]]);
+        assert_eq!(partition.runs, [Run { first: 0, class: 1 }]);
+    }
+
+    #[test]
+    fn no_set_makes_one_class() {
+        assert_eq!(Partition::of(&[]).runs, [Run { first: 0, class: 0 }]);
+    }
+}

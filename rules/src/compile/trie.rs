@@ -1,0 +1,158 @@
+//! Runs of addresses → the trie whose shape is in [`ravelin_datapath::wire::Node`].
+
+use std::collections::VecDeque;
+
+use ravelin_datapath::wire::{Child, Node, STRIDE};
+
+use super::CompileError;
+use super::partition::Run;
+use super::words::Words;
+
+/// Where a trie stands in the image.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trie {
+    /// 0: one class for all addresses, and `root` is that class.
+    pub(super) root_bits: u32,
+    pub(super) root: u32,
+    pub(super) levels: u32,
+    pub(super) nodes: u32,
+}
+
+/// Writes the trie of `runs`, whose classes are the words of the leaves.
+pub(super) fn write(runs: &[Run], words: &mut Words) -> Result<Trie, CompileError> {
+    if let [run] = runs {
+        return Ok(Trie {
+            root: run.class,
+            ..Trie::default()
+        });
+    }
+    let first_node = words.next_node()?;
+    let mut builder = Builder {
+        runs,
+        next: first_node,
+        pending: VecDeque::new(),
+        nodes: Vec::new(),
+        leaves: Vec::new(),
+    };
+    let root_bits = root_bits(runs.len());
+    let mut run = 0;
+    let cells: Vec<u32> = (0..1u128 << root_bits)
+        .map(|cell| {
+            let first = cell << (128 - root_bits);
+            run = builder.run_of(first, run);
+            builder
+                .child(Range {
+                    first,
+                    depth: root_bits,
+                    level: 1,
+                    run,
+                })
+                .pack()
+        })
+        .collect();
+    let mut levels = 0;
+    while let Some(range) = builder.pending.pop_front() {
+        levels = levels.max(range.level);
+        builder.node(range);
+    }
+    let Builder { nodes, leaves, .. } = builder;
+    words.nodes(&nodes)?;
+    words.table(&leaves)?;
+    let root = words.table(&cells)?;
+    Ok(Trie {
+        root_bits,
+        root,
+        levels,
+        nodes: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
+    })
+}
+
+/// Part of the address line: all addresses that begin with the same `depth` bits.
+#[derive(Clone, Copy)]
+struct Range {
+    first: u128,
+    depth: u32,
+    level: u32,
+    /// The run that holds `first`.
+    run: usize,
+}
+
+struct Builder<'a> {
+    runs: &'a [Run],
+    /// The index of the next node that is promised.
+    next: u32,
+    /// Promised nodes, in the order of their indices.
+    pending: VecDeque<Range>,
+    nodes: Vec<Node>,
+    leaves: Vec<u32>,
+}
+
+impl Builder<'_> {
+    /// What a range leads to: its class when it has only one, a new node otherwise.
+    fn child(&mut self, range: Range) -> Child {
+        let last = range.first | u128::MAX.checked_shr(range.depth).unwrap_or(0);
+        let whole = self.runs.get(range.run + 1).is_none_or(|next| next.first > last);
+        match self.runs.get(range.run) {
+            Some(run) if whole => Child::Leaf(run.class),
+            _ => {
+                let index = self.next;
+                self.next += 1;
+                self.pending.push_back(range);
+                Child::Node(index)
+            }
+        }
+    }
+
+    /// Writes the node of `range`. Its leaves are counted from the first leaf of the trie.
+    fn node(&mut self, range: Range) {
+        let first_leaf = u32::try_from(self.leaves.len()).unwrap_or(u32::MAX);
+        let mut node = Node {
+            first_child: self.next,
+            first_leaf,
+            ..Node::default()
+        };
+        let mut last_leaf = None;
+        let mut run = range.run;
+        let depth = range.depth + STRIDE;
+        for position in 0..1u128 << STRIDE {
+            // The last level of a 128-bit address has positions below the last bit: they repeat their neighbours.
+            let offset = if depth <= 128 {
+                position << (128 - depth)
+            } else {
+                position >> (depth - 128)
+            };
+            let first = range.first | offset;
+            run = self.run_of(first, run);
+            match self.child(Range {
+                first,
+                depth: depth.min(128),
+                level: range.level + 1,
+                run,
+            }) {
+                Child::Leaf(class) => {
+                    if last_leaf != Some(class) {
+                        last_leaf = Some(class);
+                        self.leaves.push(class);
+                        node.leaves |= 1 << position;
+                    }
+                }
+                Child::Node(_) => node.children |= 1 << position,
+            }
+        }
+        self.nodes.push(node);
+    }
+
+    /// The run that holds `address`; it is not before the run `from`.
+    fn run_of(&self, address: u128, from: usize) -> usize {
+        let later = self.runs.get(from + 1..).unwrap_or_default();
+        from + later.iter().take_while(|run| run.first <= address).count()
+    }
+}
+
+/// A root of about four cells a run: small policies stay in the first cache level, large ones save a level of nodes.
+fn root_bits(runs: usize) -> u32 {
+    (runs.next_power_of_two().ilog2() + 2).clamp(MIN_ROOT_BITS, MAX_ROOT_BITS)
+}
+
+const MIN_ROOT_BITS: u32 = 8;
+const MAX_ROOT_BITS: u32 = 16;
