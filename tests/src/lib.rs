@@ -10,5 +10,6 @@ pub mod daemon;
 pub mod home;
 pub mod netns;
 pub mod packet;
+pub mod random;
 pub mod requires;
 pub mod wait;
