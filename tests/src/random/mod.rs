@@ -3,20 +3,24 @@
 //! Seed → **`Case`s**: a policy and packets aimed at it. A difference found with them is replayed from the seed in its
 //! message; `RAVELIN_SEED` sets the seed of a run.
 
+mod difference;
 mod packet;
 mod policy;
 mod seed;
 mod sketch;
+mod spread;
 
 use ravelin_rules::Policy;
 use ravelin_rules::policy::HostFacts;
 
 use crate::packet::Packet;
 
+pub use difference::Difference;
 pub use packet::packet;
 pub use policy::{prefix, sketch};
 pub use seed::Random;
 pub use sketch::{AddressWord, Block, RuleSketch, SetSketch, Sketch};
+pub use spread::Spread;
 
 /// A policy and the packets to judge by it.
 #[derive(Clone, Debug)]

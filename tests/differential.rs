@@ -1,0 +1,118 @@
+//! The law that holds Ravelin together, in user space: the oracle and the compiled tables say the same of every packet.
+//!
+//! `kernel.rs` asks the same of the program in the kernel.
+
+use proptest::prelude::*;
+use ravelin_datapath::{Decision, Origin, Reason, SliceFrame, decide};
+use ravelin_rules::{HostFacts, Policy, TableImage, reference};
+use ravelin_tests::packet::Packet;
+use ravelin_tests::random::{self, Case, Difference, Probe, Sketch, Spread};
+
+#[test]
+fn the_oracle_and_the_tables_agree_on_random_policies_and_packets() {
+    let seed = random::seed();
+    let mut spread = Spread::default();
+    for case in random::cases(seed, POLICIES, PACKETS_PER_POLICY) {
+        judge_case(&case, &mut spread);
+    }
+    println!("seed {seed}: {} pairs, 0 differences\n{spread}", spread.pairs());
+    assert!(spread.pairs() >= 20_000);
+    assert_eq!(
+        spread.missing_reasons(),
+        Vec::<&str>::new(),
+        "reasons that no pair reached"
+    );
+    assert_eq!(
+        spread.missing_classes(),
+        Vec::<&str>::new(),
+        "classes that no pair reached"
+    );
+    assert!(
+        spread.reason(Reason::Rule) * 100 >= spread.pairs() * 30,
+        "rules decide too few of the pairs to prove anything about rules"
+    );
+}
+
+#[test]
+fn every_truncation_of_a_packet_is_judged_alike() {
+    let mut spread = Spread::default();
+    for mut case in random::cases(random::seed() ^ 1, 20, 20) {
+        let whole = std::mem::take(&mut case.probes);
+        for probe in whole {
+            for length in 0..probe.packet.bytes().len() {
+                case.probes.push(Probe {
+                    packet: probe.packet.clone().cut(length),
+                    loopback: false,
+                });
+            }
+        }
+        judge_case(&case, &mut spread);
+    }
+    println!("{spread}");
+}
+
+#[track_caller]
+fn judge_case(case: &Case, spread: &mut Spread) {
+    let policy = case.policy();
+    let host = case.host();
+    let image = TableImage::compile(&read_back(&case.sketch), &host)
+        .unwrap_or_else(|error| panic!("seed {}: {error}\n{}", case.seed, case.sketch.toml()));
+    for probe in &case.probes {
+        let said = both(&policy, &host, &image, probe);
+        if said[0] != said[1] {
+            let difference = Difference {
+                seed: case.seed,
+                sketch: case.sketch.clone(),
+                probe: probe.clone(),
+                said: [("oracle", said[0]), ("tables", said[1])],
+            };
+            panic!("{}", difference.shrink(anew));
+        }
+        spread.count(&said[0]);
+    }
+}
+
+fn both(policy: &Policy, host: &HostFacts, image: &TableImage, probe: &Probe) -> [Decision; 2] {
+    let bytes = probe.packet.bytes();
+    let origin = Origin {
+        loopback: probe.loopback,
+    };
+    [
+        reference::judge(policy, host, probe.loopback, &bytes),
+        decide(&SliceFrame(&bytes), image, origin),
+    ]
+}
+
+/// Both answers of a policy that is compiled for this packet alone.
+fn anew(sketch: &Sketch, probe: &Probe) -> Option<[Decision; 2]> {
+    let (policy, host) = (sketch.policy(), sketch.host());
+    let image = TableImage::compile(&read_back(sketch), &host).ok()?;
+    Some(both(&policy, &host, &image, probe))
+}
+
+/// The policy as `ravelin` reads it from the text of the sketch.
+fn read_back(sketch: &Sketch) -> Policy {
+    sketch.policy()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_are_judged_alike_and_make_nobody_panic(
+        seed in 0..64u64,
+        start in 0..5usize,
+        tail in proptest::collection::vec(any::<u8>(), 0..160),
+    ) {
+        let starts: [&[u8]; 5] = [&[], &[0x08, 0x00, 0x45], &[0x86, 0xdd, 0x60], &[0x81, 0x00, 0, 1, 0x08, 0x00, 0x45], &[0x88, 0xa8]];
+        let mut bytes = if start == 0 { Vec::new() } else { vec![2; 12] };
+        bytes.extend(starts[start]);
+        bytes.extend(tail);
+        let probe = Probe { packet: Packet::raw(&bytes), loopback: false };
+        let [oracle, tables] = anew(&Case::new(seed, 0).sketch, &probe).expect("a random policy compiles");
+        prop_assert_eq!(oracle, tables, "case seed {}, {}", seed, probe.packet);
+    }
+}
+
+const POLICIES: usize = 400;
+const PACKETS_PER_POLICY: usize = 60;

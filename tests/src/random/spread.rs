@@ -1,0 +1,87 @@
+//! What random pairs have reached: a comparison of a thousand times the same answer proves little.
+
+use std::fmt;
+
+use ravelin_datapath::{Decision, ParseClass, Reason, Verdict};
+
+/// How often each reason, verdict and parse class was reached.
+#[derive(Clone, Debug, Default)]
+pub struct Spread {
+    pairs: u64,
+    allowed: u64,
+    reasons: [u64; Reason::ALL.len()],
+    classes: [u64; ParseClass::ALL.len()],
+}
+
+impl Spread {
+    /// Counts one decision.
+    pub fn count(&mut self, decision: &Decision) {
+        self.pairs += 1;
+        self.allowed += u64::from(decision.verdict == Verdict::Allow);
+        self.reasons[decision.reason as usize] += 1;
+        for class in decision.seen.iter() {
+            self.classes[class as usize] += 1;
+        }
+    }
+
+    /// How many decisions were counted.
+    #[must_use]
+    pub fn pairs(&self) -> u64 {
+        self.pairs
+    }
+
+    /// How often `reason` decided.
+    #[must_use]
+    pub fn reason(&self, reason: Reason) -> u64 {
+        self.reasons[reason as usize]
+    }
+
+    /// The reasons that never decided and may: `fragment_later` never decides, `table_fault` is a bug.
+    #[must_use]
+    pub fn missing_reasons(&self) -> Vec<&'static str> {
+        let mut missing = Vec::new();
+        for reason in Reason::ALL {
+            let may_decide = !matches!(reason, Reason::FragmentLater | Reason::TableFault);
+            if may_decide && self.reason(*reason) == 0 {
+                missing.push(reason.label());
+            }
+        }
+        missing
+    }
+
+    /// The parse classes that were never seen.
+    #[must_use]
+    pub fn missing_classes(&self) -> Vec<&'static str> {
+        let unseen = ParseClass::ALL
+            .iter()
+            .filter(|class| self.classes[**class as usize] == 0);
+        unseen.map(|class| class.label()).collect()
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let denied = self.pairs - self.allowed;
+        writeln!(
+            f,
+            "{} pairs, {} allowed, {denied} denied",
+            self.pairs, self.allowed
+        )?;
+        for reason in Reason::ALL {
+            let count = self.reason(*reason);
+            let tenths = (count * 1000).checked_div(self.pairs).unwrap_or(0);
+            write!(
+                f,
+                "  {:<20} {count:>7}  {:>3}.{} %",
+                reason.label(),
+                tenths / 10,
+                tenths % 10
+            )?;
+            match ParseClass::ALL.get(*reason as usize) {
+                Some(class) => writeln!(f, "   seen {}", self.classes[*class as usize])?,
+                None => writeln!(f)?,
+            }
+        }
+        Ok(())
+    }
+}
