@@ -1,5 +1,6 @@
 //! The test harness of Ravelin: packets, namespaces, the real kernel, the real daemon.
 
+#![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,
     clippy::print_stderr,
