@@ -1,0 +1,316 @@
+//! Every metric of the edge: its name, its help, its labels and their closed values.
+//!
+//! Names follow Prometheus' conventions (base units, `_total` for counters) and `promtool check metrics` reads them in the
+//! tests. Label values come from the policy or from the lists here, never from the network: a peer cannot make a series.
+
+/// A metric as it is registered.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// One sentence; the unit is in the name.
+    pub help: &'static str,
+    /// Label names, in the order the code gives their values.
+    pub labels: &'static [&'static str],
+}
+
+/// Connections that came to their end, by how they ended.
+pub const CONNECTIONS: Metric = Metric {
+    name: "ravelin_edge_connections_total",
+    help: "Accepted connections that have ended, by listener and by how they ended.",
+    labels: &["listener", "result"],
+};
+
+/// Connections that passed every limit.
+pub const ADMITTED: Metric = Metric {
+    name: "ravelin_edge_admitted_total",
+    help: "Connections let through to the TLS stack by the address lists and limits of the listener.",
+    labels: &["listener"],
+};
+
+/// Connections held now.
+pub const OPEN: Metric = Metric {
+    name: "ravelin_edge_open_connections",
+    help: "Connections held now, waiting ones included.",
+    labels: &["listener"],
+};
+
+/// Connections closed before the TLS stack saw a byte.
+pub const REFUSED: Metric = Metric {
+    name: "ravelin_edge_refused_total",
+    help: "Connections closed before the TLS stack saw a byte, by the check that refused them.",
+    labels: &["listener", "reason"],
+};
+
+/// From the end of the limits to a finished handshake.
+pub const HANDSHAKE_SECONDS: Metric = Metric {
+    name: "ravelin_edge_handshake_seconds",
+    help: "Time from admission to a finished TLS handshake, of handshakes that finished.",
+    labels: &["listener"],
+};
+
+/// Handshakes that failed.
+pub const HANDSHAKE_FAILURES: Metric = Metric {
+    name: "ravelin_edge_handshake_failures_total",
+    help: "TLS handshakes that failed, by cause.",
+    labels: &["listener", "cause"],
+};
+
+/// Handshakes by protocol version.
+pub const TLS_VERSIONS: Metric = Metric {
+    name: "ravelin_edge_tls_handshakes_total",
+    help: "Finished TLS handshakes, by protocol version and by whether a session was resumed.",
+    labels: &["listener", "version", "resumed"],
+};
+
+/// Expiry of each certificate.
+pub const CERTIFICATE_NOT_AFTER: Metric = Metric {
+    name: "ravelin_edge_tls_certificate_not_after_timestamp_seconds",
+    help: "When the leaf certificate expires, by the certificate file of the policy.",
+    labels: &["listener", "certificate"],
+};
+
+/// Relayed bytes.
+pub const BYTES: Metric = Metric {
+    name: "ravelin_edge_relayed_bytes_total",
+    help: "Bytes relayed inside TLS, by direction.",
+    labels: &["listener", "direction"],
+};
+
+/// How long delayed connections waited.
+pub const DELAY_SECONDS: Metric = Metric {
+    name: "ravelin_edge_delay_seconds",
+    help: "How long connections over the rate waited for their turn, of those that got it.",
+    labels: &["listener"],
+};
+
+/// Connections waiting for their turn.
+pub const DELAY_QUEUE: Metric = Metric {
+    name: "ravelin_edge_delay_queue_connections",
+    help: "Connections over the rate that wait for their turn now.",
+    labels: &["listener"],
+};
+
+/// Sources the limiter knows.
+pub const LIMITER_SOURCES: Metric = Metric {
+    name: "ravelin_edge_limiter_sources",
+    help: "Sources that hold an entry of their own in the limiter.",
+    labels: &["listener"],
+};
+
+/// Sources the limiter can know.
+pub const LIMITER_CAPACITY: Metric = Metric {
+    name: "ravelin_edge_limiter_capacity_sources",
+    help: "Sources the limiter can hold; newcomers beyond it share one bucket.",
+    labels: &["listener"],
+};
+
+/// The bound on limiter memory.
+pub const LIMITER_MEMORY_BOUND: Metric = Metric {
+    name: "ravelin_edge_limiter_memory_bound_bytes",
+    help: "The most memory the limiter's table can take.",
+    labels: &["listener"],
+};
+
+/// Connections judged by the shared bucket.
+pub const LIMITER_SHARED: Metric = Metric {
+    name: "ravelin_edge_limiter_shared_total",
+    help: "Connections judged by the shared bucket because the limiter's table was full.",
+    labels: &["listener"],
+};
+
+/// Connections to upstream servers.
+pub const UPSTREAM_CONNECTS: Metric = Metric {
+    name: "ravelin_edge_upstream_connects_total",
+    help: "Attempts to connect to a server of the upstream, by outcome.",
+    labels: &["upstream", "result"],
+};
+
+/// Connections to upstream servers held now.
+pub const UPSTREAM_OPEN: Metric = Metric {
+    name: "ravelin_edge_upstream_open_connections",
+    help: "Connections to servers of the upstream held now.",
+    labels: &["upstream"],
+};
+
+/// Failures of accept.
+pub const ACCEPT_FAILURES: Metric = Metric {
+    name: "ravelin_edge_accept_failures_total",
+    help: "Calls of accept that failed, by cause; out of descriptors or memory means the listener pauses.",
+    labels: &["listener", "cause"],
+};
+
+/// Whether the last reload worked.
+pub const RELOAD_SUCCESSFUL: Metric = Metric {
+    name: "ravelin_config_last_reload_successful",
+    help: "1 when the last load of the policy and its files worked, 0 when the last good one is still served.",
+    labels: &[],
+};
+
+/// When the last good load was.
+pub const RELOAD_TIMESTAMP: Metric = Metric {
+    name: "ravelin_config_last_reload_success_timestamp_seconds",
+    help: "When the policy and its files were last loaded without an error.",
+    labels: &[],
+};
+
+/// Version of the program.
+pub const BUILD_INFO: Metric = Metric {
+    name: "ravelin_build_info",
+    help: "Always 1; the labels tell the build.",
+    labels: &["version"],
+};
+
+/// A closed set of label values: an enum whose variants know their word.
+pub trait LabelValue: Copy + 'static {
+    /// Every value, in the order of declaration.
+    const ALL: &'static [Self];
+
+    /// The label value.
+    fn word(self) -> &'static str;
+
+    /// Where it stands in `ALL`.
+    fn index(self) -> usize;
+}
+
+macro_rules! label_values {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl LabelValue for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+label_values! {
+    /// How a connection ended. Every accepted connection ends in exactly one of these.
+    Closure {
+        /// It hung up while it waited for its turn.
+        Abandoned = "abandoned",
+        /// It hung up before the handshake was done.
+        ClosedEarly = "closed_early",
+        /// Both sides closed in order.
+        Completed = "completed",
+        /// The client's connection broke.
+        ClientReset = "client_reset",
+        /// The TLS handshake failed; `ravelin_edge_handshake_failures_total` says why.
+        HandshakeFailed = "handshake_failed",
+        /// The handshake was not done in `handshake_timeout`.
+        HandshakeTimeout = "handshake_timeout",
+        /// No byte in either direction for `idle_timeout`.
+        IdleTimeout = "idle_timeout",
+        /// The first byte was not of a TLS handshake.
+        NotTls = "not_tls",
+        /// Refused before TLS; `ravelin_edge_refused_total` says why.
+        Refused = "refused",
+        /// Cut because the edge stopped and its drain time was over.
+        Shutdown = "shutdown",
+        /// The client ended the stream without `close_notify`: a cut stream looks like this.
+        Truncated = "truncated",
+        /// The client broke the TLS protocol after the handshake.
+        TlsViolation = "tls_violation",
+        /// The server name has no route.
+        UnknownName = "unknown_name",
+        /// The upstream's connection broke.
+        UpstreamReset = "upstream_reset",
+        /// No server of the upstream could be reached.
+        UpstreamUnreachable = "upstream_unreachable",
+    }
+}
+
+label_values! {
+    /// Which check refused a connection before TLS.
+    Refusal {
+        /// Not in `allow`, or in `deny`.
+        Address = "address",
+        /// The wait for its turn would be longer than `delay.max`.
+        DelayTooLong = "delay_too_long",
+        /// `delay.queue` connections wait already.
+        QueueFull = "queue_full",
+        /// Over `connections.rate`.
+        Rate = "rate",
+        /// Over `concurrent.per_source`.
+        SourceConnections = "source_connections",
+        /// Over `concurrent.total`.
+        TotalConnections = "total_connections",
+    }
+}
+
+label_values! {
+    /// Why a handshake failed.
+    HandshakeFailure {
+        /// The client sent an alert (it does not trust the certificate, for one).
+        ClientAlert = "client_alert",
+        /// No version, cipher suite, group or signature scheme in common.
+        Incompatible = "incompatible",
+        /// A message that cannot be read.
+        Malformed = "malformed",
+        /// No application protocol in common.
+        NoApplicationProtocol = "no_application_protocol",
+        /// Anything else.
+        Other = "other",
+        /// A message that may not come here.
+        Violation = "violation",
+    }
+}
+
+label_values! {
+    /// How an attempt to reach an upstream server ended.
+    Connect {
+        /// Connected.
+        Connected = "connected",
+        /// Any other error.
+        Error = "error",
+        /// The server refused.
+        Refused = "refused",
+        /// Not in `connect_timeout`.
+        Timeout = "timeout",
+    }
+}
+
+label_values! {
+    /// Which way bytes went.
+    Direction {
+        /// From the upstream to the client.
+        ToClient = "to_client",
+        /// From the client to the upstream.
+        ToUpstream = "to_upstream",
+    }
+}
+
+label_values! {
+    /// Why accept failed.
+    AcceptFailure {
+        /// The connection was gone before it was accepted.
+        Aborted = "aborted",
+        /// Out of descriptors or memory.
+        Exhausted = "exhausted",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+label_values! {
+    /// The TLS version of a finished handshake.
+    Version {
+        /// TLS 1.2.
+        Tls12 = "1.2",
+        /// TLS 1.3.
+        Tls13 = "1.3",
+    }
+}
