@@ -52,6 +52,12 @@ impl TableImage {
         &self.report
     }
 
+    /// How many elements the table map needs.
+    #[must_use]
+    pub fn page_count(&self) -> usize {
+        self.words.len().div_ceil(PAGE_WORDS).max(1)
+    }
+
     /// The elements of the table map. `slots` gives each rule, by its index, its element in the rule counter map.
     #[must_use]
     pub fn pages(&self, slots: &[u32]) -> Vec<Page> {
