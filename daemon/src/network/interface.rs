@@ -1,0 +1,252 @@
+//! Asks the kernel about a network interface: its index, and what XDP program is on it, in which mode.
+//!
+//! One `RTM_GETLINK` request over rtnetlink (rtnetlink(7)), because nothing else tells the mode that was really reached.
+//! The kernel's answer is read with bounds all the same.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+
+use nix::net::if_::if_nametoindex;
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
+/// An interface as the kernel sees it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its index in this network namespace.
+    pub index: u32,
+    /// The XDP program on it.
+    pub xdp: Option<Xdp>,
+}
+
+/// An XDP program on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Xdp {
+    /// Where in the packet's path it runs.
+    pub mode: AttachedMode,
+    /// The program's id.
+    pub program: u32,
+}
+
+/// The XDP mode that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttachedMode {
+    /// In the stack, after the socket buffer is built.
+    Generic,
+    /// In the driver.
+    Native,
+    /// In the network card.
+    Offload,
+}
+
+impl AttachedMode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::Generic, Self::Native, Self::Offload];
+
+    /// The word in policies, metrics and messages.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::Native => "native",
+            Self::Offload => "offload",
+        }
+    }
+}
+
+impl Interface {
+    /// Looks up the interface of that name.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or the kernel does not answer.
+    pub fn look(name: &str) -> Result<Self, InterfaceError> {
+        let index = if_nametoindex(name).map_err(|_no_such| InterfaceError::Unknown(name.to_owned()))?;
+        let answer = request(index).map_err(|source| InterfaceError::Ask {
+            interface: name.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            name: name.to_owned(),
+            index,
+            xdp: parse(&answer),
+        })
+    }
+}
+
+/// Why an interface is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum InterfaceError {
+    /// The kernel did not answer.
+    #[error("cannot ask the kernel about the interface `{interface}`")]
+    Ask {
+        /// The interface.
+        interface: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No such interface.
+    #[error("there is no interface `{0}` on this host: `ip link` lists them")]
+    Unknown(String),
+}
+
+fn request(index: u32) -> io::Result<Vec<u8>> {
+    let socket: OwnedFd = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkRoute,
+    )?;
+    // Reads and writes on a netlink socket are whole messages, so a file's are enough.
+    let mut socket = std::fs::File::from(socket);
+    let mut message = Vec::with_capacity(REQUEST_BYTES);
+    // struct nlmsghdr: length, type, flags, sequence, port.
+    message.extend(u32::try_from(REQUEST_BYTES).unwrap_or_default().to_ne_bytes());
+    message.extend(RTM_GETLINK.to_ne_bytes());
+    message.extend(NLM_F_REQUEST.to_ne_bytes());
+    message.extend(1_u32.to_ne_bytes());
+    message.extend(0_u32.to_ne_bytes());
+    // struct ifinfomsg: family, padding, device type, index, flags, change mask.
+    message.extend([0, 0, 0, 0]);
+    message.extend(index.to_ne_bytes());
+    message.extend(0_u32.to_ne_bytes());
+    message.extend(0_u32.to_ne_bytes());
+    socket.write_all(&message)?;
+
+    let mut answer = vec![0; ANSWER_BYTES];
+    let length = socket.read(&mut answer)?;
+    answer.truncate(length);
+    let kind = answer
+        .get(4..6)
+        .map(|bytes| u16::from_ne_bytes([bytes[0], bytes[1]]));
+    match kind {
+        Some(RTM_NEWLINK) => Ok(answer),
+        Some(NLMSG_ERROR) => {
+            let code = word(answer.get(16..).unwrap_or_default()).unwrap_or_default();
+            Err(io::Error::from_raw_os_error(code.cast_signed().wrapping_neg()))
+        }
+        _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
+    }
+}
+
+/// The XDP attributes of an `RTM_NEWLINK` message.
+fn parse(answer: &[u8]) -> Option<Xdp> {
+    let body = answer.get(HEADER_BYTES + IFINFO_BYTES..)?;
+    let (_, xdp) = Attributes(body).find(|(kind, _)| *kind == IFLA_XDP)?;
+    let find = |wanted: u16| {
+        Attributes(xdp)
+            .find(|(kind, _)| *kind == wanted)
+            .map(|(_, value)| value)
+    };
+    let mode = match find(IFLA_XDP_ATTACHED)?.first()? {
+        1 => AttachedMode::Native,
+        2 => AttachedMode::Generic,
+        3 => AttachedMode::Offload,
+        // In several modes at once: the driver's program sees packets first.
+        4 if find(IFLA_XDP_DRV_PROG_ID).is_some() => AttachedMode::Native,
+        4 => AttachedMode::Offload,
+        _ => return None,
+    };
+    let of_mode = match mode {
+        AttachedMode::Generic => IFLA_XDP_SKB_PROG_ID,
+        AttachedMode::Native => IFLA_XDP_DRV_PROG_ID,
+        AttachedMode::Offload => IFLA_XDP_HW_PROG_ID,
+    };
+    let program = find(of_mode).or_else(|| find(IFLA_XDP_PROG_ID)).and_then(word)?;
+    Some(Xdp { mode, program })
+}
+
+/// Walks netlink attributes; stops at the first that does not fit.
+struct Attributes<'a>(&'a [u8]);
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let [l0, l1, k0, k1, ..] = *self.0 else {
+            return None;
+        };
+        let length = usize::from(u16::from_ne_bytes([l0, l1]));
+        let kind = u16::from_ne_bytes([k0, k1]) & NLA_TYPE_MASK;
+        let value = self.0.get(ATTRIBUTE_BYTES..length)?;
+        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    }
+}
+
+fn word(bytes: &[u8]) -> Option<u32> {
+    let bytes = bytes.first_chunk::<4>()?;
+    Some(u32::from_ne_bytes(*bytes))
+}
+
+const HEADER_BYTES: usize = 16;
+const IFINFO_BYTES: usize = 16;
+const ATTRIBUTE_BYTES: usize = 4;
+const REQUEST_BYTES: usize = HEADER_BYTES + IFINFO_BYTES;
+/// An answer about one interface, virtual functions not asked for, takes about 2 KiB.
+const ANSWER_BYTES: usize = 64 * 1024;
+const NLMSG_ERROR: u16 = 2;
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
+const NLM_F_REQUEST: u16 = 1;
+/// The upper two bits of an attribute's type are flags.
+const NLA_TYPE_MASK: u16 = 0x3fff;
+const IFLA_XDP: u16 = 43;
+const IFLA_XDP_ATTACHED: u16 = 2;
+const IFLA_XDP_PROG_ID: u16 = 4;
+const IFLA_XDP_DRV_PROG_ID: u16 = 5;
+const IFLA_XDP_SKB_PROG_ID: u16 = 6;
+const IFLA_XDP_HW_PROG_ID: u16 = 7;
+
+#[cfg(test)]
+mod tests {
+    use super::{AttachedMode, Attributes, Interface, Xdp, parse};
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn answer(xdp: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 32];
+        bytes.extend(attribute(3, b"eth0\0"));
+        bytes.extend(attribute(43 | 0x8000, xdp));
+        bytes
+    }
+
+    #[test]
+    fn a_native_program_is_found_by_its_mode() {
+        let xdp = [
+            attribute(2, &[1]),
+            attribute(4, &7_u32.to_ne_bytes()),
+            attribute(5, &7_u32.to_ne_bytes()),
+        ];
+        let expected = Xdp {
+            mode: AttachedMode::Native,
+            program: 7,
+        };
+        assert_eq!(parse(&answer(&xdp.concat())), Some(expected));
+    }
+
+    #[test]
+    fn an_interface_without_a_program_has_none() {
+        assert_eq!(parse(&answer(&attribute(2, &[0]))), None);
+    }
+
+    #[test]
+    fn attributes_that_lie_about_their_length_end_the_walk() {
+        assert_eq!(Attributes(&[255, 255, 1, 0]).count(), 0);
+        assert_eq!(Attributes(&[0, 0, 1, 0, 9, 9]).count(), 0);
+        assert_eq!(Attributes(&[3, 0, 1]).count(), 0);
+    }
+
+    #[test]
+    fn the_loopback_interface_is_the_first() {
+        assert_eq!(Interface::look("lo").unwrap().index, 1);
+        assert!(Interface::look("no-such-thing").is_err());
+    }
+}

@@ -1,0 +1,151 @@
+//! One generation: a freshly loaded program with its own tables and settings, and the shared maps of all generations.
+//!
+//! `TableImage` → **load** → attach. When [`Generation::load`] returns, the kernel has verified the program and the tables
+//! are complete; nothing on the packet path has changed yet.
+
+use aya::maps::{Array, Map, MapData, MapError};
+use aya::programs::{ProgramError, Xdp};
+use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use ravelin_datapath::wire::{PAGE_WORDS, Page, Setting, Settings};
+use ravelin_rules::TableImage;
+
+use super::pins::PinDir;
+use super::shared;
+use super::slots::{self, Directory, RuleCounters, SlotsError};
+use super::tables;
+
+/// A generation in the kernel. Dropped, its program goes away with the last link that holds it.
+#[derive(Debug)]
+pub struct Generation {
+    ebpf: Ebpf,
+    slots: Vec<u32>,
+    table_bytes: u64,
+}
+
+impl Generation {
+    /// Loads the program with the tables of `image`, under the number `number`. Shared maps are made if they are not
+    /// pinned yet.
+    ///
+    /// # Errors
+    ///
+    /// The step that the kernel refused.
+    pub fn load(pins: &PinDir, image: &TableImage, number: u32) -> Result<Self, LoadError> {
+        let mut settings = image.settings().clone();
+        settings.set(Setting::Generation, number);
+        let page_count = u32::try_from(image.page_count()).map_err(|_overflow| LoadError::TooLarge)?;
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global(Settings::GLOBAL, &settings.0, true)
+            .map_max_entries(PAGES, page_count.max(1));
+        for name in shared::ALL {
+            loader.map_pin_path(name, pins.map(name));
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(LoadError::Object)?;
+
+        let slots = assign_slots(&mut ebpf, image)?;
+        let pages = image.pages(&slots);
+        let mut map: Array<_, Page> = map(&mut ebpf, PAGES)?
+            .try_into()
+            .map_err(|source| LoadError::Map { name: PAGES, source })?;
+        tables::write(&mut map, &pages).map_err(|source| LoadError::Map { name: PAGES, source })?;
+
+        let mut generation = Self {
+            ebpf,
+            slots,
+            table_bytes: u64::from(page_count) * PAGE_BYTES,
+        };
+        generation.program()?.load().map_err(LoadError::Program)?;
+        Ok(generation)
+    }
+
+    /// The program.
+    ///
+    /// # Errors
+    ///
+    /// When the embedded object has none of that name: a bug in the build.
+    pub fn program(&mut self) -> Result<&mut Xdp, LoadError> {
+        let program = self
+            .ebpf
+            .program_mut(PROGRAM)
+            .ok_or(LoadError::Missing(PROGRAM))?;
+        program.try_into().map_err(LoadError::Program)
+    }
+
+    /// The counter slot of each rule, in the order of judgement.
+    #[must_use]
+    pub fn slots(&self) -> &[u32] {
+        &self.slots
+    }
+
+    /// The size of the tables in the kernel.
+    #[must_use]
+    pub const fn table_bytes(&self) -> u64 {
+        self.table_bytes
+    }
+}
+
+/// Why a generation could not be loaded. Nothing on the packet path has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A map of the object could not be used.
+    #[error("cannot use the map `{name}`")]
+    Map {
+        /// The map.
+        name: &'static str,
+        /// Why.
+        source: MapError,
+    },
+    /// The embedded object lacks a part: a bug in the build.
+    #[error("the embedded program has no `{0}`: this is a bug in ravelin, please report it")]
+    Missing(&'static str),
+    /// The object's maps could not be created.
+    #[error("the kernel refused the maps of the program (needs CAP_BPF and CAP_NET_ADMIN)")]
+    Object(#[source] EbpfError),
+    /// The verifier's log is in the source.
+    #[error("the kernel refused the program `{PROGRAM}`")]
+    Program(#[source] ProgramError),
+    /// Rules without counters.
+    #[error(transparent)]
+    Slots(#[from] SlotsError),
+    /// More pages than a map can have.
+    #[error("the tables are larger than a map can be")]
+    TooLarge,
+}
+
+fn assign_slots(ebpf: &mut Ebpf, image: &TableImage) -> Result<Vec<u32>, LoadError> {
+    let mut directory = None;
+    let mut counters = None;
+    for (name, map) in ebpf.maps_mut() {
+        match name {
+            shared::RULE_SLOTS => directory = Some(map),
+            shared::RULE_COUNTERS => counters = Some(map),
+            _ => {}
+        }
+    }
+    let directory = directory.ok_or(LoadError::Missing(shared::RULE_SLOTS))?;
+    let counters = counters.ok_or(LoadError::Missing(shared::RULE_COUNTERS))?;
+    let mut directory: Directory<&mut MapData> = directory.try_into().map_err(|source| LoadError::Map {
+        name: shared::RULE_SLOTS,
+        source,
+    })?;
+    let mut counters: RuleCounters<&mut MapData> = counters.try_into().map_err(|source| LoadError::Map {
+        name: shared::RULE_COUNTERS,
+        source,
+    })?;
+    Ok(slots::assign(&mut directory, &mut counters, image.rule_names())?)
+}
+
+fn map<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, LoadError> {
+    ebpf.map_mut(name).ok_or(LoadError::Missing(name))
+}
+
+/// The program in the object; with this name the kernel lists it.
+pub const PROGRAM: &str = "ravelin_ingress";
+
+/// The eBPF object, embedded: the binary needs no other file.
+pub static OBJECT: &[u8] = include_bytes_aligned!(env!("RAVELIN_EBPF_OBJECT_PATH"));
+
+const PAGES: &str = "PAGES";
+const PAGE_BYTES: u64 = 4096;
+
+const _: () = assert!(PAGE_WORDS * 4 == 4096);

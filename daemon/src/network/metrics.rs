@@ -1,0 +1,206 @@
+//! What the packet layer says of itself, in Prometheus' text format.
+//!
+//! counters, what is applied → **metrics** → the `metrics` action of the control socket → the edge's `/metrics`. Label
+//! values come from the policy and from closed sets only: nothing a packet carries can make a new series.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder as _, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+use ravelin_datapath::{ParseClass, Reason, Verdict};
+
+use super::counters::{Count, Counters, CountersError};
+use super::{Applied, RuleSlot};
+
+/// What is known besides the counters in the kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// What is live; `None` when an earlier process's generation is kept.
+    pub applied: Option<&'a Applied>,
+    /// Rules that have a counter.
+    pub rules: &'a [RuleSlot],
+    /// Whether the last reload was accepted.
+    pub last_reload_successful: bool,
+    /// When the last accepted policy was applied, seconds since 1970.
+    pub last_success: Option<f64>,
+    /// Accepted reloads since the start.
+    pub reloads_accepted: u64,
+    /// Refused or failed reloads since the start.
+    pub reloads_refused: u64,
+}
+
+/// Everything, as one text.
+///
+/// # Errors
+///
+/// When a counter cannot be read.
+pub fn text(counters: &Counters, facts: Facts<'_>) -> Result<String, MetricsError> {
+    let registry = Registry::new();
+    packets(&registry, counters)?;
+    rules(&registry, counters, facts.rules)?;
+    generation(&registry, facts)?;
+    reloads(&registry, facts)?;
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Why there is no text.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// A counter.
+    #[error(transparent)]
+    Counters(#[from] CountersError),
+    /// Two metrics of one name: a bug.
+    #[error("cannot write the metrics")]
+    Prometheus(#[from] prometheus::Error),
+}
+
+fn packets(registry: &Registry, counters: &Counters) -> Result<(), MetricsError> {
+    let by_reason = Pair::new(
+        registry,
+        ["ravelin_packets_total", "ravelin_bytes_total"],
+        "judged, by verdict and reason",
+        &["verdict", "reason"],
+    )?;
+    for reason in Reason::ALL {
+        for verdict in [Verdict::Allow, Verdict::Deny] {
+            by_reason.set(
+                &[verdict.word(), reason.label()],
+                counters.reason(*reason, verdict)?,
+            )?;
+        }
+    }
+    let by_class = counter_vec(
+        registry,
+        "ravelin_class_packets_total",
+        "Packets in which the parse class was seen",
+        &["class"],
+    )?;
+    for class in ParseClass::ALL {
+        let count = counters.class(*class)?;
+        by_class
+            .get_metric_with_label_values(&[class.label()])?
+            .inc_by(count.packets);
+    }
+    Ok(())
+}
+
+fn rules(registry: &Registry, counters: &Counters, rules: &[RuleSlot]) -> Result<(), MetricsError> {
+    let by_rule = Pair::new(
+        registry,
+        ["ravelin_rule_packets_total", "ravelin_rule_bytes_total"],
+        "decided by the rule",
+        &["rule"],
+    )?;
+    for rule in rules {
+        by_rule.set(&[rule.name.as_str()], counters.rule(rule.slot)?)?;
+    }
+    Ok(())
+}
+
+fn generation(registry: &Registry, facts: Facts<'_>) -> Result<(), MetricsError> {
+    let rules = int_gauge(registry, "ravelin_rules", "Rules of the live policy")?;
+    rules.set(i64::try_from(facts.rules.len()).unwrap_or(i64::MAX));
+    let Some(applied) = facts.applied else {
+        return Ok(());
+    };
+    int_gauge(registry, "ravelin_generation", "Number of the live generation")?
+        .set(i64::from(applied.generation));
+    int_gauge(
+        registry,
+        "ravelin_table_bytes",
+        "Size of the live generation's tables in the kernel",
+    )?
+    .set(i64::try_from(applied.table_bytes).unwrap_or(i64::MAX));
+    let modes = register(
+        registry,
+        GaugeVec::new(
+            Opts::new(
+                "ravelin_xdp_mode_info",
+                "The XDP mode reached on the interface; always 1",
+            ),
+            &["interface", "mode"],
+        )?,
+    )?;
+    for attachment in &applied.interfaces {
+        modes
+            .get_metric_with_label_values(&[attachment.interface.as_str(), attachment.mode.word()])?
+            .set(1.0);
+    }
+    Ok(())
+}
+
+fn reloads(registry: &Registry, facts: Facts<'_>) -> Result<(), MetricsError> {
+    int_gauge(
+        registry,
+        "ravelin_config_last_reload_successful",
+        "Whether the last reload of the policy was accepted; 0: the last good policy is still live",
+    )?
+    .set(i64::from(facts.last_reload_successful));
+    let time = register(
+        registry,
+        Gauge::new(
+            "ravelin_config_last_reload_success_timestamp_seconds",
+            "When the live policy was applied",
+        )?,
+    )?;
+    time.set(facts.last_success.unwrap_or(0.0));
+    let total = counter_vec(
+        registry,
+        "ravelin_reloads_total",
+        "Reloads of the policy, by result",
+        &["result"],
+    )?;
+    for (result, count) in [
+        ("accepted", facts.reloads_accepted),
+        ("refused", facts.reloads_refused),
+    ] {
+        total.get_metric_with_label_values(&[result])?.inc_by(count);
+    }
+    Ok(())
+}
+
+/// A counter of packets and one of bytes, with the same labels.
+struct Pair {
+    packets: IntCounterVec,
+    bytes: IntCounterVec,
+}
+
+impl Pair {
+    fn new(registry: &Registry, names: [&str; 2], what: &str, labels: &[&str]) -> Result<Self, MetricsError> {
+        let [packets, bytes] = names;
+        Ok(Self {
+            packets: counter_vec(registry, packets, &format!("Packets {what}"), labels)?,
+            bytes: counter_vec(registry, bytes, &format!("Bytes of frames {what}"), labels)?,
+        })
+    }
+
+    fn set(&self, labels: &[&str], count: Count) -> Result<(), MetricsError> {
+        let of = |vector: &IntCounterVec, value| {
+            vector
+                .get_metric_with_label_values(labels)
+                .map(|counter: IntCounter| counter.inc_by(value))
+        };
+        of(&self.packets, count.packets)?;
+        Ok(of(&self.bytes, count.bytes)?)
+    }
+}
+
+fn counter_vec(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, MetricsError> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn int_gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
+    register(registry, IntGauge::new(name, help)?)
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, MetricsError> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}

@@ -1,0 +1,186 @@
+//! Layer 3 and 4, in the kernel: one generation of program and tables after another, swapped in one step.
+//!
+//! policy → `TableImage` → **`network`** → the kernel judges packets by it. Everything that must outlive the process is
+//! pinned: links (so packets are judged without us) and counters (so they never go back). Must not know sockets, the
+//! control protocol, or why a policy changed.
+
+pub mod addresses;
+pub mod adopt;
+pub mod attach;
+pub mod counters;
+pub mod detach;
+pub mod interface;
+pub mod load;
+pub mod metrics;
+pub mod pins;
+pub mod shared;
+pub mod slots;
+mod tables;
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use ravelin_datapath::Verdict;
+use ravelin_rules::policy::{Mode, RuleName};
+use ravelin_rules::{CompileError, HostFacts, Policy, TableImage};
+
+use self::attach::{AttachError, Attachment};
+use self::counters::{Counters, CountersError};
+use self::load::{Generation, LoadError};
+use self::pins::{PinDir, PinsError};
+use self::shared::SharedError;
+
+/// The kernel side of one filter: owns the pin folder, and with it the right to change what is attached.
+#[derive(Debug)]
+pub struct Network {
+    pins: PinDir,
+    /// Kept alive to swap back to when a swap fails half way.
+    live: Option<Generation>,
+    number: u32,
+}
+
+impl Network {
+    /// Takes the pin folder, and creates the shared maps in it unless an earlier process did. `number` is the last
+    /// generation's, 0 on a host that has had none.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is not on a bpf file system, another process holds it, or its maps are not ours.
+    pub fn open(pin_dir: &Path, number: u32) -> Result<Self, OpenError> {
+        let pins = PinDir::open(pin_dir)?;
+        shared::verify(&pins)?;
+        Ok(Self {
+            pins,
+            live: None,
+            number,
+        })
+    }
+
+    /// What is pinned and attached now, by this process or an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// When the pin folder or the interfaces cannot be read.
+    pub fn attached(&self) -> Result<Vec<Attachment>, AttachError> {
+        attach::attached(&self.pins)
+    }
+
+    /// Makes `policy` the one that packets are judged by, on exactly the interfaces it names. All or nothing: on an error
+    /// every interface is judged by what judged it before.
+    ///
+    /// # Errors
+    ///
+    /// The step that failed.
+    pub fn apply(&mut self, policy: &Policy) -> Result<Applied, ApplyError> {
+        if policy.firewall.interfaces.is_empty() {
+            return Err(ApplyError::NoInterfaces);
+        }
+        let addresses = addresses::held_by(&policy.firewall.interfaces).map_err(ApplyError::Addresses)?;
+        let host = HostFacts {
+            addresses: addresses.clone(),
+        };
+        let image = TableImage::compile(policy, &host)?;
+        let number = self.number.wrapping_add(1);
+        let mut generation = Generation::load(&self.pins, &image, number)?;
+        let interfaces = attach::swap(
+            &self.pins,
+            &mut generation,
+            self.live.as_mut(),
+            &policy.firewall.interfaces,
+            policy.firewall.xdp_mode,
+        )?;
+        self.pins.remove_other_maps();
+        let applied = Applied {
+            generation: number,
+            interfaces,
+            rules: named_slots(policy, generation.slots()),
+            table_bytes: generation.table_bytes(),
+            mode: policy.firewall.mode,
+            addresses,
+        };
+        self.live = Some(generation);
+        self.number = number;
+        Ok(applied)
+    }
+
+    /// A reader of every counter. It works as long as it lives, also while a generation is being swapped.
+    ///
+    /// # Errors
+    ///
+    /// When the counters are not there yet: before the first generation.
+    pub fn counters(&self) -> Result<Counters, CountersError> {
+        Counters::open(&self.pins)
+    }
+}
+
+/// What is true since a generation went live.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The generation's number.
+    pub generation: u32,
+    /// Where it is attached.
+    pub interfaces: Vec<Attachment>,
+    /// Its rules, in the order of judgement.
+    pub rules: Vec<RuleSlot>,
+    /// The size of its tables in the kernel.
+    pub table_bytes: u64,
+    /// Whether verdicts are carried out.
+    pub mode: Mode,
+    /// The host's addresses that it was built with.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A rule and where it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSlot {
+    /// The rule.
+    pub name: RuleName,
+    /// Its action; `None` for a rule of an earlier process, of which only the name is known.
+    pub action: Option<Verdict>,
+    /// Its element in the rule counter map.
+    pub slot: u32,
+}
+
+fn named_slots(policy: &Policy, slots: &[u32]) -> Vec<RuleSlot> {
+    policy
+        .rules
+        .iter()
+        .zip(slots)
+        .map(|(rule, slot)| RuleSlot {
+            name: rule.name.clone(),
+            action: Some(rule.action),
+            slot: *slot,
+        })
+        .collect()
+}
+
+/// Why the pin folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
+    /// The maps in it.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
+}
+
+/// Why a policy is not live. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The host's addresses could not be read.
+    #[error("cannot read the addresses of the interfaces")]
+    Addresses(#[source] nix::Error),
+    /// An interface could not be attached or updated.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The policy does not fit its tables.
+    #[error("the policy does not compile")]
+    Compile(#[from] CompileError),
+    /// The kernel did not take the program or its tables.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The policy filters nothing.
+    #[error("the policy names no interface to filter: set `interfaces` in `[firewall]`")]
+    NoInterfaces,
+}

@@ -1,0 +1,109 @@
+//! The maps that all generations share: their names, their shapes, and the check that a pinned one is ours.
+//!
+//! A map of the wrong shape under our name would be handed to the new program as it is, and counters would land in
+//! somebody else's memory; so it is refused before anything is loaded.
+
+use aya::maps::{MapError, MapInfo, MapType};
+use ravelin_datapath::wire;
+
+use super::pins::PinDir;
+
+/// Packets and bytes by rule slot.
+pub const RULE_COUNTERS: &str = "RULE_COUNTERS";
+/// Packets and bytes by reason and verdict.
+pub const REASON_COUNTERS: &str = "REASON_COUNTERS";
+/// Packets and bytes by parse class.
+pub const CLASS_COUNTERS: &str = "CLASS_COUNTERS";
+/// Rule name → slot.
+pub const RULE_SLOTS: &str = "RULE_SLOTS";
+
+/// Every shared map.
+pub const ALL: [&str; 4] = [CLASS_COUNTERS, REASON_COUNTERS, RULE_COUNTERS, RULE_SLOTS];
+
+/// Checks the shape of every shared map that is pinned already.
+///
+/// # Errors
+///
+/// The first map that is not ours.
+pub fn verify(pins: &PinDir) -> Result<(), SharedError> {
+    for name in ALL {
+        let path = pins.map(name);
+        if !path.exists() {
+            continue;
+        }
+        let info = MapInfo::from_pin(&path).map_err(|source| SharedError::Open { name, source })?;
+        let found = Shape {
+            kind: info.map_type().ok(),
+            key: info.key_size(),
+            value: info.value_size(),
+            entries: info.max_entries(),
+        };
+        let expected = Shape::of(name);
+        if found != expected {
+            return Err(SharedError::Foreign {
+                name,
+                path: path.display().to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Why the pinned maps cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SharedError {
+    /// A pinned map has our name and another shape.
+    #[error(
+        "the map pinned at `{path}` has another shape than `{name}` of this version: `ravelin detach` removes it, and the counters in it"
+    )]
+    Foreign {
+        /// The map.
+        name: &'static str,
+        /// Where it is pinned.
+        path: String,
+    },
+    /// A pinned map cannot be opened.
+    #[error("cannot open the pinned map `{name}`")]
+    Open {
+        /// The map.
+        name: &'static str,
+        /// Why.
+        source: MapError,
+    },
+}
+
+#[derive(Debug, PartialEq)]
+struct Shape {
+    kind: Option<MapType>,
+    key: u32,
+    value: u32,
+    entries: u32,
+}
+
+impl Shape {
+    fn of(name: &str) -> Self {
+        let counters = |entries| Self {
+            kind: Some(MapType::PerCpuArray),
+            key: 4,
+            value: COUNTER_BYTES,
+            entries,
+        };
+        match name {
+            CLASS_COUNTERS => counters(wire::CLASS_COUNTERS),
+            REASON_COUNTERS => counters(wire::REASON_COUNTERS),
+            RULE_COUNTERS => counters(wire::RULE_SLOTS),
+            _ => Self {
+                kind: Some(MapType::Hash),
+                key: NAME_BYTES,
+                value: 4,
+                entries: wire::RULE_SLOTS,
+            },
+        }
+    }
+}
+
+const COUNTER_BYTES: u32 = 16;
+const NAME_BYTES: u32 = 64;
+
+const _: () = assert!(size_of::<wire::Counter>() == COUNTER_BYTES as usize);
+const _: () = assert!(wire::RULE_NAME_BYTES == NAME_BYTES as usize);
