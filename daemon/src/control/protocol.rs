@@ -1,0 +1,275 @@
+//! The lines on the control socket: requests and replies, one JSON object each.
+//!
+//! ```text
+//! → {"version":1,"action":"status"}
+//! ← {"version":1,"answer":"status","half":"filter",...}
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::Action;
+use crate::network::detach::Detached;
+
+/// The number of this protocol. Raised when a field changes its meaning or goes away; a new field does not raise it.
+pub const VERSION: u32 = 1;
+
+/// The longest request. A bound: without it one peer that never ends its line fills our memory.
+pub const REQUEST_BYTES: usize = 64 * 1024;
+
+/// The longest reply a client reads: metrics of 16,384 rules take about 4 MB.
+pub const REPLY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What to do.
+    pub action: Action,
+}
+
+impl Request {
+    /// A request for `action`.
+    #[must_use]
+    pub const fn new(action: Action) -> Self {
+        Self {
+            version: VERSION,
+            action,
+        }
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in words for the peer.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        // The version first: a peer of another version should learn that, not that some field is unknown.
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } =
+            serde_json::from_slice(line).map_err(|error| format!("this is not a request: {error}"))?;
+        if version != VERSION {
+            return Err(format!(
+                "protocol version {version} is not known here, only {VERSION}"
+            ));
+        }
+        serde_json::from_slice(line).map_err(|error| format!("this is not a request: {error}"))
+    }
+}
+
+/// A reply.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The answer.
+    #[serde(flatten)]
+    pub answer: Answer,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// Everything is out of the kernel, and the filter ends.
+    Detached(Detached),
+    /// It could not be done, and the peer is not at fault.
+    Failed {
+        /// Why, cause after cause.
+        error: String,
+    },
+    /// The peer may not ask for that.
+    Forbidden {
+        /// Who may, in words.
+        error: String,
+    },
+    /// The request makes no sense here.
+    Invalid {
+        /// Why.
+        error: String,
+    },
+    /// The metrics.
+    Metrics {
+        /// Prometheus' text format.
+        text: String,
+    },
+    /// The policy was refused; the last good one is still live.
+    Refused {
+        /// The rendered diagnostics.
+        diagnostics: String,
+    },
+    /// The policy is live.
+    Reloaded {
+        /// The number of the generation; `None` from an edge.
+        generation: Option<u32>,
+        /// Rendered warnings; empty when there are none.
+        warnings: String,
+    },
+    /// The rules.
+    Rules(Rules),
+    /// What is live.
+    Status(Box<Status>),
+}
+
+/// Rules and reasons with their counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// In the order of judgement.
+    pub rules: Vec<RuleCount>,
+    /// Every reason and verdict that has been reached.
+    pub reasons: Vec<ReasonCount>,
+    /// Every parse class that has been seen.
+    pub classes: Vec<ClassCount>,
+}
+
+/// A rule's counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCount {
+    /// Its name.
+    pub name: String,
+    /// `allow` or `deny`; `None` when the policy of an earlier process is kept, of which only names are known.
+    pub action: Option<String>,
+    /// Packets it decided.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A reason's counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonCount {
+    /// `allow` or `deny`.
+    pub verdict: String,
+    /// The reason's label.
+    pub reason: String,
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A parse class's counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassCount {
+    /// The class's label.
+    pub class: String,
+    /// Packets in which it was seen.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What is live in one half.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// `filter` or `edge`.
+    pub half: String,
+    /// The version of ravelin.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// The policy file.
+    pub policy: String,
+    /// How the last reload went.
+    pub last_reload: LastReload,
+    /// What only a filter has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<FilterStatus>,
+}
+
+/// How the last reload went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastReload {
+    /// Whether it was accepted.
+    pub successful: bool,
+    /// When, in seconds since 1970.
+    pub at: f64,
+    /// Why it was not.
+    pub error: Option<String>,
+    /// Accepted since the start.
+    pub accepted: u64,
+    /// Refused or failed since the start.
+    pub refused: u64,
+}
+
+/// What is live in the kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FilterStatus {
+    /// The number of the live generation; `None` while that of an earlier process is kept.
+    pub generation: Option<u32>,
+    /// `enforce` or `observe`; `None` as above.
+    pub mode: Option<String>,
+    /// How many rules it has.
+    pub rules: usize,
+    /// The size of its tables in the kernel; `None` as above.
+    pub table_bytes: Option<u64>,
+    /// Where it is attached.
+    pub interfaces: Vec<InterfaceStatus>,
+}
+
+/// A filtered interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// `native`, `generic` or `offload`: what was reached.
+    pub mode: String,
+    /// The id of the program on it.
+    pub program: u32,
+    /// Why it is not native, when that was tried first.
+    pub fallback: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, Answer, Reply, Request, VERSION};
+
+    #[test]
+    fn a_request_comes_back_as_it_was_written() {
+        for action in Action::ALL {
+            let line = serde_json::to_vec(&Request::new(action)).unwrap();
+            assert_eq!(Request::parse(&line), Ok(Request::new(action)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_told_why() {
+        for (line, word) in [
+            ("", "not a request"),
+            ("{}", "version"),
+            (r#"{"version":2,"action":"fly"}"#, "protocol version 2"),
+            (r#"{"version":1,"action":"fly"}"#, "fly"),
+            (
+                r#"{"version":1,"action":"status","as":"root"}"#,
+                "unknown field `as`",
+            ),
+            ("[[[[[[[[[[[[[[[[", "not a request"),
+        ] {
+            let error = Request::parse(line.as_bytes()).unwrap_err();
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_reply_is_one_flat_object() {
+        let reply = Reply {
+            version: VERSION,
+            answer: Answer::Reloaded {
+                generation: Some(7),
+                warnings: String::new(),
+            },
+        };
+        let text = serde_json::to_string(&reply).unwrap();
+        assert_eq!(
+            text,
+            r#"{"version":1,"answer":"reloaded","generation":7,"warnings":""}"#
+        );
+        assert_eq!(serde_json::from_str::<Reply>(&text).unwrap(), reply);
+    }
+}
