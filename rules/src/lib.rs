@@ -5,13 +5,20 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod compile;
+mod diagnostic;
+mod document;
 pub mod image;
 pub mod ir;
+mod load;
 pub mod lower;
 pub mod policy;
 pub mod reference;
+mod source;
 
 pub use compile::CompileError;
+pub use diagnostic::{Code, Diagnostic, Location, Report, Severity, Spot};
 pub use image::{SizeReport, TableImage};
+pub use load::{Loaded, load};
 pub use policy::{HostFacts, Policy};

@@ -1,0 +1,135 @@
+//! `[firewall]`.
+
+use ravelin_datapath::{ClassVerdict, Verdict};
+
+use crate::diagnostic::{Code, Reporter, quote};
+use crate::document;
+use crate::policy::{ClassVerdicts, Firewall, Mode, XdpMode};
+use crate::source::{Span, Written};
+
+/// The table with its defaults. `first_rule`: where the first rule stands, if there is one.
+pub(super) fn check(
+    written: Option<document::firewall::Firewall>,
+    first_rule: Option<Span>,
+    reporter: &mut Reporter,
+) -> Firewall {
+    let Some(written) = written else {
+        if let Some(span) = first_rule {
+            let message = "a policy with rules needs `[firewall] stateful = false`";
+            reporter.report(Code::StatefulMissing, span, message, WRITE_STATEFUL);
+        }
+        return Firewall {
+            interfaces: Vec::new(),
+            xdp_mode: XdpMode::default(),
+            inbound: Verdict::Deny,
+            essentials: true,
+            mode: Mode::default(),
+            classes: ClassVerdicts::default(),
+        };
+    };
+    stateful(written.span, written.stateful, reporter);
+    let mut classes = ClassVerdicts::default();
+    for (class, verdict) in &written.classes {
+        let verdict = match verdict.value {
+            "allow" => ClassVerdict::Allow,
+            "judge" => ClassVerdict::Judge,
+            _ => ClassVerdict::Deny,
+        };
+        classes = classes.with(*class, verdict);
+    }
+    Firewall {
+        interfaces: interfaces(written.interfaces, reporter),
+        xdp_mode: match written.xdp_mode.map(|word| word.value) {
+            Some("generic") => XdpMode::Generic,
+            Some("native") => XdpMode::Native,
+            _ => XdpMode::Auto,
+        },
+        inbound: match written.inbound.map(|word| word.value) {
+            Some("allow") => Verdict::Allow,
+            _ => Verdict::Deny,
+        },
+        essentials: written.essentials.is_none_or(|essentials| essentials.value),
+        mode: match written.mode.map(|word| word.value) {
+            Some("observe") => Mode::Observe,
+            _ => Mode::Enforce,
+        },
+        classes,
+    }
+}
+
+/// Flow state is what people expect of a firewall: a policy has to say that it does without.
+fn stateful(table: Span, written: Option<Written<bool>>, reporter: &mut Reporter) {
+    match written {
+        Some(Written { value: false, .. }) => {}
+        Some(Written { span, .. }) => {
+            let message = "`stateful = true` is not supported yet";
+            reporter.report(Code::NotSupported, span, message, WRITE_STATEFUL);
+        }
+        None => {
+            let message = "`[firewall]` needs `stateful = false`";
+            reporter.report(Code::StatefulMissing, table, message, WRITE_STATEFUL);
+        }
+    }
+}
+
+fn interfaces(written: Vec<Written<String>>, reporter: &mut Reporter) -> Vec<String> {
+    let mut names: Vec<Written<String>> = Vec::new();
+    for name in written {
+        if !is_interface(&name.value) {
+            let message = format!("{} is not an interface name", quote(&name.value));
+            let help = "write a name of 1 to 15 characters as `ip link` shows it, like `eth0`";
+            reporter.report(Code::BadName, name.span, message, help);
+        } else if let Some(first) = names.iter().find(|first| first.value == name.value) {
+            let message = format!("interface {} is named twice", quote(&name.value));
+            let related = [(first.span, "first named here")];
+            reporter.report_with(
+                Code::DuplicateName,
+                name.span,
+                message,
+                &related,
+                "name each interface once",
+            );
+        } else if names.len() >= MAX_INTERFACES {
+            let message = format!("more than {MAX_INTERFACES} interfaces");
+            let help = "name the interfaces that packets come in through from outside";
+            reporter.report(Code::TooLarge, name.span, message, help);
+            break;
+        } else {
+            names.push(name);
+        }
+    }
+    names.into_iter().map(|name| name.value).collect()
+}
+
+/// The form the kernel takes (`dev_valid_name`): below 16 bytes, no `/`, `:` or blank, not `.` or `..`.
+fn is_interface(name: &str) -> bool {
+    let printable = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
+    (1..16).contains(&name.len()) && name.chars().all(printable) && name != "." && name != ".."
+}
+
+const WRITE_STATEFUL: &str = "write `stateful = false` in `[firewall]`: flow state is not supported yet, so each rule judges a packet alone, and replies to connections that the host opens need a rule of their own, like `name = \"replies\", action = \"allow\", protocol = \"tcp\", tcp_flags = \"ack\"`";
+
+/// Every name is compared with every other, and each interface is a link to attach and watch.
+const MAX_INTERFACES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interface_names_are_those_of_the_kernel() {
+        for name in [
+            "lo",
+            "eth0",
+            "eth0.100",
+            "enp3s0f0np0",
+            "br-lan",
+            "123456789012345",
+        ] {
+            assert!(is_interface(name), "{name}");
+        }
+        for name in ["", ".", "..", "a b", "a/b", "eth0:1", "1234567890123456", "a\n"] {
+            assert!(!is_interface(name), "{name}");
+        }
+    }
+}

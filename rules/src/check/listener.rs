@@ -1,0 +1,101 @@
+//! `[[listener]]`.
+
+use super::addresses::{self, Addresses};
+use super::names::Names;
+use super::sets::Sets;
+use super::socket::{self, Bound};
+use super::upstream::Upstreams;
+use super::{limits, routes, tls};
+use crate::diagnostic::{Code, Reporter};
+use crate::document::listener::Listener as WrittenListener;
+use crate::policy::{AddressMatch, Listener, PrefixSet, SniPolicy};
+use crate::source::Written;
+
+/// Checks every listener.
+pub(super) fn check(
+    written: Vec<WrittenListener>,
+    upstreams: &Upstreams,
+    sets: &mut Sets,
+    bound: &mut Bound,
+    reporter: &mut Reporter,
+) -> Vec<Listener> {
+    let mut names = Names::new("listener");
+    let mut listeners = Vec::new();
+    for listener in written {
+        let name = names.check(listener.name.as_ref(), reporter);
+        listeners.extend(one(listener, name, upstreams, sets, bound, reporter));
+    }
+    listeners
+}
+
+fn one(
+    written: WrittenListener,
+    name: Option<String>,
+    upstreams: &Upstreams,
+    sets: &mut Sets,
+    bound: &mut Bound,
+    reporter: &mut Reporter,
+) -> Option<Listener> {
+    let bind = written.bind.as_ref().map(|list| bind(list, bound, reporter));
+    let allow = addresses::check("allow", written.allow.as_ref(), sets, reporter);
+    let deny = deny(written.deny.as_ref(), sets, reporter);
+    let routes = written
+        .routes
+        .as_ref()
+        .map(|list| routes::check(list, upstreams, reporter));
+    let tls = written.tls.as_ref().map(|written| tls::check(written, reporter));
+    let limits = limits::check(written.limits, reporter);
+    Some(Listener {
+        name: name?,
+        bind: bind?,
+        allow: allow.condition,
+        deny,
+        routes: routes?,
+        sni_policy: match written.sni_policy.map(|word| word.value) {
+            Some("default") => SniPolicy::Default,
+            _ => SniPolicy::Strict,
+        },
+        tls: tls?,
+        limits,
+        place: reporter.sources.place(written.span),
+    })
+}
+
+fn bind(
+    list: &Written<Vec<Written<String>>>,
+    bound: &mut Bound,
+    reporter: &mut Reporter,
+) -> Vec<std::net::SocketAddr> {
+    if list.value.is_empty() {
+        let help = "name an address and a port: `bind = [\"0.0.0.0:443\", \"[::]:443\"]`";
+        reporter.report(Code::Empty, list.span, "`bind` is an empty list", help);
+    }
+    let mut addresses = Vec::new();
+    for text in &list.value {
+        if bound.full() {
+            let help = "bind to `0.0.0.0` and `[::]` instead of each address";
+            reporter.report(Code::TooLarge, text.span, "too many addresses to listen on", help);
+            break;
+        }
+        if let Some(address) = socket::parse(text, reporter) {
+            bound.add(address, text.span, reporter);
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+/// As [`addresses::check`], where absent and empty mean nobody.
+fn deny(
+    list: Option<&Written<Vec<Written<String>>>>,
+    sets: &mut Sets,
+    reporter: &mut Reporter,
+) -> AddressMatch {
+    match list.filter(|list| !list.value.is_empty()) {
+        None => AddressMatch::Prefixes(PrefixSet::default()),
+        list => {
+            let Addresses { condition, .. } = addresses::check("deny", list, sets, reporter);
+            condition
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! From what was written to what it means: Document → Policy, collecting every finding.
+//!
+//! Nothing here stops at a mistake: what cannot be understood is reported and replaced by something harmless, so that the
+//! rest is still checked. The policy that comes out is only used when no error was reported.
+
+mod addresses;
+mod firewall;
+mod host;
+mod icmp;
+mod limits;
+mod listener;
+mod names;
+mod numbers;
+mod ports;
+mod prefix;
+mod protocol;
+mod routes;
+mod rule;
+mod rules;
+mod server_name;
+pub(crate) mod service;
+mod set_file;
+mod sets;
+mod socket;
+mod tcp_flags;
+mod tls;
+mod units;
+mod upstream;
+
+use crate::diagnostic::Reporter;
+use crate::document::Document;
+use crate::policy::Policy;
+
+use sets::Sets;
+
+/// Checks the document. Its set files are read here.
+pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
+    let mut sets = Sets::check(document.sets, reporter);
+    let firewall = firewall::check(
+        document.firewall,
+        first_rule(&document.policies, &document.rules),
+        reporter,
+    );
+    let rules = rules::check(document.policies, document.rules, &mut sets, reporter);
+    let upstreams = upstream::check(document.upstreams, reporter);
+    let mut bound = socket::Bound::default();
+    let listeners = listener::check(document.listeners, &upstreams, &mut sets, &mut bound, reporter);
+    let metrics = host::metrics(document.metrics, &mut bound, reporter);
+    if !reporter.has_errors() {
+        // A misspelt name would be reported twice: as not defined, and as not used.
+        upstreams.report_unused(reporter);
+        sets.report_unused(reporter);
+    }
+    let mut files: Vec<_> = reporter.sources.names().map(ToOwned::to_owned).collect();
+    files.extend(sets.into_files());
+    Policy {
+        host_name: host::name(document.host, reporter),
+        firewall,
+        rules,
+        listeners,
+        upstreams: upstreams.into_policy(),
+        metrics,
+        log: host::log(document.log),
+        files,
+    }
+}
+
+fn first_rule(
+    policies: &[crate::document::rule::Policy],
+    rules: &[crate::document::rule::Rule],
+) -> Option<crate::source::Span> {
+    let scoped = policies.iter().flat_map(|policy| &policy.rules);
+    scoped.chain(rules).map(|rule| rule.span).next()
+}

@@ -1,0 +1,108 @@
+//! The routes of one listener.
+
+use super::server_name;
+use super::upstream::Upstreams;
+use crate::diagnostic::{Code, Reporter, quote};
+use crate::document::listener::Route as WrittenRoute;
+use crate::policy::{Route, SniPattern};
+use crate::source::{Span, Written};
+
+/// Checks the routes, and that each can be reached.
+pub(super) fn check(
+    written: &Written<Vec<WrittenRoute>>,
+    upstreams: &Upstreams,
+    reporter: &mut Reporter,
+) -> Vec<Route> {
+    if written.value.is_empty() {
+        let help = "add a route: `routes = [{ upstream = \"app\" }]`";
+        reporter.report(Code::Empty, written.span, "`routes` is an empty list", help);
+    }
+    if written.value.len() > MAX_ROUTES {
+        let message = format!("more than {MAX_ROUTES} routes on one listener");
+        let help = "use wildcards, or spread the names over listeners";
+        reporter.report(Code::TooLarge, written.span, message, help);
+        return Vec::new();
+    }
+    let mut patterns: Vec<(SniPattern, Span)> = Vec::new();
+    let mut routes = Vec::new();
+    for route in &written.value {
+        let upstream = route
+            .upstream
+            .as_ref()
+            .and_then(|name| upstreams.find(name, reporter));
+        let pattern = match &route.sni {
+            Some(sni) => server_name::check(sni, reporter),
+            None => (!route.names_a_server).then_some(SniPattern::Any),
+        };
+        let Some(pattern) = pattern else {
+            continue;
+        };
+        let span = route.sni.as_ref().map_or(route.span, |sni| sni.span);
+        if let Some((earlier, first)) = patterns.iter().find(|(earlier, _)| covers(earlier, &pattern)) {
+            let message = format!("the route for {} is never taken", show(&pattern));
+            let related = [(*first, "this earlier route takes its connections")];
+            let help = if *earlier == pattern {
+                "take one of the two routes out".to_owned()
+            } else {
+                format!("move it in front of the route for {}", show(earlier))
+            };
+            reporter.report_with(Code::RouteUnreachable, span, message, &related, help);
+        }
+        patterns.push((pattern.clone(), span));
+        if let Some(upstream) = upstream {
+            routes.push(Route {
+                sni: pattern,
+                upstream,
+            });
+        }
+    }
+    routes
+}
+
+/// Whether every name that fits `later` fits `earlier`.
+fn covers(earlier: &SniPattern, later: &SniPattern) -> bool {
+    match (earlier, later) {
+        (SniPattern::Any, _) => true,
+        (_, SniPattern::Any) => false,
+        (SniPattern::Wildcard(parent), SniPattern::Wildcard(other)) => parent == other,
+        (SniPattern::Exact(_), SniPattern::Wildcard(_)) => false,
+        (earlier, SniPattern::Exact(name)) => earlier.matches(Some(name)),
+    }
+}
+
+fn show(pattern: &SniPattern) -> String {
+    match pattern {
+        SniPattern::Any => "every name".to_owned(),
+        SniPattern::Exact(name) => quote(name),
+        SniPattern::Wildcard(parent) => quote(&format!("*.{parent}")),
+    }
+}
+
+/// Every route is compared with every other, and a connection tries them in turn.
+const MAX_ROUTES: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_covers_what_it_leaves_nothing_of() {
+        let exact = |name: &str| SniPattern::Exact(name.to_owned());
+        let wildcard = |parent: &str| SniPattern::Wildcard(parent.to_owned());
+        for (earlier, later, expected) in [
+            (SniPattern::Any, SniPattern::Any, true),
+            (SniPattern::Any, exact("a.example"), true),
+            (exact("a.example"), SniPattern::Any, false),
+            (exact("a.example"), exact("a.example"), true),
+            (exact("a.example"), exact("b.example"), false),
+            (wildcard("example"), exact("a.example"), true),
+            (wildcard("example"), exact("b.a.example"), false),
+            (wildcard("example"), exact("example"), false),
+            (wildcard("example"), wildcard("example"), true),
+            (wildcard("example"), wildcard("a.example"), false),
+            (exact("a.example"), wildcard("example"), false),
+        ] {
+            assert_eq!(covers(&earlier, &later), expected, "{earlier:?} {later:?}");
+        }
+    }
+}

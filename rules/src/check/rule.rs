@@ -1,0 +1,161 @@
+//! One rule: from what was written to what it asks.
+
+use ravelin_datapath::Verdict;
+
+use super::addresses::{self, Addresses};
+use super::protocol::{self, ICMP, ICMPV6, SCTP, Selected, TCP, UDP};
+use super::sets::{Families, Sets};
+use super::{icmp, numbers, ports, tcp_flags};
+use crate::diagnostic::{Code, Reporter};
+use crate::document::Scalar;
+use crate::document::rule::Rule as WrittenRule;
+use crate::policy::{PortRange, Protocols, Rule, RuleName, Scope};
+use crate::source::Written;
+
+/// Checks every condition. `None`: the rule is disabled, or has no usable name or action, which was reported.
+pub(super) fn check(
+    written: &WrittenRule,
+    name: Option<String>,
+    scope: Scope,
+    sets: &mut Sets,
+    reporter: &mut Reporter,
+) -> Option<Rule> {
+    let source = addresses::check("source", written.source.as_ref(), sets, reporter);
+    let destination = addresses::check("destination", written.destination.as_ref(), sets, reporter);
+    let protocol = protocol::check(written.protocol.as_ref(), reporter);
+    let ports = destination_ports(written, &protocol, reporter);
+    let source_ports = source_ports(written, &protocol, reporter);
+    let icmp = icmp::check(written.icmp.as_ref(), &protocol, reporter);
+    let tcp_flags = tcp_flags::check(written.tcp_flags.as_ref(), &protocol, reporter);
+    let priority = numbers::optional("priority", written.priority, 0..=u32::MAX, reporter);
+    report_stateful(written.stateful, reporter);
+    report_families(written, &source, &destination, &protocol, reporter);
+    let action = match written.action?.value {
+        "allow" => Verdict::Allow,
+        _ => Verdict::Deny,
+    };
+    let name = RuleName::parse(&name?)?;
+    let enabled = written.enabled.is_none_or(|enabled| enabled.value);
+    enabled.then(|| Rule {
+        name,
+        scope,
+        priority,
+        action,
+        source: source.condition,
+        destination: destination.condition,
+        protocols: protocol.protocols,
+        ports,
+        source_ports,
+        icmp,
+        tcp_flags,
+        comment: written.comment.as_ref().map(|comment| comment.value.clone()),
+        place: reporter.sources.place(written.span),
+    })
+}
+
+fn destination_ports(written: &WrittenRule, protocol: &Selected, reporter: &mut Reporter) -> Vec<PortRange> {
+    let Some(list) = &written.ports else {
+        return protocol
+            .service
+            .as_ref()
+            .map_or_else(Vec::new, |(ports, _)| ports.clone());
+    };
+    if list.value.is_empty() {
+        // Taking the last port out of a list must not open all of them.
+        let help = "leave `ports` out to match every port, or name ports";
+        reporter.report(Code::Empty, list.span, "`ports` is an empty list", help);
+    }
+    if let Some((_, service)) = &protocol.service {
+        let message = format!("`ports` beside service `{}`, which brings its own", service.value);
+        let help = "take `ports` out, or write `protocol = \"tcp\"` or `\"udp\"` with `ports`";
+        let related = [(service.span, "the service")];
+        reporter.report_with(Code::ServiceWithPorts, list.span, message, &related, help);
+    }
+    report_portless("ports", list, protocol, reporter);
+    ports::check(list, reporter)
+}
+
+fn source_ports(written: &WrittenRule, protocol: &Selected, reporter: &mut Reporter) -> Vec<PortRange> {
+    let Some(list) = &written.source_ports else {
+        return Vec::new();
+    };
+    if list.value.is_empty() {
+        let help = "leave `source_ports` out; a client chooses its source port freely";
+        let message = "`source_ports = []` sets no condition";
+        reporter.report(Code::NoCondition, list.span, message, help);
+        return Vec::new();
+    }
+    report_portless("source_ports", list, protocol, reporter);
+    ports::check(list, reporter)
+}
+
+/// Reports ports on protocols that have none.
+fn report_portless(
+    key: &str,
+    list: &Written<Vec<Written<Scalar>>>,
+    protocol: &Selected,
+    reporter: &mut Reporter,
+) {
+    let Protocols::Only(numbers) = &protocol.protocols else {
+        return;
+    };
+    if numbers.iter().all(|number| [TCP, UDP, SCTP].contains(number)) {
+        return;
+    }
+    let message = format!("`{key}` needs protocols that have ports");
+    let help = format!("write `protocol = \"tcp\"`, `\"udp\"` or `\"sctp\"`, or take `{key}` out");
+    reporter.report(Code::PortsWithoutProtocol, list.span, message, help);
+}
+
+fn report_stateful(written: Option<Written<bool>>, reporter: &mut Reporter) {
+    if let Some(Written { value: true, span }) = written {
+        let help = "write `stateful = false` or leave it out: each rule judges a packet alone, and replies need a rule of their own";
+        reporter.report(
+            Code::NotSupported,
+            span,
+            "`stateful = true` is not supported yet",
+            help,
+        );
+    }
+}
+
+/// Reports addresses and protocols whose families have no packet in common.
+fn report_families(
+    written: &WrittenRule,
+    source: &Addresses,
+    destination: &Addresses,
+    protocol: &Selected,
+    reporter: &mut Reporter,
+) {
+    if !source.families.meet(destination.families) {
+        let message = "a source and a destination of different address families never match the same packet";
+        let related: Vec<_> = written
+            .destination
+            .iter()
+            .map(|list| (list.span, "the destination"))
+            .collect();
+        let span = written.source.as_ref().map_or(written.span, |list| list.span);
+        let help = "write IPv4 and IPv6 addresses in both, or one rule for each family";
+        reporter.report_with(Code::NeverMatches, span, message, &related, help);
+        return;
+    }
+    let families = Families {
+        v4: source.families.v4 && destination.families.v4,
+        v6: source.families.v6 && destination.families.v6,
+    };
+    let (name, other, family) = match protocol {
+        _ if protocol.is(ICMP) && !families.v4 => ("icmp", "icmpv6", "IPv6"),
+        _ if protocol.is(ICMPV6) && !families.v6 => ("icmpv6", "icmp", "IPv4"),
+        _ => return,
+    };
+    let span = written.protocol.as_ref().map_or(written.span, |list| list.span);
+    if written.icmp.is_some() {
+        let message = format!("messages of `{name}` never come from or to {family} addresses");
+        let help = format!("write `protocol = \"{other}\"` for {family} addresses");
+        reporter.report(Code::NeverMatches, span, message, help);
+    } else {
+        let message = format!("`{name}` with {family} addresses only");
+        let help = format!("write `protocol = \"{other}\"`: that is the ICMP of {family}");
+        reporter.report(Code::ProtocolOfOtherFamily, span, message, help);
+    }
+}

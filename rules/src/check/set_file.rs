@@ -1,0 +1,146 @@
+//! A set file: one address or prefix a line.
+//!
+//! `#` and `;` start a comment, which covers plain lists, FireHOL (`# …`) and Spamhaus (`192.0.2.0/24 ; SBL123`). Every
+//! line counts or is an error: an allowlist that silently loses a line locks somebody out, a blocklist lets them in.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::prefix;
+use crate::diagnostic::{Code, Reporter, Spot, quote};
+use crate::policy::address::Element;
+use crate::source::{Span, read_regular};
+
+/// Reads the file into `elements`; false when something was reported.
+pub(super) fn read(
+    path: &Path,
+    written: Span,
+    set: &str,
+    elements: &mut Vec<Element>,
+    reporter: &mut Reporter,
+) -> bool {
+    let bytes = match read_regular(path, MAX_SET_FILE) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            report_unreadable(path, &error, written, reporter);
+            return false;
+        }
+    };
+    let name = path.display().to_string();
+    let before = elements.len();
+    let mut bad_lines = Vec::new();
+    for (number, line) in (1_u32..).zip(bytes.split(|byte| *byte == b'\n')) {
+        let Some(entry) = entry(line) else {
+            continue;
+        };
+        match std::str::from_utf8(entry).map(prefix::parse) {
+            Ok(Ok(prefix)) => elements.push(Element {
+                prefix,
+                origin: format!("{name}:{number} (@{set})").into(),
+            }),
+            _ => bad_lines.push((number, line)),
+        }
+    }
+    if !bad_lines.is_empty() {
+        report_lines(path, &bad_lines, reporter);
+        return false;
+    }
+    if elements.len() == before {
+        let message = format!("set file {} has no entry", quote(&name));
+        let help = "put at least one address or prefix into it, or take it out of `files`";
+        reporter.report(Code::SetFileEmpty, written, message, help);
+        return false;
+    }
+    true
+}
+
+/// The line without comment and blanks; `None` when nothing is left.
+fn entry(line: &[u8]) -> Option<&[u8]> {
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+    let comment = line.iter().position(|byte| matches!(byte, b'#' | b';'));
+    let entry = line.get(..comment.unwrap_or(line.len()))?.trim_ascii();
+    (!entry.is_empty()).then_some(entry)
+}
+
+fn report_unreadable(path: &Path, error: &io::Error, written: Span, reporter: &mut Reporter) {
+    let name = quote(&path.display().to_string());
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        let message = format!("set file {name} is larger than {} MiB", MAX_SET_FILE >> 20);
+        let help = "split it into several files, or name the right one";
+        reporter.report(Code::TooLarge, written, message, help);
+    } else {
+        let message = format!("cannot read set file {name}: {error}");
+        let help = "name a file that exists, relative to this one, and that this user may read";
+        reporter.report(Code::SetFileUnreadable, written, message, help);
+    }
+}
+
+fn report_lines(path: &Path, lines: &[(u32, &[u8])], reporter: &mut Reporter) {
+    let file = Arc::new(path.to_owned());
+    for (number, line) in lines.iter().take(MAX_REPORTED_LINES) {
+        let shown = line.get(..line.len().min(MAX_LINE)).unwrap_or_default();
+        let text = String::from_utf8_lossy(shown);
+        let entry = String::from_utf8_lossy(entry(shown).unwrap_or_default()).into_owned();
+        let blanks = text
+            .chars()
+            .take_while(|character| character.is_whitespace())
+            .count();
+        let spot = Spot {
+            line: *number,
+            column: u32::try_from(blanks + 1).unwrap_or(u32::MAX),
+            length: u32::try_from(entry.chars().count()).unwrap_or(u32::MAX).max(1),
+            excerpt: text.trim_end().to_owned(),
+        };
+        let error = prefix::parse(&entry)
+            .err()
+            .unwrap_or(prefix::PrefixError::NotAnAddress);
+        let help = match error {
+            prefix::PrefixError::NotAnAddress => {
+                "write one address or prefix a line; start comments with `#` or `;`".to_owned()
+            }
+            other => other.help(&entry),
+        };
+        reporter.report_line(Code::SetFileLine, &file, spot, error.message(&entry), help);
+    }
+    let more = lines.len().saturating_sub(MAX_REPORTED_LINES);
+    if more > 0 {
+        let message = format!("and {more} more lines that are not an address or a prefix");
+        let help =
+            "check that this is the right file: one address or prefix a line, comments after `#` or `;`";
+        reporter.report_file(Code::SetFileLine, &file, message, help);
+    }
+}
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// A disk image named by mistake must not fill the memory. Ten million IPv4 prefixes fit.
+const MAX_SET_FILE: u64 = 256 << 20;
+
+/// A file of another kind has a mistake in every line; twenty tell which kind.
+const MAX_REPORTED_LINES: usize = 20;
+
+/// What is kept of a bad line: a file without line ends is one line of megabytes.
+const MAX_LINE: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_blanks_and_line_ends_are_not_part_of_an_entry() {
+        for (line, expected) in [
+            ("192.0.2.0/24", Some("192.0.2.0/24")),
+            ("  192.0.2.0/24\t\r", Some("192.0.2.0/24")),
+            ("192.0.2.0/24 ; SBL123", Some("192.0.2.0/24")),
+            ("192.0.2.0/24# a ; b", Some("192.0.2.0/24")),
+            ("\u{feff}192.0.2.1", Some("192.0.2.1")),
+            ("; Spamhaus DROP", None),
+            ("# 192.0.2.1", None),
+            (" \r", None),
+            ("", None),
+        ] {
+            assert_eq!(entry(line.as_bytes()), expected.map(str::as_bytes), "{line}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `[[set]]`: names to prefixes, inline and from files.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::names::Names;
+use super::{prefix, set_file};
+use crate::diagnostic::{Code, Reporter, closest, list, quote};
+use crate::document::set::Set;
+use crate::policy::PrefixSet;
+use crate::policy::address::Element;
+use crate::source::{Span, Written};
+
+/// Every set, by name.
+#[derive(Debug, Default)]
+pub(super) struct Sets {
+    sets: Vec<Named>,
+    by_name: HashMap<String, usize>,
+    files: Vec<PathBuf>,
+    /// Lists of sets that were joined before: rules that write the same list share one union.
+    unions: HashMap<Vec<usize>, Prefixes>,
+}
+
+#[derive(Debug)]
+struct Named {
+    name: String,
+    span: Span,
+    prefixes: Prefixes,
+    used: bool,
+}
+
+/// Prefixes, and which families are among them.
+#[derive(Clone, Debug)]
+pub(super) struct Prefixes {
+    pub(super) set: PrefixSet,
+    pub(super) families: Families,
+}
+
+/// Which address families occur.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Families {
+    pub(super) v4: bool,
+    pub(super) v6: bool,
+}
+
+impl Families {
+    pub(super) const BOTH: Self = Self { v4: true, v6: true };
+
+    /// Whether an address can be in both.
+    pub(super) const fn meet(self, other: Self) -> bool {
+        self.v4 && other.v4 || self.v6 && other.v6
+    }
+}
+
+impl Prefixes {
+    pub(super) fn new(elements: Vec<Element>) -> Self {
+        let families = Families {
+            v4: elements.iter().any(|element| element.prefix.addr().is_ipv4()),
+            v6: elements.iter().any(|element| element.prefix.addr().is_ipv6()),
+        };
+        Self {
+            set: PrefixSet::new(elements),
+            families,
+        }
+    }
+}
+
+impl Sets {
+    pub(super) fn check(written: Vec<Set>, reporter: &mut Reporter) -> Self {
+        let mut sets = Self::default();
+        let mut names = Names::new("set");
+        for set in written {
+            let name = names.check(set.name.as_ref(), reporter);
+            let shown = name.clone().unwrap_or_default();
+            let prefixes = sets.elements(&set, &shown, reporter);
+            if let Some(name) = name {
+                sets.by_name.insert(name.clone(), sets.sets.len());
+                sets.sets.push(Named {
+                    name,
+                    span: set.span,
+                    prefixes,
+                    used: false,
+                });
+            }
+        }
+        sets
+    }
+
+    /// The set of that name, which is used from now on; reports a name that is not defined.
+    pub(super) fn find(&mut self, name: &str, span: Span, reporter: &mut Reporter) -> Option<usize> {
+        if let Some(index) = self.by_name.get(name).copied() {
+            if let Some(set) = self.sets.get_mut(index) {
+                set.used = true;
+            }
+            return Some(index);
+        }
+        let message = format!("set {} is not defined", quote(&format!("@{name}")));
+        let names = || self.sets.iter().map(|set| set.name.as_str());
+        let help = match closest(name, names()) {
+            Some(near) => format!("did you mean `@{near}`?"),
+            None if self.sets.is_empty() => format!(
+                "define it: a `[[set]]` with `name = \"{}\"` and `entries`",
+                printable(name)
+            ),
+            None => format!("define it, or use one of {}", list(names().take(MAX_LISTED))),
+        };
+        reporter.report(Code::UnknownSet, span, message, help);
+        None
+    }
+
+    /// The union of sets and single elements.
+    pub(super) fn union(&mut self, sets: Vec<usize>, elements: Vec<Element>) -> Prefixes {
+        let shared = elements.is_empty();
+        if shared && let Some(prefixes) = self.unions.get(&sets) {
+            return prefixes.clone();
+        }
+        let named = || sets.iter().filter_map(|index| self.sets.get(*index));
+        let mut named_sets = named();
+        let prefixes = match (named_sets.next(), named_sets.next()) {
+            (Some(only), None) if shared => only.prefixes.clone(),
+            _ => {
+                let from_sets = named().flat_map(|set| set.prefixes.set.elements());
+                Prefixes::new(from_sets.cloned().chain(elements).collect())
+            }
+        };
+        if shared {
+            self.unions.insert(sets, prefixes.clone());
+        }
+        prefixes
+    }
+
+    pub(super) fn report_unused(&self, reporter: &mut Reporter) {
+        for set in self.sets.iter().filter(|set| !set.used) {
+            let message = format!("set `{}` is not used", set.name);
+            let help = format!(
+                "use it as `@{}` in a rule or a listener, or take it out",
+                set.name
+            );
+            reporter.report(Code::UnusedSet, set.span, message, help);
+        }
+    }
+
+    /// Every set file, in the order read.
+    pub(super) fn into_files(self) -> Vec<PathBuf> {
+        self.files
+    }
+
+    fn elements(&mut self, set: &Set, name: &str, reporter: &mut Reporter) -> Prefixes {
+        let mut sound = true;
+        let mut elements = Vec::new();
+        for entry in &set.entries {
+            match element(entry, name, reporter) {
+                Some(element) => elements.push(element),
+                None => sound = false,
+            }
+        }
+        for file in &set.files {
+            let path = reporter.sources.resolve(file.span.file, &file.value);
+            sound &= set_file::read(&path, file.span, name, &mut elements, reporter);
+            self.files.push(path);
+        }
+        if sound && elements.is_empty() {
+            let message = format!("set {} has no element", quote(name));
+            let help = "add `entries = [\"192.0.2.0/24\"]` or `files = [\"list.txt\"]`; an empty set is never taken by accident";
+            reporter.report(Code::EmptySet, set.span, message, help);
+        }
+        Prefixes::new(elements)
+    }
+}
+
+fn element(entry: &Written<String>, set: &str, reporter: &mut Reporter) -> Option<Element> {
+    match prefix::parse(&entry.value) {
+        Ok(prefix) => Some(Element {
+            prefix,
+            origin: format!("{} (@{set})", origin(entry.span, reporter)).into(),
+        }),
+        Err(error) => {
+            let text = &entry.value;
+            reporter.report(error.code(), entry.span, error.message(text), error.help(text));
+            None
+        }
+    }
+}
+
+/// Where an element was written: `policy.toml:12`.
+pub(super) fn origin(span: Span, reporter: &Reporter) -> String {
+    let place = reporter.sources.place(span);
+    format!("{}:{}", place.file.display(), place.line)
+}
+
+/// The name, when it can be written into a TOML text as it is.
+fn printable(name: &str) -> &str {
+    if crate::policy::RuleName::parse(name).is_some() {
+        name
+    } else {
+        "name"
+    }
+}
+
+/// A help line stays a line.
+const MAX_LISTED: usize = 10;

@@ -1,0 +1,83 @@
+//! `[listener.tls]`.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use crate::diagnostic::{Code, Reporter, quote};
+use crate::document::listener::{Certificate, Tls as WrittenTls};
+use crate::policy::{CertificateFiles, Tls, TlsVersion};
+use crate::source::Written;
+
+/// The table with its defaults. Certificates are opened, not read: what is in them is the edge's business.
+pub(super) fn check(written: &WrittenTls, reporter: &mut Reporter) -> Tls {
+    let mut certificates = Vec::new();
+    if let Some(list) = &written.certificates {
+        if list.value.is_empty() {
+            let help = "add one: `certificates = [{ cert = \"api.pem\", key = \"api.key\" }]`";
+            reporter.report(Code::Empty, list.span, "`certificates` is an empty list", help);
+        }
+        certificates.extend(list.value.iter().filter_map(|files| certificate(files, reporter)));
+    }
+    Tls {
+        certificates,
+        min_version: match written.min_version.map(|word| word.value) {
+            Some("1.3") => TlsVersion::V1_3,
+            _ => TlsVersion::V1_2,
+        },
+        alpn: alpn(&written.alpn, reporter),
+    }
+}
+
+fn certificate(written: &Certificate, reporter: &mut Reporter) -> Option<CertificateFiles> {
+    let cert = written.cert.as_ref().and_then(|path| file(path, reporter));
+    let key = written.key.as_ref().and_then(|path| file(path, reporter));
+    Some(CertificateFiles {
+        cert: cert?,
+        key: key?,
+        place: reporter.sources.place(written.span),
+    })
+}
+
+fn file(written: &Written<String>, reporter: &mut Reporter) -> Option<PathBuf> {
+    if written.value.is_empty() {
+        let help = "write the path of a PEM file, relative to this file";
+        reporter.report(Code::Empty, written.span, "an empty path", help);
+        return None;
+    }
+    let path = reporter.sources.resolve(written.span.file, &written.value);
+    let opened = File::open(&path).and_then(|file| file.metadata());
+    let found = match opened {
+        Ok(metadata) if metadata.is_dir() => "it is a folder".to_owned(),
+        Ok(_) => return Some(path),
+        Err(error) => error.to_string(),
+    };
+    let message = format!("cannot open {}: {found}", quote(&path.display().to_string()));
+    let help = "the edge will refuse to start without this file: put it there before, readable for the user that runs the edge";
+    reporter.report(Code::CertificateMissing, written.span, message, help);
+    Some(path)
+}
+
+fn alpn(written: &[Written<String>], reporter: &mut Reporter) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in written {
+        let (message, help) = if !(1..=255).contains(&name.value.len()) {
+            // RFC 7301, section 3.1: a length of one byte, not zero.
+            let message = format!("{} is not an ALPN protocol name", quote(&name.value));
+            (message, "write a name of 1 to 255 bytes, like `h2` or `http/1.1`")
+        } else if names.len() >= MAX_ALPN {
+            let message = format!("more than {MAX_ALPN} ALPN protocol names");
+            (message, "name the protocols that the upstreams speak")
+        } else if names.contains(&name.value) {
+            let message = format!("ALPN protocol name {} is there twice", quote(&name.value));
+            (message, "name each protocol once, the most wanted first")
+        } else {
+            names.push(name.value.clone());
+            continue;
+        };
+        reporter.report(Code::BadAlpn, name.span, message, help);
+    }
+    names
+}
+
+/// The list is compared with every ClientHello.
+const MAX_ALPN: usize = 32;

@@ -1,0 +1,178 @@
+//! Durations and rates: `500ms`, `10s`, `50/s`, `200k/s`.
+
+use std::time::Duration;
+
+use crate::diagnostic::{Code, Reporter, quote};
+use crate::policy::Rate;
+use crate::source::Written;
+
+/// The duration, or `default` when it is absent or reported.
+pub(super) fn duration(
+    key: &str,
+    text: Option<&Written<String>>,
+    default: Duration,
+    reporter: &mut Reporter,
+) -> Duration {
+    let Some(text) = text else {
+        return default;
+    };
+    let (code, message, help) = match parse_duration(&text.value) {
+        Some(Duration::ZERO) => (
+            Code::OutOfRange,
+            format!("`{key}` is zero"),
+            "write a duration above zero, like `10s`",
+        ),
+        Some(duration) if duration > MAX_DURATION => (
+            Code::OutOfRange,
+            format!("`{key}` is longer than a year"),
+            "write a duration of at most `365d`",
+        ),
+        Some(duration) => return duration,
+        None => (
+            Code::BadDuration,
+            format!("{} is not a duration", quote(&text.value)),
+            "write a whole number and `ms`, `s`, `m`, `h` or `d`, like `500ms`, `10s` or `6h`",
+        ),
+    };
+    reporter.report(code, text.span, message, help);
+    default
+}
+
+/// The rate, if it is there; reports one that is none.
+pub(super) fn rate(key: &str, text: Option<&Written<String>>, reporter: &mut Reporter) -> Option<Rate> {
+    let text = text?;
+    let (code, message, help) = match parse_rate(&text.value) {
+        Some(Rate { count: 0, .. }) => (
+            Code::OutOfRange,
+            format!("`{key}` is zero"),
+            "write a rate above zero, like `50/s`; to let nobody in, use `deny`",
+        ),
+        Some(rate) if rate.count > MAX_COUNT => (
+            Code::OutOfRange,
+            format!("`{key}` is above 1000M"),
+            "write a smaller rate, or leave the limit out",
+        ),
+        Some(rate) => return Some(rate),
+        None => (
+            Code::BadRate,
+            format!("{} is not a rate", quote(&text.value)),
+            "write a whole number, perhaps with `k` or `M`, and `/s`, `/m` or `/h`, like `50/s` or `200k/s`",
+        ),
+    };
+    reporter.report(code, text.span, message, help);
+    None
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_number(text)?;
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    // A product that does not fit is longer than the bound, and is refused as such.
+    Some(Duration::from_millis(number.saturating_mul(milliseconds)))
+}
+
+fn parse_rate(text: &str) -> Option<Rate> {
+    let (count, unit) = text.split_once('/')?;
+    let (number, scale) = split_number(count)?;
+    let scale = match scale {
+        "" => 1,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        _ => return None,
+    };
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return None,
+    };
+    Some(Rate {
+        count: number.saturating_mul(scale),
+        per: Duration::from_secs(seconds),
+    })
+}
+
+/// The digits in front, saturated, and what follows them.
+fn split_number(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = text.split_at_checked(digits)?;
+    if number.is_empty() {
+        return None;
+    }
+    // Only digits: the one way to fail is a number that does not fit.
+    Some((number.parse().unwrap_or(u64::MAX), rest))
+}
+
+/// Timers add durations to a clock: what cannot overflow there needs no check there.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 86_400);
+
+/// A limiter divides a second by this: above it, the time between two events would be zero nanoseconds.
+const MAX_COUNT: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_in_every_unit() {
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("5m", 300_000),
+            ("6h", 21_600_000),
+            ("7d", 604_800_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Some(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_duration_are_refused() {
+        for text in [
+            "", "s", "10", "10 s", "-1s", "+1s", "1.5s", "10S", "1h30m", "٣s", "10sec",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_read_in_every_unit_and_scale() {
+        for (text, count, seconds) in [
+            ("50/s", 50, 1),
+            ("3/m", 3, 60),
+            ("7/h", 7, 3_600),
+            ("200k/s", 200_000, 1),
+            ("2M/m", 2_000_000, 60),
+        ] {
+            let per = Duration::from_secs(seconds);
+            assert_eq!(parse_rate(text), Some(Rate { count, per }), "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_rate_are_refused() {
+        for text in [
+            "", "/s", "50", "50/", "50/d", "50/S", "50K/s", "5 0/s", "k/s", "-1/s", "1.5k/s", "50/s/s",
+        ] {
+            assert_eq!(parse_rate(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_saturate_and_so_are_over_every_bound() {
+        assert!(parse_duration("99999999999999999999d").unwrap() > MAX_DURATION);
+        assert!(parse_duration("18446744073709551615h").unwrap() > MAX_DURATION);
+        assert!(parse_rate("99999999999999999999M/s").unwrap().count > MAX_COUNT);
+    }
+}

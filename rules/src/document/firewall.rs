@@ -1,0 +1,233 @@
+//! `[firewall]` and `[firewall.classes]`.
+
+use ravelin_datapath::ParseClass;
+
+use super::cursor::{Cursor, TextOrTable};
+use super::schema::{Key, Kind, Need, Support, Table, Word};
+use crate::diagnostic::Reporter;
+use crate::source::{Span, Written};
+
+/// `[firewall]` as written.
+#[derive(Debug)]
+pub(crate) struct Firewall {
+    pub(crate) span: Span,
+    pub(crate) interfaces: Vec<Written<String>>,
+    pub(crate) xdp_mode: Option<Written<&'static str>>,
+    pub(crate) inbound: Option<Written<&'static str>>,
+    pub(crate) stateful: Option<Written<bool>>,
+    pub(crate) essentials: Option<Written<bool>>,
+    pub(crate) mode: Option<Written<&'static str>>,
+    pub(crate) classes: Vec<(ParseClass, Written<&'static str>)>,
+}
+
+impl Firewall {
+    pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
+        // Both have one word that is supported; reading them refuses the others.
+        table.word("backend", reporter);
+        table.word("outbound", reporter);
+        Self {
+            span: table.span,
+            interfaces: interfaces(table, reporter),
+            xdp_mode: table.word("xdp_mode", reporter),
+            inbound: table.word("inbound", reporter),
+            stateful: table.boolean("stateful", reporter),
+            essentials: table.boolean("essentials", reporter),
+            mode: table.word("mode", reporter),
+            classes: classes(table, reporter),
+        }
+    }
+}
+
+fn interfaces(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<Written<String>> {
+    let Some(written) = table.texts_or_tables("interfaces", reporter) else {
+        return Vec::new();
+    };
+    let names = written
+        .value
+        .into_iter()
+        .filter_map(|element| match element.value {
+            TextOrTable::Table(table) => table.text("name", reporter),
+            TextOrTable::Text(value) => Some(Written {
+                value,
+                span: element.span,
+            }),
+        });
+    names.collect()
+}
+
+fn classes(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<(ParseClass, Written<&'static str>)> {
+    let Some(table) = table.table("classes", reporter) else {
+        return Vec::new();
+    };
+    let settable = ParseClass::ALL
+        .iter()
+        .filter(|class| **class != ParseClass::FragmentLater);
+    settable
+        .filter_map(|class| Some((*class, table.word(class.label(), reporter)?)))
+        .collect()
+}
+
+pub(crate) static FIREWALL: Table = Table {
+    heading: "[firewall]",
+    about: "Where packets are filtered, and what happens to those no rule decides. Main file only.",
+    example: "[firewall]\ninterfaces = [\"eth0\"]\ninbound = \"deny\"\nstateful = false\n",
+    keys: &[
+        Key::optional(
+            "interfaces",
+            Kind::TextsOrTables(&INTERFACE),
+            "none",
+            "The interfaces to filter. A policy without any can be checked and explained; the filter refuses to start.",
+            "interfaces = [\"eth0\"]",
+        ),
+        Key::optional(
+            "backend",
+            Kind::Word(&[
+                Word::new("auto", "the best one this host has; in this release always `xdp`"),
+                Word::new("xdp", "an XDP program in the driver"),
+                Word::later(
+                    "nftables",
+                    "write `backend = \"auto\"`: XDP works in generic mode on every interface",
+                ),
+            ]),
+            "`\"auto\"`",
+            "What judges the packets.",
+            "backend = \"auto\"",
+        ),
+        Key::optional(
+            "xdp_mode",
+            Kind::Word(&[
+                Word::new("auto", "native, or generic where the driver cannot"),
+                Word::new("native", "in the driver, or not at all"),
+                Word::new("generic", "in the network stack: slower, works everywhere"),
+            ]),
+            "`\"auto\"`",
+            "How the program is attached.",
+            "xdp_mode = \"auto\"",
+        ),
+        Key::optional(
+            "inbound",
+            Kind::Word(&[Word::new("deny", "drop it"), Word::new("allow", "let it in")]),
+            "`\"deny\"`",
+            "What happens to a packet that no rule matches.",
+            "inbound = \"deny\"",
+        ),
+        Key::optional(
+            "outbound",
+            Kind::Word(&[
+                Word::new("allow", "packets the host sends are not filtered"),
+                Word::later(
+                    "deny",
+                    "write `outbound = \"allow\"`: packets the host sends are not filtered yet",
+                ),
+            ]),
+            "`\"allow\"`",
+            "What happens to packets the host sends.",
+            "outbound = \"allow\"",
+        ),
+        Key::optional(
+            "stateful",
+            Kind::Boolean,
+            "none: has to be written",
+            "Has to be written out as `false`: this release keeps no flow state and judges each packet alone. Replies to \
+             connections that the host opens need a rule of their own. Not asked for in a policy with neither \
+             `[firewall]` nor rules.",
+            "stateful = false",
+        ),
+        Key::optional(
+            "essentials",
+            Kind::Boolean,
+            "`true`",
+            "Let in, before all rules, what a host cannot live without: loopback, ARP, ICMP errors, neighbour discovery, \
+             multicast listener discovery, replies to the DHCP client (semantics, section 5).",
+            "essentials = true",
+        ),
+        Key::optional(
+            "mode",
+            Kind::Word(&[
+                Word::new("enforce", "denied packets are dropped"),
+                Word::new("observe", "packets are judged and counted, none is dropped"),
+            ]),
+            "`\"enforce\"`",
+            "Whether verdicts are carried out.",
+            "mode = \"observe\"",
+        ),
+        Key::optional(
+            "classes",
+            Kind::Table(&CLASSES),
+            "see there",
+            "The declared verdict of each parse class.",
+            "classes = { fragment_orphan = \"deny\" }",
+        ),
+    ],
+};
+
+static INTERFACE: Table = Table {
+    heading: "firewall.interfaces",
+    about: "An interface written as a table.",
+    example: "[firewall]\ninterfaces = [{ name = \"eth0\" }]\nstateful = false\n",
+    keys: &[
+        Key::required(
+            "name",
+            Kind::Text,
+            "The interface's name: 1 to 15 characters, no blank and no `/`.",
+            "name = \"eth0\"",
+        ),
+        Key::later(
+            "vpc",
+            "write the interface's name alone: `interfaces = [\"eth0\"]`",
+        ),
+    ],
+};
+
+static CLASSES: Table = Table {
+    heading: "[firewall.classes]",
+    about: "What happens to packets of an unusual or malformed shape, before the rules are asked. `judge` counts the \
+            packet and goes on to the rules.",
+    example: "[firewall]\nstateful = false\n\n[firewall.classes]\nfragment_orphan = \"judge\"\nnon_ip = \"deny\"\n",
+    keys: &[
+        class(ParseClass::Truncated),
+        class(ParseClass::BadVersion),
+        class(ParseClass::BadHeaderLength),
+        class(ParseClass::IpOptions),
+        class(ParseClass::FragmentFirst),
+        Key::later(
+            "fragment_later",
+            "set `fragment_orphan`: it decides every fragment but the first, because no memory is kept between fragments",
+        ),
+        class(ParseClass::FragmentOrphan),
+        class(ParseClass::FragmentTiny),
+        Key::later(
+            "fragment_overlap",
+            "leave it out: fragments are not compared with each other; `fragment_orphan` decides every later one",
+        ),
+        class(ParseClass::ExtHeaderChain),
+        class(ParseClass::RoutingHeader0),
+        class(ParseClass::UnknownNextHeader),
+        class(ParseClass::Vlan),
+        class(ParseClass::Qinq),
+        class(ParseClass::VlanDepth),
+        class(ParseClass::NonIp),
+        class(ParseClass::SpoofedSource),
+        class(ParseClass::Land),
+    ],
+};
+
+const fn class(class: ParseClass) -> Key {
+    let (words, example): (&'static [Word], _) = if class.judgeable() {
+        (&[DENY, ALLOW, JUDGE], "fragment_orphan = \"judge\"")
+    } else {
+        (&[DENY, ALLOW], "truncated = \"deny\"")
+    };
+    Key {
+        name: class.label(),
+        kind: Kind::Word(words),
+        need: Need::Optional(class.default_verdict().word()),
+        meaning: class.sentence(),
+        example,
+        support: Support::Now,
+    }
+}
+
+const DENY: Word = Word::new("deny", "drop it");
+const ALLOW: Word = Word::new("allow", "let it in");
+const JUDGE: Word = Word::new("judge", "go on to the rules");

@@ -1,0 +1,105 @@
+//! `[host]`, `[metrics]` and `[log]`.
+
+use super::cursor::Cursor;
+use super::schema::{Key, Kind, Table, Word};
+use crate::diagnostic::Reporter;
+use crate::source::Written;
+
+/// `[host]` as written.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) name: Option<Written<String>>,
+}
+
+impl Host {
+    pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
+        Self {
+            name: table.text("name", reporter),
+        }
+    }
+}
+
+/// `[metrics]` as written.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) bind: Option<Written<String>>,
+}
+
+impl Metrics {
+    pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
+        Self {
+            bind: table.text("bind", reporter),
+        }
+    }
+}
+
+/// `[log]` as written.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) format: Option<Written<&'static str>>,
+}
+
+impl Log {
+    pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
+        Self {
+            format: table.word("format", reporter),
+        }
+    }
+}
+
+pub(crate) static HOST: Table = Table {
+    heading: "[host]",
+    about: "What this host is. Main file only.",
+    example: "[host]\nname = \"edge-1\"\n",
+    keys: &[
+        Key::optional(
+            "name",
+            Kind::Text,
+            "the host's own name",
+            "The name in logs and metrics: at most 253 characters, none of them blank.",
+            "name = \"edge-1\"",
+        ),
+        Key::later(
+            "region",
+            "leave `region` out: rules for a region are not judged yet",
+        ),
+        Key::later(
+            "vpc",
+            "leave `vpc` out and write the prefixes of the VPC in a `[[set]]`",
+        ),
+        Key::later(
+            "environment",
+            "leave `environment` out, or put the word into `name`",
+        ),
+    ],
+};
+
+pub(crate) static METRICS: Table = Table {
+    heading: "[metrics]",
+    about: "Where Prometheus metrics and health are served: `/metrics`, `/healthz`, `/readyz`. Without the table nothing \
+            is served. Main file only.",
+    example: "[metrics]\nbind = \"127.0.0.1:9465\"\n",
+    keys: &[Key::required(
+        "bind",
+        Kind::Text,
+        "The address and port to serve on. What is served is not secret, yet not for the internet either: bind it to \
+         loopback or to a management address.",
+        "bind = \"127.0.0.1:9465\"",
+    )],
+};
+
+pub(crate) static LOG: Table = Table {
+    heading: "[log]",
+    about: "How the daemon logs. Main file only.",
+    example: "[log]\nformat = \"json\"\n",
+    keys: &[Key::optional(
+        "format",
+        Kind::Word(&[
+            Word::new("text", "for people"),
+            Word::new("json", "one object a line"),
+        ]),
+        "`\"text\"`",
+        "The form of a log line.",
+        "format = \"json\"",
+    )],
+};

@@ -1,0 +1,220 @@
+//! `[listener.limits]`.
+
+use super::cursor::Cursor;
+use super::listener::EXAMPLE;
+use super::schema::{Key, Kind, Table, Word};
+use crate::diagnostic::Reporter;
+use crate::source::{Span, Written};
+
+/// `[listener.limits]` as written.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    pub(crate) handshake_timeout: Option<Written<String>>,
+    pub(crate) idle_timeout: Option<Written<String>>,
+    pub(crate) connections: Option<Connections>,
+    pub(crate) delay: Option<Delay>,
+    pub(crate) concurrent: Option<Concurrent>,
+    pub(crate) max_sources: Option<Written<i64>>,
+}
+
+impl Limits {
+    pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
+        let connections = table.table("connections", reporter);
+        let delay = table.table("delay", reporter);
+        let concurrent = table.table("concurrent", reporter);
+        Self {
+            handshake_timeout: table.text("handshake_timeout", reporter),
+            idle_timeout: table.text("idle_timeout", reporter),
+            connections: connections.map(|table| Connections::read(table, reporter)),
+            delay: delay.map(|table| Delay {
+                span: table.span,
+                max: table.text("max", reporter),
+                queue: table.integer("queue", reporter),
+            }),
+            concurrent: concurrent.map(|table| Concurrent {
+                per_source: table.integer("per_source", reporter),
+                total: table.integer("total", reporter),
+            }),
+            max_sources: table.integer("max_sources", reporter),
+        }
+    }
+}
+
+/// `connections` as written.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    pub(crate) rate: Option<Written<String>>,
+    pub(crate) burst: Option<Written<i64>>,
+    pub(crate) over: Option<Written<&'static str>>,
+}
+
+impl Connections {
+    fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
+        // One word is supported; reading it refuses the others.
+        table.word("per", reporter);
+        Self {
+            rate: table.text("rate", reporter),
+            burst: table.integer("burst", reporter),
+            over: table.word("over", reporter),
+        }
+    }
+}
+
+/// `delay` as written.
+#[derive(Debug)]
+pub(crate) struct Delay {
+    pub(crate) span: Span,
+    pub(crate) max: Option<Written<String>>,
+    pub(crate) queue: Option<Written<i64>>,
+}
+
+/// `concurrent` as written.
+#[derive(Debug)]
+pub(crate) struct Concurrent {
+    pub(crate) per_source: Option<Written<i64>>,
+    pub(crate) total: Option<Written<i64>>,
+}
+
+pub(super) static LIMITS: Table = Table {
+    heading: "[listener.limits]",
+    about: "Bounds on what clients may do. A source is an IPv4 address or an IPv6 /64.",
+    example: EXAMPLE,
+    keys: &[
+        Key::optional(
+            "handshake_timeout",
+            Kind::Text,
+            "`\"10s\"`",
+            "From accept to a finished TLS handshake; a connection that takes longer is closed.",
+            "handshake_timeout = \"10s\"",
+        ),
+        Key::optional(
+            "idle_timeout",
+            Kind::Text,
+            "`\"1h\"`",
+            "How long a connection may stay without a byte in either direction.",
+            "idle_timeout = \"1h\"",
+        ),
+        Key::optional(
+            "connections",
+            Kind::Table(&CONNECTIONS),
+            "not limited",
+            "How many new connections a source may open.",
+            "connections = { rate = \"50/s\", burst = 100 }",
+        ),
+        Key::optional(
+            "delay",
+            Kind::Table(&DELAY),
+            "see there",
+            "The bounds of waiting, for `over = \"delay\"`.",
+            "delay = { max = \"2s\", queue = 1000 }",
+        ),
+        Key::optional(
+            "concurrent",
+            Kind::Table(&CONCURRENT),
+            "see there",
+            "How many connections may be open at once.",
+            "concurrent = { per_source = 200, total = 20000 }",
+        ),
+        Key::optional(
+            "max_sources",
+            Kind::Integer,
+            "`100000`",
+            "1 to 10000000: how many sources have a bucket of their own. The bound on the limiter's memory; sources beyond it \
+             share one bucket.",
+            "max_sources = 100000",
+        ),
+        Key::later("bandwidth", "leave `bandwidth` out: bytes are not limited yet"),
+        Key::later(
+            "ban",
+            "leave `ban` out: there are no bans yet; `connections` refuses or delays",
+        ),
+    ],
+};
+
+static CONNECTIONS: Table = Table {
+    heading: "listener.limits.connections",
+    about: "New connections per source: a token bucket.",
+    example: EXAMPLE,
+    keys: &[
+        Key::required(
+            "rate",
+            Kind::Text,
+            "The sustained rate: a number, perhaps with `k` or `M`, and `/s`, `/m` or `/h`.",
+            "rate = \"50/s\"",
+        ),
+        Key::optional(
+            "burst",
+            Kind::Integer,
+            "the number of `rate`",
+            "1 to 1000000000: how many may come at once.",
+            "burst = 100",
+        ),
+        Key::optional(
+            "per",
+            Kind::Word(&[
+                Word::new("source", "an IPv4 address or an IPv6 /64"),
+                Word::later(
+                    "rule",
+                    "write `per = \"source\"`, and bound the whole listener with `concurrent.total`",
+                ),
+            ]),
+            "`\"source\"`",
+            "Who shares a bucket.",
+            "per = \"source\"",
+        ),
+        Key::optional(
+            "over",
+            Kind::Word(&[
+                Word::new("refuse", "closed before the TLS stack sees a byte"),
+                Word::new("delay", "waits for its turn, first come first served"),
+            ]),
+            "`\"refuse\"`",
+            "What happens to a connection over the rate.",
+            "over = \"refuse\"",
+        ),
+    ],
+};
+
+static DELAY: Table = Table {
+    heading: "listener.limits.delay",
+    about: "The bounds of waiting. Without `over = \"delay\"` it has no effect, which is a warning.",
+    example: EXAMPLE,
+    keys: &[
+        Key::optional(
+            "max",
+            Kind::Text,
+            "`\"2s\"`",
+            "A connection that would wait longer is refused.",
+            "max = \"2s\"",
+        ),
+        Key::optional(
+            "queue",
+            Kind::Integer,
+            "`1000`",
+            "1 to 1000000: how many may wait at once on the listener; more are refused.",
+            "queue = 1000",
+        ),
+    ],
+};
+
+static CONCURRENT: Table = Table {
+    heading: "listener.limits.concurrent",
+    about: "Caps on open connections.",
+    example: EXAMPLE,
+    keys: &[
+        Key::optional(
+            "per_source",
+            Kind::Integer,
+            "no cap",
+            "1 to 10000000: connections open at once from one source.",
+            "per_source = 200",
+        ),
+        Key::optional(
+            "total",
+            Kind::Integer,
+            "`20000`",
+            "1 to 10000000: connections open at once on the listener. Always there: it bounds descriptors and memory.",
+            "total = 20000",
+        ),
+    ],
+};

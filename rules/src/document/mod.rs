@@ -1,0 +1,215 @@
+//! The TOML model: exactly what was written, with the place of every value.
+//!
+//! text → **`Document`** → Policy. Reports keys, types and closed words; what the texts mean (addresses, ports, rates,
+//! names of other things) is not known here.
+
+pub(crate) mod cursor;
+pub(crate) mod firewall;
+pub(crate) mod host;
+pub(crate) mod limits;
+pub(crate) mod listener;
+pub(crate) mod rule;
+#[expect(dead_code, reason = "the reference page reads what the reader does not")]
+mod schema;
+pub(crate) mod set;
+pub(crate) mod upstream;
+
+use toml::de::DeTable;
+
+use cursor::Cursor;
+pub(crate) use cursor::Scalar;
+use firewall::Firewall;
+use host::{Host, Log, Metrics};
+use listener::Listener;
+use rule::{Policy, Rule};
+use schema::{Key, Kind, Table};
+use set::Set;
+use upstream::Upstream;
+
+use crate::diagnostic::{Code, Reporter};
+use crate::source::{FileId, Written};
+
+/// Everything written in the main file and the included ones, in the order read.
+#[derive(Debug, Default)]
+pub(crate) struct Document {
+    pub(crate) include: Vec<Written<String>>,
+    pub(crate) host: Option<Host>,
+    pub(crate) firewall: Option<Firewall>,
+    pub(crate) sets: Vec<Set>,
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) metrics: Option<Metrics>,
+    pub(crate) log: Option<Log>,
+}
+
+/// Which tables a file may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Included,
+    Main,
+}
+
+impl Document {
+    /// Adds what `file` holds.
+    pub(crate) fn read(&mut self, file: FileId, role: Role, reporter: &mut Reporter) {
+        let text = reporter.sources.text(file);
+        let Some(table) = parse(&text, file, reporter) else {
+            return;
+        };
+        let root = Cursor::open(&ROOT, &table, file.span(0..0), reporter);
+        if role == Role::Main {
+            self.read_main(root, reporter);
+        } else {
+            report_main_only(root, reporter);
+        }
+        let each = |key, reporter: &mut Reporter| root.tables(key, reporter).into_iter();
+        self.sets
+            .extend(each("set", reporter).map(|table| Set::read(table, reporter)));
+        self.policies
+            .extend(each("policy", reporter).map(|table| Policy::read(table, reporter)));
+        self.rules.extend(Rule::read_all("rule", root, reporter));
+        self.listeners
+            .extend(each("listener", reporter).map(|table| Listener::read(table, reporter)));
+        self.upstreams
+            .extend(each("upstream", reporter).map(|table| Upstream::read(table, reporter)));
+    }
+
+    fn read_main(&mut self, root: Cursor<'_>, reporter: &mut Reporter) {
+        self.include = root
+            .texts("include", reporter)
+            .map_or_else(Vec::new, |include| include.value);
+        let table = |key, reporter: &mut Reporter| root.table(key, reporter);
+        self.host = table("host", reporter).map(|table| Host::read(table, reporter));
+        self.firewall = table("firewall", reporter).map(|table| Firewall::read(table, reporter));
+        self.metrics = table("metrics", reporter).map(|table| Metrics::read(table, reporter));
+        self.log = table("log", reporter).map(|table| Log::read(table, reporter));
+    }
+}
+
+/// The text as a TOML tree; reports every mistake the parser finds.
+fn parse<'t>(text: &'t str, file: FileId, reporter: &mut Reporter) -> Option<DeTable<'t>> {
+    let (table, errors) = if text.len() <= RECOVERABLE {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        (Some(table), errors)
+    } else {
+        match DeTable::parse(text) {
+            Ok(table) => (Some(table), Vec::new()),
+            Err(error) => (None, vec![error]),
+        }
+    };
+    for error in &errors {
+        let message = error.message();
+        let help = if message.contains("duplicate key") {
+            "write each key and each table once; a list of tables has double brackets, like `[[rule]]`"
+        } else {
+            "write `key = value` lines below a `[table]` or `[[list]]` heading, texts in double quotes"
+        };
+        let span = file.span(error.span().unwrap_or(0..0));
+        reporter.report(Code::Syntax, span, format!("not valid TOML: {message}"), help);
+    }
+    table.filter(|_| errors.is_empty()).map(toml::Spanned::into_inner)
+}
+
+fn report_main_only(root: Cursor<'_>, reporter: &mut Reporter) {
+    for key in MAIN_ONLY {
+        if let Some(span) = root.key_span(key) {
+            let message = format!("`{key}` in an included file");
+            let help = "move it to the main file; included files hold sets, policies, rules, listeners and upstreams";
+            reporter.report(Code::MainFileOnly, span, message, help);
+        }
+    }
+}
+
+const MAIN_ONLY: [&str; 5] = ["include", "host", "firewall", "metrics", "log"];
+
+/// Going on after a mistake keeps every mistake in memory: a file of another kind, renamed to `.toml`, has millions.
+const RECOVERABLE: usize = 1024 * 1024;
+
+static ROOT: Table = Table {
+    heading: "the policy",
+    about: "A policy is one TOML file and the files it includes.",
+    example: "include = []\n",
+    keys: &[
+        Key::optional(
+            "include",
+            Kind::TextOrTexts,
+            "none",
+            "Files to read after this one, in the order of the list, those of one pattern in the order of their names. \
+             Patterns (`*`, `?`, `[…]`) are relative to this file; one without such characters must name a file that \
+             exists. Included files hold sets, policies, rules, listeners and upstreams, which add up; they include \
+             no files themselves. At most 1,000 files, of at most 16 MiB each.",
+            "include = [\"rules.d/*.toml\"]",
+        ),
+        Key::optional(
+            "host",
+            Kind::Table(&host::HOST),
+            "see there",
+            "This host.",
+            "host = { name = \"edge-1\" }",
+        ),
+        Key::optional(
+            "firewall",
+            Kind::Table(&firewall::FIREWALL),
+            "see there",
+            "The packet filter.",
+            "firewall = { stateful = false }",
+        ),
+        Key::optional(
+            "set",
+            Kind::Tables(&set::SET),
+            "none",
+            "Prefix lists.",
+            "set = [{ name = \"partners\", entries = [\"198.51.100.0/24\"] }]",
+        ),
+        Key::optional(
+            "policy",
+            Kind::Tables(&rule::POLICY),
+            "none",
+            "Lists of rules with a scope.",
+            "policy = [{ name = \"company baseline\", scope = \"global\" }]",
+        ),
+        Key::optional(
+            "rule",
+            Kind::Tables(&rule::RULE),
+            "none",
+            "Rules of this host.",
+            "rule = [{ name = \"https\", action = \"allow\", protocol = \"https\" }]",
+        ),
+        Key::optional(
+            "listener",
+            Kind::Tables(&listener::LISTENER),
+            "none",
+            "TLS endpoints.",
+            "[[listener]]",
+        ),
+        Key::optional(
+            "upstream",
+            Kind::Tables(&upstream::UPSTREAM),
+            "none",
+            "Where listeners relay to.",
+            "upstream = [{ name = \"app\", servers = [\"127.0.0.1:8080\"] }]",
+        ),
+        Key::optional(
+            "metrics",
+            Kind::Table(&host::METRICS),
+            "not served",
+            "Prometheus metrics.",
+            "metrics = { bind = \"127.0.0.1:9465\" }",
+        ),
+        Key::optional(
+            "log",
+            Kind::Table(&host::LOG),
+            "see there",
+            "Logs.",
+            "log = { format = \"json\" }",
+        ),
+        Key::later(
+            "vpc",
+            "leave `[[vpc]]` out and write the prefixes of the VPC in a `[[set]]`",
+        ),
+        Key::later("never_ban", "leave `[never_ban]` out: there are no bans yet"),
+        Key::later("flood", "leave `[flood]` out: packet rates are not limited yet"),
+    ],
+};

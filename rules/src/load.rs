@@ -1,0 +1,154 @@
+//! From the path of a policy file to a policy: reads the file, what it includes, and the sets it names.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::check;
+use crate::diagnostic::{Code, Report, Reporter, quote};
+use crate::document::{Document, Role};
+use crate::policy::Policy;
+use crate::source::{FileId, Written, read_bounded, read_regular};
+
+/// A policy that was accepted.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The policy.
+    pub policy: Policy,
+    /// What may not mean what its author thinks. Holds no errors.
+    pub warnings: Report,
+}
+
+/// Reads and checks the policy at `path`, every included file and every set file.
+///
+/// # Errors
+///
+/// The report of everything that was found, warnings included, when there is at least one error.
+pub fn load(path: &Path) -> Result<Loaded, Report> {
+    let mut reporter = Reporter::default();
+    let mut document = Document::default();
+    if let Some(file) = read_file(path, Role::Main, &mut reporter) {
+        document.read(file, Role::Main, &mut reporter);
+        for path in included(&document.include, path, &mut reporter) {
+            if let Some(file) = read_file(&path, Role::Included, &mut reporter) {
+                document.read(file, Role::Included, &mut reporter);
+            }
+        }
+    }
+    let policy = check::check(document, &mut reporter);
+    if reporter.has_errors() {
+        return Err(reporter.into_report());
+    }
+    Ok(Loaded {
+        policy,
+        warnings: reporter.into_report(),
+    })
+}
+
+fn read_file(path: &Path, role: Role, reporter: &mut Reporter) -> Option<FileId> {
+    let bytes = match role {
+        // The main file may be a pipe: `ravelin check /dev/stdin`.
+        Role::Main => read_bounded(path, MAX_POLICY_FILE),
+        Role::Included => read_regular(path, MAX_POLICY_FILE),
+    };
+    let name = Arc::new(path.to_owned());
+    match bytes.map(String::from_utf8) {
+        Ok(Ok(text)) => Some(reporter.sources.add(path.to_owned(), text)),
+        Ok(Err(error)) => {
+            let good = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let file = reporter.sources.add(path.to_owned(), text);
+            let message = format!("byte {} of the file is not UTF-8", good + 1);
+            let help = "save the file as UTF-8 text";
+            reporter.report(Code::NotUtf8, file.span(good..good + 1), message, help);
+            None
+        }
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            let message = format!("the file is larger than {} MiB", MAX_POLICY_FILE >> 20);
+            let help =
+                "put long address lists into the `files` of a `[[set]]`, and rules into included files";
+            reporter.report_file(Code::TooLarge, &name, message, help);
+            None
+        }
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", quote(&path.display().to_string()));
+            let help = "name a policy file that exists and that this user may read";
+            reporter.report_file(Code::Unreadable, &name, message, help);
+            None
+        }
+    }
+}
+
+/// The files that the patterns name, each once, the main file never.
+fn included(patterns: &[Written<String>], main: &Path, reporter: &mut Reporter) -> Vec<PathBuf> {
+    let mut seen: Vec<PathBuf> = fs::canonicalize(main).into_iter().collect();
+    let mut files = Vec::new();
+    for pattern in patterns {
+        for path in matches(pattern, reporter) {
+            if files.len() >= MAX_INCLUDED_FILES {
+                let message = format!("more than {MAX_INCLUDED_FILES} included files");
+                let help = "write a narrower pattern, or join the files";
+                reporter.report(Code::TooLarge, pattern.span, message, help);
+                return files;
+            }
+            let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+            if !seen.contains(&real) {
+                seen.push(real);
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+/// The files one pattern names, in the order of their names.
+fn matches(pattern: &Written<String>, reporter: &mut Reporter) -> Vec<PathBuf> {
+    let written = &pattern.value;
+    let is_pattern = written.contains(['*', '?', '[']);
+    let name = reporter.sources.name(pattern.span.file);
+    let folder = name
+        .parent()
+        .unwrap_or_else(|| Path::new(""))
+        .display()
+        .to_string();
+    let path = Path::new(&glob::Pattern::escape(&folder)).join(written);
+    let found = match glob::glob(&path.display().to_string()) {
+        Ok(found) => found,
+        Err(error) => {
+            let message = format!("{} is not a file pattern: {}", quote(written), error.msg);
+            let help = "`*` stands for any characters of one name, `?` for one, `[ab]` for one of a list";
+            reporter.report(Code::Include, pattern.span, message, help);
+            return Vec::new();
+        }
+    };
+    // A folder that cannot be read must not look like an empty one: its rules would be missing without a word.
+    let mut files = Vec::new();
+    for path in found.take(MAX_INCLUDED_FILES + 1) {
+        match path {
+            Ok(path) => files.push(path),
+            Err(error) => {
+                let message = format!(
+                    "cannot read {}: {}",
+                    quote(&error.path().display().to_string()),
+                    error.error()
+                );
+                let help = "let the user that runs this read the folder";
+                reporter.report(Code::Include, pattern.span, message, help);
+            }
+        }
+    }
+    files.sort();
+    if files.is_empty() && !is_pattern {
+        let message = format!("included file {} does not exist", quote(written));
+        let help = "name a file that exists, relative to this one, or a pattern like `rules.d/*.toml`";
+        reporter.report(Code::Include, pattern.span, message, help);
+    }
+    files
+}
+
+/// A log or a disk image named by mistake must not fill the memory. 100,000 rules fit.
+const MAX_POLICY_FILE: u64 = 16 << 20;
+
+/// A pattern like `/**` by mistake must not read the whole disk.
+const MAX_INCLUDED_FILES: usize = 1_000;

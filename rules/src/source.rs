@@ -1,0 +1,232 @@
+//! Policy files as text: bounded reading, and how a byte offset becomes a line and a column.
+//!
+//! **files** → spans → Document. Every value a document keeps is a [`Written`]: the value and where it stands. Knows no
+//! TOML and judges nothing.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::policy::rule::Place;
+
+/// A value and where it was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+/// Bytes `start..end` of one policy file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) file: FileId,
+    start: u32,
+    end: u32,
+}
+
+/// One file of [`Sources`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FileId(u32);
+
+impl FileId {
+    /// A span in this file. Files are bounded far below 4 GiB, so saturation never shows.
+    pub(crate) fn span(self, bytes: Range<usize>) -> Span {
+        Span {
+            file: self,
+            start: u32::try_from(bytes.start).unwrap_or(u32::MAX),
+            end: u32::try_from(bytes.end).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// The text of every policy file read so far, in the order read.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    files: Vec<SourceFile>,
+}
+
+#[derive(Debug)]
+struct SourceFile {
+    name: Arc<PathBuf>,
+    text: Arc<str>,
+    line_starts: Vec<usize>,
+}
+
+/// What a message shows of a span: its place, its line, and how many characters to underline.
+#[derive(Debug)]
+pub(crate) struct Excerpt {
+    pub(crate) place: Place,
+    pub(crate) line: String,
+    pub(crate) length: u32,
+}
+
+impl Sources {
+    /// Adds a file.
+    pub(crate) fn add(&mut self, name: PathBuf, text: String) -> FileId {
+        let line_starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        self.files.push(SourceFile {
+            name: Arc::new(name),
+            text: text.into(),
+            line_starts,
+        });
+        FileId(u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// The file's name as the user wrote it.
+    pub(crate) fn name(&self, file: FileId) -> Arc<PathBuf> {
+        self.file(file)
+            .map_or_else(Arc::default, |file| Arc::clone(&file.name))
+    }
+
+    /// The file's text.
+    pub(crate) fn text(&self, file: FileId) -> Arc<str> {
+        self.file(file)
+            .map_or_else(|| Arc::from(""), |file| Arc::clone(&file.text))
+    }
+
+    /// `path` as written in `file`: relative paths start at the file's folder.
+    pub(crate) fn resolve(&self, file: FileId, path: &str) -> PathBuf {
+        let name = self.name(file);
+        name.parent().unwrap_or_else(|| Path::new("")).join(path)
+    }
+
+    /// Every file name, in the order read.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.name.as_path())
+    }
+
+    /// Line and column of the span's first character.
+    pub(crate) fn place(&self, span: Span) -> Place {
+        let (line, column) = self.file(span.file).map_or((1, 1), |file| {
+            let (line, start) = file.line(span.start as usize);
+            let column = file.characters(start, span.start as usize);
+            (line, column.saturating_add(1))
+        });
+        Place {
+            file: self.name(span.file),
+            line,
+            column,
+        }
+    }
+
+    /// What a message about `span` shows.
+    pub(crate) fn excerpt(&self, span: Span) -> Excerpt {
+        let place = self.place(span);
+        let Some(file) = self.file(span.file) else {
+            return Excerpt {
+                place,
+                line: String::new(),
+                length: 1,
+            };
+        };
+        let (_, start) = file.line(span.start as usize);
+        let rest = file.text.get(start..).unwrap_or_default();
+        let line = rest.lines().next().unwrap_or_default();
+        let end = (span.end as usize).min(start + line.len());
+        let length = file.characters(span.start as usize, end).max(1);
+        Excerpt {
+            place,
+            line: line.to_owned(),
+            length,
+        }
+    }
+
+    fn file(&self, file: FileId) -> Option<&SourceFile> {
+        self.files.get(file.0 as usize)
+    }
+}
+
+impl SourceFile {
+    /// The 1-based number of the line that holds the byte at `offset`, and where that line starts.
+    fn line(&self, offset: usize) -> (u32, usize) {
+        let number = self.line_starts.partition_point(|start| *start <= offset).max(1);
+        let start = self.line_starts.get(number - 1).copied().unwrap_or(0);
+        (u32::try_from(number).unwrap_or(u32::MAX), start)
+    }
+
+    /// How many characters `start..end` holds; bytes are counted where the range is very long.
+    fn characters(&self, start: usize, end: usize) -> u32 {
+        let bytes = end.saturating_sub(start);
+        let count = match self.text.get(start..end) {
+            Some(text) if bytes <= COUNTED_CHARACTERS => text.chars().count(),
+            _ => bytes,
+        };
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+/// Reads at most `limit` bytes of the file at `path`.
+///
+/// # Errors
+///
+/// What the system says, and [`io::ErrorKind::FileTooLarge`] when the file is larger.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+/// As [`read_bounded`], and refuses what is not a regular file: opening a pipe that a glob caught would wait for ever.
+///
+/// # Errors
+///
+/// As [`read_bounded`], and [`io::ErrorKind::InvalidInput`].
+pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    read_bounded(path, limit)
+}
+
+/// Columns of a file that is one line of megabytes would otherwise cost a walk over megabytes each.
+const COUNTED_CHARACTERS: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_counts_characters_and_not_bytes() {
+        let mut sources = Sources::default();
+        let file = sources.add("a.toml".into(), "x\nä = 'ö' # y\n".to_owned());
+        let excerpt = sources.excerpt(file.span(7..11));
+        assert_eq!((excerpt.place.line, excerpt.place.column), (2, 5));
+        assert_eq!((excerpt.line.as_str(), excerpt.length), ("ä = 'ö' # y", 4 - 1));
+    }
+
+    #[test]
+    fn a_span_behind_the_end_or_inside_a_character_has_a_place() {
+        let mut sources = Sources::default();
+        let file = sources.add("a.toml".into(), "ä".to_owned());
+        for bytes in [1..2, 2..2, 90..95] {
+            assert_eq!(sources.excerpt(file.span(bytes)).place.line, 1);
+        }
+    }
+
+    #[test]
+    fn reading_stops_at_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("five");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_bounded(&path, 5).unwrap().len(), 5);
+        assert_eq!(
+            read_bounded(&path, 4).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
+    }
+
+    #[test]
+    fn a_folder_is_not_a_regular_file() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(read_regular(folder.path(), 5).is_err());
+    }
+}
