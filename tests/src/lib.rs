@@ -7,10 +7,12 @@
     reason = "a harness fails by panicking, and shows why on the terminal"
 )]
 
+pub mod classbench;
 pub mod daemon;
 pub mod home;
 pub mod netns;
 pub mod packet;
+pub mod prog_run;
 pub mod random;
 pub mod requires;
 pub mod wait;

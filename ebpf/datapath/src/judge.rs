@@ -27,8 +27,21 @@ pub struct Judgement {
     pub reason: Reason,
     /// The matched rule's entry: its action and its counter.
     pub rule: Option<Matched>,
-    /// The parse classes seen up to the decision.
-    pub seen: ClassSet,
+}
+
+/// Who is told of the parse classes seen on the way.
+///
+/// Told at once, not collected: a set carried along would be part of every state that the verifier walks, and multiply
+/// them by each class that a packet can or cannot have.
+pub trait Witness {
+    /// The packet is of this class.
+    fn see(&mut self, class: ParseClass);
+}
+
+impl Witness for ClassSet {
+    fn see(&mut self, class: ParseClass) {
+        *self = self.with(class);
+    }
 }
 
 /// A rule that matched.
@@ -62,19 +75,21 @@ impl End {
     }
 }
 
-/// The state of one judgement: the tables, and the classes seen so far.
-pub(crate) struct Judge<'t, T> {
+/// One judgement: what it asks, and whom it tells.
+pub(crate) struct Judge<'t, T, W> {
     pub(crate) tables: &'t T,
-    seen: ClassSet,
+    witness: &'t mut W,
 }
 
 /// Judges one frame.
 #[inline(always)]
-pub fn judge(frame: &impl Frame, tables: &impl Tables, origin: Origin) -> Judgement {
-    let mut judge = Judge {
-        tables,
-        seen: ClassSet(0),
-    };
+pub fn judge(
+    frame: &impl Frame,
+    tables: &impl Tables,
+    origin: Origin,
+    witness: &mut impl Witness,
+) -> Judgement {
+    let mut judge = Judge { tables, witness };
     let ControlFlow::Break(End {
         verdict,
         reason,
@@ -84,11 +99,10 @@ pub fn judge(frame: &impl Frame, tables: &impl Tables, origin: Origin) -> Judgem
         verdict,
         reason,
         rule,
-        seen: judge.seen,
     }
 }
 
-impl<T: Tables> Judge<'_, T> {
+impl<T: Tables, W: Witness> Judge<'_, T, W> {
     #[inline(always)]
     fn run(&mut self, frame: &impl Frame, origin: Origin) -> Step<core::convert::Infallible> {
         if origin.loopback && self.essentials() {
@@ -113,7 +127,7 @@ impl<T: Tables> Judge<'_, T> {
     #[inline(always)]
     pub(crate) fn see(&mut self, class: ParseClass) -> Step<()> {
         if self.declared(class) == ClassVerdict::Judge as u32 {
-            self.seen = self.seen.with(class);
+            self.witness.see(class);
             return Step::Continue(());
         }
         self.end(class)
@@ -122,7 +136,7 @@ impl<T: Tables> Judge<'_, T> {
     /// Counts a class that leaves nothing to judge, and ends with its declared verdict.
     #[inline(always)]
     pub(crate) fn end<V>(&mut self, class: ParseClass) -> Step<V> {
-        self.seen = self.seen.with(class);
+        self.witness.see(class);
         let allowed = self.declared(class) == ClassVerdict::Allow as u32;
         let verdict = if allowed { Verdict::Allow } else { Verdict::Deny };
         Step::Break(End::because(verdict, Reason::from(class)))

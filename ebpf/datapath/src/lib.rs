@@ -20,7 +20,7 @@ pub mod verdict;
 pub mod wire;
 
 pub use frame::{Frame, SliceFrame};
-pub use judge::{Judgement, Matched, Origin, judge};
+pub use judge::{Judgement, Matched, Origin, Witness, judge};
 pub use tables::Tables;
 pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict};
 
@@ -45,12 +45,12 @@ pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict}
 /// ```
 #[inline(always)]
 pub fn decide(frame: &impl Frame, tables: &impl Tables, origin: Origin) -> Decision {
+    let mut seen = ClassSet::default();
     let Judgement {
         verdict,
         reason,
         rule,
-        seen,
-    } = judge(frame, tables, origin);
+    } = judge(frame, tables, origin, &mut seen);
     Decision {
         verdict,
         reason,

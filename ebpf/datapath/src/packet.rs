@@ -35,34 +35,49 @@ impl Address {
     }
 }
 
-/// What the upper header said.
+/// What the upper header said. All fields always hold a value: an enum's unused bytes would be uninitialized registers
+/// to the verifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upper {
+pub struct Upper {
+    /// Which header was read.
+    pub kind: UpperKind,
+    /// The destination port, or the ICMP type (high byte) and code; 0 when there is neither.
+    pub key: u16,
+    /// The source port; 0 when there is none.
+    pub source_port: u16,
+    /// The TCP flags byte; 0 when there is none.
+    pub flags: u8,
+}
+
+/// Which upper header a packet has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum UpperKind {
+    /// None was read: another protocol, or a fragment without it.
+    None = 0,
     /// ICMP in IPv4, ICMPv6 in IPv6.
-    Icmp {
-        /// The type.
-        kind: u8,
-        /// The code.
-        code: u8,
-    },
-    /// No upper header was read: another protocol, or a fragment without it.
-    None,
+    Icmp = 1,
     /// UDP or SCTP.
-    Ports {
-        /// The source port.
-        source: u16,
-        /// The destination port.
-        destination: u16,
-    },
+    Ports = 2,
     /// TCP.
-    Tcp {
-        /// The source port.
-        source: u16,
-        /// The destination port.
-        destination: u16,
-        /// The flags byte.
-        flags: u8,
-    },
+    Tcp = 3,
+}
+
+impl Upper {
+    /// No upper header.
+    pub const NONE: Self = Self {
+        kind: UpperKind::None,
+        key: 0,
+        source_port: 0,
+        flags: 0,
+    };
+
+    /// The ICMP type.
+    #[must_use]
+    #[inline(always)]
+    pub const fn icmp_type(self) -> u8 {
+        self.key.to_be_bytes()[0]
+    }
 }
 
 /// One IP packet, parsed.

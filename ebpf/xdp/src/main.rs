@@ -14,7 +14,7 @@ use ravelin_datapath::wire::Setting;
 use ravelin_datapath::{Frame, Origin, Tables, Verdict, judge};
 
 use crate::frame::XdpFrame;
-use crate::maps::MapTables;
+use crate::maps::{Classes, MapTables};
 
 /// The loopback device is the first of every network namespace (`LOOPBACK_IFINDEX` in the kernel).
 const LOOPBACK: u32 = 1;
@@ -24,7 +24,7 @@ const LOOPBACK: u32 = 1;
 pub fn ravelin_ingress(context: XdpContext) -> u32 {
     let origin = Origin { loopback: frame::interface(&context) == LOOPBACK };
     let frame = XdpFrame::new(&context);
-    let judgement = judge(&frame, &MapTables, origin);
+    let judgement = judge(&frame, &MapTables, origin, &mut Classes(&frame));
     maps::count(&judgement, frame.length() as u64);
     if matches!(judgement.verdict, Verdict::Deny) && MapTables.setting(Setting::Enforce) != 0 {
         return xdp_action::XDP_DROP;

@@ -1,12 +1,15 @@
 //! Every map, in one place, and `Tables` over them.
 
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use ravelin_datapath::wire::{
     CLASS_COUNTERS as CLASSES, Counter, NODE_WORDS, PAGE_WORDS, Page, REASON_COUNTERS as REASONS, RULE_NAME_BYTES,
     RULE_SLOTS as SLOTS, Setting, Settings, reason_counter,
 };
-use ravelin_datapath::{Judgement, ParseClass, Tables};
+use ravelin_datapath::{Frame, Judgement, ParseClass, Tables, Witness};
+
+use crate::frame::XdpFrame;
 
 /// The settings of this generation: written before load, then frozen, so that the verifier knows every value.
 #[unsafe(no_mangle)]
@@ -31,7 +34,7 @@ static RULE_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(SLOTS
 /// Rule name → slot: the daemon's directory, kept beside the counters so that both live and die together. No program
 /// reads it.
 #[map]
-static RULE_SLOTS: HashMap<[u8; RULE_NAME_BYTES], u32> = HashMap::with_max_entries(SLOTS, 0);
+static RULE_SLOTS: HashMap<[u8; RULE_NAME_BYTES], u32> = HashMap::with_max_entries(SLOTS, BPF_F_NO_PREALLOC);
 
 /// The tables of this generation.
 pub struct MapTables;
@@ -81,14 +84,15 @@ pub fn count(judgement: &Judgement, bytes: u64) {
     if let Some(matched) = judgement.rule {
         add(&RULE_COUNTERS, matched.entry.slot, bytes);
     }
-    let mut seen = judgement.seen.0;
-    let mut class = 0;
-    while seen != 0 && class < ParseClass::ALL.len() as u32 {
-        if seen & 1 != 0 {
-            add(&CLASS_COUNTERS, class, bytes);
-        }
-        seen >>= 1;
-        class += 1;
+}
+
+/// Counts the parse classes of one frame as they are seen.
+pub struct Classes<'a>(pub &'a XdpFrame<'a>);
+
+impl Witness for Classes<'_> {
+    #[inline(always)]
+    fn see(&mut self, class: ParseClass) {
+        add(&CLASS_COUNTERS, class as u32, self.0.length() as u64);
     }
 }
 

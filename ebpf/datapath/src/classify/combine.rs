@@ -5,8 +5,6 @@ use crate::wire::{MAX_ROWS, Plane, Setting};
 
 /// Summary words of the longest bit vector. A constant bound for the verifier.
 const MAX_SUMMARY_WORDS: u32 = MAX_ROWS / (64 * 64);
-/// Data words of the longest bit vector.
-const MAX_WORDS: u32 = MAX_SUMMARY_WORDS * 64;
 
 /// Two table reads.
 #[inline(always)]
@@ -49,27 +47,30 @@ pub(super) fn bit_vectors<const PLANE: u8>(
         service: (tables.setting(settings.services) >> 1).wrapping_add(service.wrapping_mul(length)),
     };
     let mut summary_index = 0;
-    let mut summary = vectors.and(tables, 0)?;
-    let mut step = 0;
-    while step < MAX_WORDS + MAX_SUMMARY_WORDS {
-        step += 1;
-        if summary == 0 {
-            summary_index += 1;
-            if summary_index >= summaries {
-                return Some(0);
+    while summary_index < summaries && summary_index < MAX_SUMMARY_WORDS {
+        // The summary stays as it was read, and `left` says which bits are still to be looked at: a value that the loop
+        // narrows step by step would be a new state to the verifier in every step.
+        let summary = vectors.and(tables, summary_index)?;
+        let mut left = u64::MAX;
+        let mut step = 0;
+        while step < 64 {
+            step += 1;
+            let candidates = summary & left;
+            if candidates == 0 {
+                break;
             }
-            summary = vectors.and(tables, summary_index)?;
-            continue;
+            let bit = candidates.trailing_zeros();
+            left = u64::MAX << (bit & 63) << 1;
+            let word = summary_index * 64 + bit;
+            let rows = vectors.and(tables, summaries.wrapping_add(word))?;
+            if rows != 0 {
+                let row = word * 64 + rows.trailing_zeros();
+                return tables.word(tables.setting(settings.rows).wrapping_add(row));
+            }
         }
-        let word = summary_index * 64 + summary.trailing_zeros();
-        summary &= summary - 1;
-        let rows = vectors.and(tables, summaries.wrapping_add(word))?;
-        if rows != 0 {
-            let row = word * 64 + rows.trailing_zeros();
-            return tables.word(tables.setting(settings.rows).wrapping_add(row));
-        }
+        summary_index += 1;
     }
-    None
+    Some(0)
 }
 
 /// Where the three vectors begin, in 64-bit words.

@@ -4,7 +4,7 @@
 //! Protocol and key give the head class; source port and flags, which few policies ask for, give the tail class.
 
 use crate::Tables;
-use crate::packet::{Packet, Upper};
+use crate::packet::{Packet, UpperKind};
 use crate::wire::Setting;
 
 /// The service class; `None` when a table is broken.
@@ -13,26 +13,23 @@ pub(super) fn class(tables: &impl Tables, packet: &Packet) -> Option<u32> {
     if tables.setting(Setting::ServiceUsed) == 0 {
         return Some(0);
     }
-    let (key, source_port, flags) = match packet.upper {
-        Upper::Icmp { kind, code } => (Some(u16::from_be_bytes([kind, code])), None, None),
-        Upper::None => (None, None, None),
-        Upper::Ports { source, destination } => (Some(destination), Some(source), None),
-        Upper::Tcp {
-            source,
-            destination,
-            flags,
-        } => (Some(destination), Some(source), Some(flags)),
-    };
+    let upper = packet.upper;
     let protocol = tables.word(at(tables, Setting::Protocols, u32::from(packet.protocol)))?;
-    let key = paged(tables, Setting::KeyPages, key)?;
+    let key = match upper.kind {
+        UpperKind::None => NO_VALUE,
+        _ => paged(tables, Setting::KeyPages, upper.key)?,
+    };
     let head = tables.word(cell(tables, Setting::Heads, protocol, Setting::HeadsWidth, key))?;
     if tables.setting(Setting::TailUsed) == 0 {
         return Some(head);
     }
-    let source_port = paged(tables, Setting::SourcePortPages, source_port)?;
-    let flags = match flags {
-        Some(flags) => tables.word(at(tables, Setting::Flags, u32::from(flags)))?,
-        None => 0,
+    let source_port = match upper.kind {
+        UpperKind::Ports | UpperKind::Tcp => paged(tables, Setting::SourcePortPages, upper.source_port)?,
+        UpperKind::Icmp | UpperKind::None => NO_VALUE,
+    };
+    let flags = match upper.kind {
+        UpperKind::Tcp => tables.word(at(tables, Setting::Flags, u32::from(upper.flags)))?,
+        _ => NO_VALUE,
     };
     let tail = tables.word(cell(
         tables,
@@ -50,10 +47,12 @@ pub(super) fn class(tables: &impl Tables, packet: &Packet) -> Option<u32> {
     ))
 }
 
-/// The class of a 16-bit value: a directory of 256 words, each the index of a page of 256 words. Class 0: no value.
+/// The class of packets that have no value in a dimension.
+const NO_VALUE: u32 = 0;
+
+/// The class of a 16-bit value: a directory of 256 words, each the index of a page of 256 words.
 #[inline(always)]
-fn paged(tables: &impl Tables, directory: Setting, value: Option<u16>) -> Option<u32> {
-    let Some(value) = value else { return Some(0) };
+fn paged(tables: &impl Tables, directory: Setting, value: u16) -> Option<u32> {
     let page = tables.word(at(tables, directory, u32::from(value >> 8)))?;
     tables.word(page.wrapping_add(u32::from(value & 0xff)))
 }

@@ -1,6 +1,6 @@
 //! Ethernet II with up to two VLAN tags (IEEE 802.1Q, 802.1ad).
 
-use crate::judge::{Judge, Step};
+use crate::judge::{Judge, Step, Witness};
 use crate::{Frame, ParseClass, Tables};
 
 /// EtherType of IPv4.
@@ -12,7 +12,10 @@ pub(crate) const IPV6: u16 = 0x86dd;
 
 /// The EtherType inside all tags, and where its payload starts.
 #[inline(always)]
-pub(crate) fn ethernet<T: Tables>(judge: &mut Judge<'_, T>, frame: &impl Frame) -> Step<(u16, usize)> {
+pub(crate) fn ethernet<T: Tables, W: Witness>(
+    judge: &mut Judge<'_, T, W>,
+    frame: &impl Frame,
+) -> Step<(u16, usize)> {
     let Some(header) = frame.read::<14>(0) else {
         return judge.end(ParseClass::Truncated);
     };

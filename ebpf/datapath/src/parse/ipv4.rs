@@ -1,15 +1,15 @@
 //! IPv4 (RFC 791). Steps and their order: `docs/semantics.md`, section 2.
 
 use super::{TCP, upper};
-use crate::judge::{Judge, Step};
+use crate::judge::{Judge, Step, Witness};
 use crate::packet::{Address, Packet, Upper};
 use crate::wire::Plane;
 use crate::{Frame, ParseClass, Tables, classify};
 
 /// The packet whose header starts at `start`, and the class of its source.
 #[inline(always)]
-pub(crate) fn ipv4<T: Tables>(
-    judge: &mut Judge<'_, T>,
+pub(crate) fn ipv4<T: Tables, W: Witness>(
+    judge: &mut Judge<'_, T, W>,
     frame: &impl Frame,
     start: usize,
 ) -> Step<(Packet, u32)> {
@@ -45,7 +45,7 @@ pub(crate) fn ipv4<T: Tables>(
         destination,
         hop_limit: header[8],
         protocol: header[9],
-        upper: Upper::None,
+        upper: Upper::NONE,
     };
     let fragment = u16::from_be_bytes([header[6], header[7]]);
     let (offset, more) = (fragment & 0x1fff, fragment & 0x2000 != 0);

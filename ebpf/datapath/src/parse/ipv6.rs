@@ -1,7 +1,7 @@
 //! IPv6 and its extension headers (RFC 8200). Steps and their order: `docs/semantics.md`, section 3.
 
 use super::{TCP, upper};
-use crate::judge::{Judge, Step};
+use crate::judge::{Judge, Step, Witness};
 use crate::packet::{Address, Packet, Upper};
 use crate::wire::Plane;
 use crate::{Frame, ParseClass, Tables, classify};
@@ -15,8 +15,8 @@ const FRAGMENT: u8 = 44;
 
 /// The packet whose header starts at `start`, and the class of its source.
 #[inline(always)]
-pub(crate) fn ipv6<T: Tables>(
-    judge: &mut Judge<'_, T>,
+pub(crate) fn ipv6<T: Tables, W: Witness>(
+    judge: &mut Judge<'_, T, W>,
     frame: &impl Frame,
     start: usize,
 ) -> Step<(Packet, u32)> {
@@ -55,7 +55,7 @@ pub(crate) fn ipv6<T: Tables>(
         destination,
         hop_limit: header[7],
         protocol: header[6],
-        upper: Upper::None,
+        upper: Upper::NONE,
     };
     let source_class = source_class.number();
 

@@ -1,15 +1,15 @@
 //! The header after IP: ports, ICMP type and code, TCP flags. Steps: `docs/semantics.md`, section 4.
 
 use super::TCP;
-use crate::judge::{Judge, Step};
-use crate::packet::{Packet, Upper};
+use crate::judge::{Judge, Step, Witness};
+use crate::packet::{Packet, Upper, UpperKind};
 use crate::wire::Plane;
 use crate::{Frame, ParseClass, Tables};
 
 /// Reads the upper header of `packet` between `start` and `end`.
 #[inline(always)]
-pub(super) fn upper<T: Tables>(
-    judge: &mut Judge<'_, T>,
+pub(super) fn upper<T: Tables, W: Witness>(
+    judge: &mut Judge<'_, T, W>,
     frame: &impl Frame,
     packet: &Packet,
     start: usize,
@@ -17,28 +17,31 @@ pub(super) fn upper<T: Tables>(
     first_fragment: bool,
 ) -> Step<Upper> {
     let left = end - start;
-    let header = match (packet.plane, packet.protocol) {
+    let (whole, upper) = match (packet.plane, packet.protocol) {
         (_, TCP) => tcp(frame, start, left),
         (_, 17) => ports::<8>(frame, start, left),
         (_, 132) => ports::<12>(frame, start, left),
         (Plane::V4, 1) | (Plane::V6, 58) => icmp(frame, start, left),
-        _ => return Step::Continue(Upper::None),
+        _ => return Step::Continue(Upper::NONE),
     };
-    match header {
-        Header::Whole(upper) => Step::Continue(upper),
+    match whole {
+        Whole::Yes => Step::Continue(upper),
         // RFC 1858, 3128, 7112: a first fragment without the whole upper header is made to fool filters.
-        Header::Cut | Header::CutByOffset if first_fragment => {
+        Whole::Cut | Whole::CutByOffset if first_fragment => {
             judge.see(ParseClass::FragmentTiny)?;
-            Step::Continue(Upper::None)
+            Step::Continue(Upper::NONE)
         }
-        Header::Cut => judge.end(ParseClass::Truncated),
-        Header::BadOffset | Header::CutByOffset => judge.end(ParseClass::BadHeaderLength),
+        Whole::Cut => judge.end(ParseClass::Truncated),
+        Whole::BadOffset | Whole::CutByOffset => judge.end(ParseClass::BadHeaderLength),
     }
 }
 
 /// What a fragment after the first goes through.
 #[inline(always)]
-pub(super) fn later_fragment<T: Tables>(judge: &mut Judge<'_, T>, overlaps_tcp_header: bool) -> Step<()> {
+pub(super) fn later_fragment<T: Tables, W: Witness>(
+    judge: &mut Judge<'_, T, W>,
+    overlaps_tcp_header: bool,
+) -> Step<()> {
     if overlaps_tcp_header {
         judge.see(ParseClass::FragmentTiny)?;
     }
@@ -46,53 +49,72 @@ pub(super) fn later_fragment<T: Tables>(judge: &mut Judge<'_, T>, overlaps_tcp_h
     judge.see(ParseClass::FragmentOrphan)
 }
 
-enum Header {
+/// Whether the whole upper header is there.
+enum Whole {
     /// TCP's data offset is below its minimum.
     BadOffset,
     /// Fewer bytes than the header's fixed size.
     Cut,
     /// TCP's data offset points past the end.
     CutByOffset,
-    Whole(Upper),
+    Yes,
 }
 
 #[inline(always)]
-fn tcp(frame: &impl Frame, start: usize, left: usize) -> Header {
+fn tcp(frame: &impl Frame, start: usize, left: usize) -> (Whole, Upper) {
     let Some(header) = frame.read::<20>(start).filter(|_| left >= 20) else {
-        return Header::Cut;
+        return (Whole::Cut, Upper::NONE);
     };
     let length = usize::from(header[12] >> 4) * 4;
-    if length < 20 {
-        return Header::BadOffset;
-    }
-    if length > left {
-        return Header::CutByOffset;
-    }
-    Header::Whole(Upper::Tcp {
-        source: u16::from_be_bytes([header[0], header[1]]),
-        destination: u16::from_be_bytes([header[2], header[3]]),
-        flags: header[13],
-    })
+    let whole = if length < 20 {
+        Whole::BadOffset
+    } else if length > left {
+        Whole::CutByOffset
+    } else {
+        Whole::Yes
+    };
+    (
+        whole,
+        Upper {
+            flags: header[13],
+            ..with_ports(UpperKind::Tcp, [header[0], header[1], header[2], header[3]])
+        },
+    )
 }
 
 #[inline(always)]
-fn ports<const SIZE: usize>(frame: &impl Frame, start: usize, left: usize) -> Header {
+fn ports<const SIZE: usize>(frame: &impl Frame, start: usize, left: usize) -> (Whole, Upper) {
     let Some(header) = frame.read::<SIZE>(start).filter(|_| left >= SIZE) else {
-        return Header::Cut;
+        return (Whole::Cut, Upper::NONE);
     };
-    Header::Whole(Upper::Ports {
-        source: u16::from_be_bytes([header[0], header[1]]),
-        destination: u16::from_be_bytes([header[2], header[3]]),
-    })
+    (
+        Whole::Yes,
+        with_ports(UpperKind::Ports, [header[0], header[1], header[2], header[3]]),
+    )
 }
 
 #[inline(always)]
-fn icmp(frame: &impl Frame, start: usize, left: usize) -> Header {
+fn icmp(frame: &impl Frame, start: usize, left: usize) -> (Whole, Upper) {
     let Some(header) = frame.read::<8>(start).filter(|_| left >= 8) else {
-        return Header::Cut;
+        return (Whole::Cut, Upper::NONE);
     };
-    Header::Whole(Upper::Icmp {
-        kind: header[0],
-        code: header[1],
-    })
+    (
+        Whole::Yes,
+        Upper {
+            kind: UpperKind::Icmp,
+            key: u16::from_be_bytes([header[0], header[1]]),
+            ..Upper::NONE
+        },
+    )
+}
+
+/// An upper header that begins with source and destination port.
+#[inline(always)]
+const fn with_ports(kind: UpperKind, [s0, s1, d0, d1]: [u8; 4]) -> Upper {
+    Upper {
+        kind,
+        key: u16::from_be_bytes([d0, d1]),
+        source_port: u16::from_be_bytes([s0, s1]),
+        flags: 0,
+    }
 }

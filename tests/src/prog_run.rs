@@ -1,0 +1,282 @@
+//! The compiled tables and the real XDP program in the real kernel, one packet at a time, by `BPF_PROG_TEST_RUN`.
+//!
+//! Image → **`Kernel`** → `Decision`. The verdict is what the program returned; reason, rule and classes are read from
+//! the counters that the run moved, so every run proves the counters too.
+
+use aya::maps::{Array, MapData, PerCpuArray};
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use ravelin_daemon::network::load::{OBJECT, PROGRAM};
+use ravelin_datapath::wire::{CLASS_COUNTERS, Counter, REASON_COUNTERS, Settings, reason_counter};
+use ravelin_datapath::{ClassSet, Decision, ParseClass, Reason, Verdict};
+use ravelin_rules::TableImage;
+
+use crate::netns::{End, Namespace, veth};
+
+/// Two namespaces with an interface that is not the loopback: test runs name it as the one the packet came in on.
+pub struct Bench {
+    inside: Namespace,
+    _peer: Namespace,
+}
+
+/// One loaded generation.
+pub struct Kernel {
+    ebpf: Ebpf,
+    rules: u32,
+    interface: u32,
+    counted: Counted,
+}
+
+/// Packets counted so far, summed over all CPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Counted {
+    reasons: Vec<Counter>,
+    classes: Vec<Counter>,
+    rules: Vec<Counter>,
+}
+
+impl Bench {
+    /// Makes the namespaces; `test` names them.
+    #[must_use]
+    #[track_caller]
+    pub fn new(test: &str) -> Self {
+        let (inside, peer) = (Namespace::new(test, "bench"), Namespace::new(test, "peer"));
+        veth(
+            End {
+                namespace: &inside,
+                interface: DEVICE,
+                addresses: &[],
+            },
+            End {
+                namespace: &peer,
+                interface: DEVICE,
+                addresses: &[],
+            },
+        );
+        Self { inside, _peer: peer }
+    }
+
+    /// Runs `work` where the kernel finds the interface. Everything a [`Kernel`] does must happen in here.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.inside.run(work)
+    }
+}
+
+impl Kernel {
+    /// Loads the program with these tables. Fails with the verifier's log.
+    #[must_use]
+    #[track_caller]
+    pub fn load(image: &TableImage) -> Self {
+        let interface =
+            nix::net::if_::if_nametoindex(DEVICE).expect("a kernel is loaded inside `Bench::run`");
+        let rules = u32::try_from(image.rule_names().len()).expect("a bounded number of rules");
+        let slots: Vec<u32> = (0..rules).collect();
+        let pages = image.pages(&slots);
+        let mut ebpf = EbpfLoader::new()
+            .override_global(Settings::GLOBAL, &image.settings().0[..], true)
+            .map_max_entries(
+                "PAGES",
+                u32::try_from(pages.len()).expect("a bounded number of pages"),
+            )
+            .load(OBJECT)
+            .unwrap_or_else(|error| panic!("cannot load the object: {error:?}"));
+        let mut map: Array<_, [u32; 1024]> = ebpf
+            .map_mut("PAGES")
+            .expect("the map is in the object")
+            .try_into()
+            .expect("an array");
+        for (index, page) in (0..).zip(&pages) {
+            map.set(index, page, 0)
+                .unwrap_or_else(|error| panic!("cannot write page {index}: {error}"));
+        }
+        program(&mut ebpf)
+            .load()
+            .unwrap_or_else(|error| panic!("the verifier refuses the program: {error}"));
+        let mut kernel = Self {
+            ebpf,
+            rules,
+            interface,
+            counted: Counted {
+                reasons: vec![],
+                classes: vec![],
+                rules: vec![],
+            },
+        };
+        kernel.counted = kernel.count();
+        kernel
+    }
+
+    /// Judges one frame and reads every counter.
+    #[track_caller]
+    pub fn decide(&mut self, frame: &[u8], loopback: bool) -> Decision {
+        let verdict = self.judge(frame, loopback);
+        let before = std::mem::replace(
+            &mut self.counted,
+            Counted {
+                reasons: vec![],
+                classes: vec![],
+                rules: vec![],
+            },
+        );
+        let after = self.count();
+        let moved = |before: &[Counter], after: &[Counter]| -> Vec<usize> {
+            let bytes = frame.len() as u64;
+            let pairs = before
+                .iter()
+                .zip(after)
+                .enumerate()
+                .filter(|(_, (before, after))| before != after);
+            pairs
+                .map(|(index, (before, after))| {
+                    assert_eq!(
+                        [before[0] + 1, before[1] + bytes],
+                        *after,
+                        "counter {index} must move by one packet of {bytes} bytes"
+                    );
+                    index
+                })
+                .collect()
+        };
+        let reasons = moved(&before.reasons, &after.reasons);
+        let rules = moved(&before.rules, &after.rules);
+        let classes = moved(&before.classes, &after.classes);
+        self.counted = after;
+
+        let [counter] = reasons[..] else {
+            panic!("one reason must be counted, not {reasons:?}")
+        };
+        let reason = Reason::ALL[counter / 2];
+        assert_eq!(
+            counter % 2,
+            verdict as usize,
+            "the verdict of the counter is the verdict of the program"
+        );
+        let rule = match rules[..] {
+            [] => None,
+            [rule] => Some(u32::try_from(rule).expect("a rule's index")),
+            _ => panic!("one rule can match, not {rules:?}"),
+        };
+        let seen = classes.iter().fold(ClassSet::default(), |seen, class| {
+            seen.with(ParseClass::ALL[*class])
+        });
+        Decision {
+            verdict,
+            reason,
+            rule,
+            seen,
+        }
+    }
+
+    /// Judges one frame and reads only the counters that `expected` says must move: for long traces.
+    #[track_caller]
+    pub fn confirm(&mut self, frame: &[u8], expected: &Decision) {
+        let reason = reason_counter(expected.reason, expected.verdict);
+        let before = (
+            self.counter("REASON_COUNTERS", reason),
+            expected.rule.map(|rule| self.counter("RULE_COUNTERS", rule)),
+        );
+        let verdict = self.judge(frame, false);
+        let after = (
+            self.counter("REASON_COUNTERS", reason),
+            expected.rule.map(|rule| self.counter("RULE_COUNTERS", rule)),
+        );
+        let next = |[packets, bytes]: Counter| [packets + 1, bytes + frame.len() as u64];
+        let must_be = (next(before.0), before.1.map(next));
+        assert_eq!(
+            (verdict, after),
+            (expected.verdict, must_be),
+            "the kernel decided otherwise than {expected:?}"
+        );
+    }
+
+    /// Runs a frame `repeat` times in one call; the mean time of a run, as the kernel measured it.
+    #[track_caller]
+    pub fn time(&mut self, frame: &[u8], repeat: u32) -> std::time::Duration {
+        let context = self.context(frame, false);
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.ctx_in = Some(&context);
+        options.repeat = repeat;
+        program(&mut self.ebpf)
+            .test_run(options)
+            .expect("a test run")
+            .duration
+    }
+
+    /// Instructions that the verifier walked to accept the program.
+    #[must_use]
+    pub fn verified_instructions(&mut self) -> u32 {
+        program(&mut self.ebpf)
+            .info()
+            .expect("a loaded program")
+            .verified_instruction_count()
+            .unwrap_or(0)
+    }
+
+    fn judge(&mut self, frame: &[u8], loopback: bool) -> Verdict {
+        let context = self.context(frame, loopback);
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.ctx_in = Some(&context);
+        let result = program(&mut self.ebpf)
+            .test_run(options)
+            .unwrap_or_else(|error| panic!("test run of {frame:02x?}: {error}"));
+        match result.return_value {
+            1 => Verdict::Deny,
+            2 => Verdict::Allow,
+            action => panic!("the program returned XDP action {action}"),
+        }
+    }
+
+    /// `struct xdp_md`: the frame's end, and the interface it came in on.
+    fn context(&self, frame: &[u8], loopback: bool) -> [u8; 24] {
+        let interface = if loopback { LOOPBACK } else { self.interface };
+        let end = u32::try_from(frame.len()).expect("a frame's length");
+        let mut context = [0; 24];
+        for (field, word) in context.chunks_exact_mut(4).zip([0, end, 0, interface, 0, 0]) {
+            field.copy_from_slice(&word.to_ne_bytes());
+        }
+        context
+    }
+
+    fn count(&self) -> Counted {
+        let all = |map: &str, length: u32| -> Vec<Counter> {
+            let counters = self.counters(map);
+            (0..length).map(|index| sum(&counters, index)).collect()
+        };
+        Counted {
+            reasons: all("REASON_COUNTERS", REASON_COUNTERS),
+            classes: all("CLASS_COUNTERS", CLASS_COUNTERS),
+            rules: all("RULE_COUNTERS", self.rules),
+        }
+    }
+
+    fn counter(&self, map: &str, index: u32) -> Counter {
+        sum(&self.counters(map), index)
+    }
+
+    fn counters(&self, map: &str) -> PerCpuArray<&MapData, Counter> {
+        self.ebpf
+            .map(map)
+            .expect("the map is in the object")
+            .try_into()
+            .expect("a per-CPU array of counters")
+    }
+}
+
+fn sum(counters: &PerCpuArray<&MapData, Counter>, index: u32) -> Counter {
+    let values = counters
+        .get(&index, 0)
+        .unwrap_or_else(|error| panic!("counter {index}: {error}"));
+    values.iter().fold([0, 0], |[packets, bytes], value| {
+        [packets + value[0], bytes + value[1]]
+    })
+}
+
+fn program(ebpf: &mut Ebpf) -> &mut Xdp {
+    let program = ebpf.program_mut(PROGRAM).expect("the program is in the object");
+    program.try_into().expect("an XDP program")
+}
+
+const DEVICE: &str = "v0";
+const LOOPBACK: u32 = 1;
