@@ -20,5 +20,5 @@ mod source;
 pub use compile::CompileError;
 pub use diagnostic::{Code, Diagnostic, Location, Report, Severity, Spot};
 pub use image::{SizeReport, TableImage};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_below};
 pub use policy::{HostFacts, Policy};

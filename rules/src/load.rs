@@ -9,7 +9,7 @@ use crate::check;
 use crate::diagnostic::{Code, Report, Reporter, quote};
 use crate::document::{Document, Role};
 use crate::policy::Policy;
-use crate::source::{FileId, Written, read_bounded, read_regular};
+use crate::source::{FileId, Sources, Written, read_bounded, read_regular};
 
 /// A policy that was accepted.
 #[derive(Clone, Debug)]
@@ -26,7 +26,23 @@ pub struct Loaded {
 ///
 /// The report of everything that was found, warnings included, when there is at least one error.
 pub fn load(path: &Path) -> Result<Loaded, Report> {
+    load_with(Sources::default(), path)
+}
+
+/// Like [`load`], from a copy of the policy's files under `root` that keeps their folders: `/etc/ravelin/ravelin.toml` is
+/// read from `<root>/etc/ravelin/ravelin.toml`, and so is everything it names.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_below(root: &Path, path: &Path) -> Result<Loaded, Report> {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    load_with(Sources::below(root), &root.join(path))
+}
+
+fn load_with(sources: Sources, path: &Path) -> Result<Loaded, Report> {
     let mut reporter = Reporter::default();
+    reporter.sources = sources;
     let mut document = Document::default();
     if let Some(file) = read_file(path, Role::Main, &mut reporter) {
         document.read(file, Role::Main, &mut reporter);
@@ -106,13 +122,8 @@ fn included(patterns: &[Written<String>], main: &Path, reporter: &mut Reporter) 
 fn matches(pattern: &Written<String>, reporter: &mut Reporter) -> Vec<PathBuf> {
     let written = &pattern.value;
     let is_pattern = written.contains(['*', '?', '[']);
-    let name = reporter.sources.name(pattern.span.file);
-    let folder = name
-        .parent()
-        .unwrap_or_else(|| Path::new(""))
-        .display()
-        .to_string();
-    let path = Path::new(&glob::Pattern::escape(&folder)).join(written);
+    let (folder, rest) = reporter.sources.start(pattern.span.file, written);
+    let path = Path::new(&glob::Pattern::escape(&folder.display().to_string())).join(rest);
     let found = match glob::glob(&path.display().to_string()) {
         Ok(found) => found,
         Err(error) => {
@@ -152,3 +163,38 @@ const MAX_POLICY_FILE: u64 = 16 << 20;
 
 /// A pattern like `/**` by mistake must not read the whole disk.
 const MAX_INCLUDED_FILES: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{load, load_below};
+
+    #[test]
+    fn a_copy_that_keeps_the_folders_loads_as_the_original_did_absolute_paths_too() {
+        let original = tempfile::tempdir().expect("a folder");
+        let lists = original.path().join("lists");
+        fs::create_dir(&lists).expect("a folder");
+        fs::write(lists.join("partners.txt"), "192.0.2.0/24\n").expect("a set file");
+        let policy = format!(
+            "[[set]]\nname = \"partners\"\nfiles = [\"{}/partners.txt\"]\n[[rule]]\nname = \"a\"\naction = \"allow\"\nsource = \"@partners\"\n",
+            lists.display()
+        );
+        let main = original.path().join("ravelin.toml");
+        fs::write(&main, policy).expect("a policy");
+        let loaded = load(&main).expect("the original loads");
+
+        let copy = tempfile::tempdir().expect("a folder");
+        for file in &loaded.policy.files {
+            let to = copy
+                .path()
+                .join(file.strip_prefix("/").expect("an absolute path"));
+            fs::create_dir_all(to.parent().expect("a parent")).expect("folders");
+            fs::copy(file, to).expect("a copy");
+        }
+        drop(original);
+        assert!(load(&main).is_err(), "the original is gone");
+        let again = load_below(copy.path(), &main).expect("the copy loads");
+        assert_eq!(again.policy.rules.len(), 1);
+    }
+}

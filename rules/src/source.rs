@@ -45,6 +45,8 @@ impl FileId {
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     files: Vec<SourceFile>,
+    /// Where absolute paths start; empty: at the root of the file system.
+    root: PathBuf,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,14 @@ pub(crate) struct Excerpt {
 }
 
 impl Sources {
+    /// No files yet, and absolute paths start at `root`: for a copy of a policy that keeps the folders of the original.
+    pub(crate) fn below(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Adds a file.
     pub(crate) fn add(&mut self, name: PathBuf, text: String) -> FileId {
         let line_starts = std::iter::once(0)
@@ -90,8 +100,21 @@ impl Sources {
 
     /// `path` as written in `file`: relative paths start at the file's folder.
     pub(crate) fn resolve(&self, file: FileId, path: &str) -> PathBuf {
-        let name = self.name(file);
-        name.parent().unwrap_or_else(|| Path::new("")).join(path)
+        let (folder, rest) = self.start(file, path);
+        folder.join(rest)
+    }
+
+    /// The folder that `path`, as written in `file`, starts at, and the way from there.
+    pub(crate) fn start<'a>(&self, file: FileId, path: &'a str) -> (PathBuf, &'a Path) {
+        let path = Path::new(path);
+        match path.strip_prefix("/") {
+            Ok(rest) if self.root.as_os_str().is_empty() => (PathBuf::from("/"), rest),
+            Ok(rest) => (self.root.clone(), rest),
+            Err(_relative) => (
+                self.name(file).parent().map(Path::to_owned).unwrap_or_default(),
+                path,
+            ),
+        }
     }
 
     /// Every file name, in the order read.
