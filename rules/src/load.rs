@@ -177,7 +177,7 @@ mod tests {
         fs::create_dir(&lists).expect("a folder");
         fs::write(lists.join("partners.txt"), "192.0.2.0/24\n").expect("a set file");
         let policy = format!(
-            "[[set]]\nname = \"partners\"\nfiles = [\"{}/partners.txt\"]\n[[rule]]\nname = \"a\"\naction = \"allow\"\nsource = \"@partners\"\n",
+            "[firewall]\nstateful = false\n[[set]]\nname = \"partners\"\nfiles = [\"{}/partners.txt\"]\n[[rule]]\nname = \"a\"\naction = \"allow\"\nsource = \"@partners\"\n",
             lists.display()
         );
         let main = original.path().join("ravelin.toml");
