@@ -10,3 +10,4 @@ pub mod control;
 pub mod metrics;
 pub mod network;
 pub mod transport;
+pub mod watch;

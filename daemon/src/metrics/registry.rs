@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::names::{
@@ -26,7 +26,7 @@ pub struct EdgeMetrics {
     handshake_seconds: HistogramVec,
     handshake_failures: IntCounterVec,
     tls_handshakes: IntCounterVec,
-    certificate_not_after: GaugeVec,
+    certificate_not_after: IntGaugeVec,
     bytes: IntCounterVec,
     delay_seconds: HistogramVec,
     delay_queue: IntGaugeVec,
@@ -112,13 +112,7 @@ impl EdgeMetrics {
             handshake_seconds: histograms(&registry, names::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS)?,
             handshake_failures: counters(&registry, names::HANDSHAKE_FAILURES)?,
             tls_handshakes: counters(&registry, names::TLS_VERSIONS)?,
-            certificate_not_after: registered(
-                &registry,
-                GaugeVec::new(
-                    opts(names::CERTIFICATE_NOT_AFTER),
-                    names::CERTIFICATE_NOT_AFTER.labels,
-                )?,
-            )?,
+            certificate_not_after: gauges(&registry, names::CERTIFICATE_NOT_AFTER)?,
             bytes: counters(&registry, names::BYTES)?,
             delay_seconds: histograms(&registry, names::DELAY_SECONDS, DELAY_BUCKETS)?,
             delay_queue: gauges(&registry, names::DELAY_QUEUE)?,
@@ -185,14 +179,16 @@ impl EdgeMetrics {
         }
     }
 
-    /// Replaces the expiry times of all certificates: `(listener, certificate file, seconds since the epoch)`.
-    pub fn replace_certificates<'a>(&self, certificates: impl Iterator<Item = (&'a str, &'a str, f64)>) {
-        self.certificate_not_after.reset();
-        for (listener, certificate, not_after) in certificates {
-            self.certificate_not_after
-                .with_label_values(&[listener, certificate])
-                .set(not_after);
-        }
+    /// Notes when the certificate in `file` expires, in seconds since the epoch.
+    pub fn certificate_expires(&self, listener: &str, file: &str, not_after: i64) {
+        self.certificate_not_after
+            .with_label_values(&[listener, file])
+            .set(not_after);
+    }
+
+    /// Ends the series of a certificate that is configured no more.
+    pub fn forget_certificate(&self, listener: &str, file: &str) {
+        drop(self.certificate_not_after.remove_label_values(&[listener, file]));
     }
 
     /// Ends the series of a listener that is configured no more.

@@ -3,7 +3,19 @@
 //! network → **transport** → upstream. Knows the policy's listeners and upstreams and reports to `metrics`; knows nothing of
 //! the kernel's tables, of packets, or of what is said inside the relayed bytes.
 
+mod accept;
+mod connection;
+pub mod edge;
 pub mod limit;
+mod listen;
+mod listener;
+mod live;
+mod proxy_header;
+mod quiet;
+mod relay;
 pub mod service;
+pub mod tls;
+mod upstream;
 
+pub use edge::{Edge, EdgeError};
 pub use service::{EdgeHandle, EdgeOptions, EdgeService, LoadPolicy, ServiceError};

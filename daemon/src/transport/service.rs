@@ -1,16 +1,23 @@
 //! The edge as a running service: policy file → load → listen → watch → reload → drain.
 //!
-//! command line → **service** → `Edge`. Owns the files (policy, certificates) and the signals of the edge; must not know how a
-//! connection is served.
+//! command line → **service** → `Edge`. Owns the files (policy, certificates), the metrics endpoint and the reload signal of the
+//! edge; must not know how a connection is served.
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ravelin_rules::Policy;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
 
-use crate::metrics::export::Exposition;
+use super::edge::{Edge, EdgeError};
+use crate::metrics::export::{Exposition, Server, Sources, serve};
+use crate::metrics::registry::EdgeMetrics;
+use crate::watch::Watch;
 
 /// Reads a policy file; the error is the text the operator sees (a rendered report).
 pub type LoadPolicy = Arc<dyn Fn(&Path) -> Result<Policy, String> + Send + Sync>;
@@ -29,38 +36,100 @@ pub struct EdgeOptions {
 
 /// The running edge: listeners are bound and `/metrics` answers when [`EdgeService::start`] returns.
 pub struct EdgeService {
+    handle: EdgeHandle,
+    watch: Watch,
     drain: Duration,
 }
 
-/// Reloads a running edge from elsewhere. Cheap to clone.
+/// Reloads a running edge from elsewhere, and tells where it listens. Cheap to clone.
 #[derive(Clone)]
-pub struct EdgeHandle {}
+pub struct EdgeHandle(Arc<Running>);
+
+struct Running {
+    policy: PathBuf,
+    load: LoadPolicy,
+    filter: Option<Arc<dyn Exposition>>,
+    metrics: Arc<EdgeMetrics>,
+    edge: Arc<Edge>,
+    /// One reload at a time.
+    reloading: tokio::sync::Mutex<()>,
+    served: Mutex<Served>,
+}
+
+/// What the last good policy left running besides the listeners.
+#[derive(Default)]
+struct Served {
+    endpoint: Option<Server>,
+    asked_endpoint: Option<SocketAddr>,
+    files: Vec<PathBuf>,
+    /// Why the last reload failed.
+    failure: Option<String>,
+    stopping: bool,
+}
 
 impl EdgeService {
-    /// Loads the policy, binds every listener and the metrics endpoint, and starts to watch the files.
+    /// Loads the policy, binds every listener and the metrics endpoint, and starts to watch the files. Must run inside a tokio
+    /// runtime.
     ///
     /// # Errors
     ///
     /// When the policy does not load, a certificate cannot be used or an address cannot be bound; nothing is left listening.
     pub async fn start(options: EdgeOptions) -> Result<Self, ServiceError> {
-        (options.load)(&options.policy).map_err(|report| ServiceError::Policy { report })?;
-        Err(ServiceError::Policy {
-            report: "the edge is not built yet".to_owned(),
-        })
+        let EdgeOptions {
+            policy,
+            load,
+            filter,
+            drain,
+        } = options;
+        let metrics = Arc::new(EdgeMetrics::new().map_err(|source| ServiceError::Metrics { source })?);
+        let running = Running {
+            policy,
+            load,
+            filter,
+            edge: Arc::new(Edge::new(Arc::clone(&metrics))),
+            metrics,
+            reloading: tokio::sync::Mutex::new(()),
+            served: Mutex::new(Served::default()),
+        };
+        let handle = EdgeHandle(Arc::new(running));
+        handle.reload().await?;
+        let mut watch = Watch::new();
+        watch.replace(handle.0.served().files.clone());
+        Ok(Self { handle, watch, drain })
     }
 
     /// A handle for reloads that do not come from a signal or a changed file.
     #[must_use]
     pub fn handle(&self) -> EdgeHandle {
-        EdgeHandle {}
+        self.handle.clone()
     }
 
     /// Serves until `stop` is ready, reloading on `SIGHUP` and when a file changes; then stops accepting and drains.
     /// Returns how many connections had to be cut.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> usize {
-        let _ = self.drain;
-        stop.await;
-        0
+    ///
+    /// # Errors
+    ///
+    /// When `SIGHUP` cannot be listened for.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<usize, ServiceError> {
+        let mut hangup = signal(SignalKind::hangup()).map_err(|source| ServiceError::Signal { source })?;
+        let running = &self.handle.0;
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                _ = hangup.recv() => tracing::info!("reload asked for by SIGHUP"),
+                () = self.watch.changed() => tracing::info!("reload because a file changed"),
+            }
+            // The error is already told; the last good policy goes on serving.
+            drop(self.handle.reload().await);
+            self.watch.replace(running.served().files.clone());
+        }
+        running.served().stopping = true;
+        let cut = running.edge.shutdown(self.drain).await;
+        if cut > 0 {
+            tracing::warn!(cut, "connections cut: they did not end in time");
+        }
+        Ok(cut)
     }
 }
 
@@ -71,17 +140,187 @@ impl EdgeHandle {
     ///
     /// When anything does not load; the last good policy goes on serving.
     pub async fn reload(&self) -> Result<(), ServiceError> {
+        let running = &self.0;
+        let _alone = running.reloading.lock().await;
+        let outcome = Running::reload(running).await;
+        running.metrics.reloaded(outcome.is_ok());
+        let failure = outcome.as_ref().err().map(ServiceError::chain);
+        match &failure {
+            None => tracing::info!(policy = %running.policy.display(), "policy serves"),
+            Some(failure) => tracing::error!(
+                policy = %running.policy.display(), failure, "policy refused; what served before goes on serving"
+            ),
+        }
+        running.served().failure = failure;
+        outcome
+    }
+
+    /// The addresses of the listeners: `(listener, address)`.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.0.edge.addresses()
+    }
+
+    /// The address `/metrics` is served on, if the policy asks for it.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.0.served().endpoint.as_ref().map(Server::address)
+    }
+}
+
+impl Running {
+    async fn reload(self: &Arc<Self>) -> Result<(), ServiceError> {
+        let loading = Arc::clone(self);
+        let policy = blocking(move || (loading.load)(&loading.policy)).await?;
+        let policy = policy.map_err(|report| ServiceError::Policy { report })?;
+        let files = watched(&self.policy, &policy);
+
+        // What can fail comes first: the endpoint is bound, but dropped again if a listener cannot be served.
+        let bind = policy.metrics;
+        let endpoint = match bind {
+            Some(address) if self.served().asked_endpoint != bind => {
+                let server = serve(address, Self::sources(self)).await;
+                Some(server.map_err(|source| ServiceError::MetricsBind { address, source })?)
+            }
+            _ => None,
+        };
+        let edge = Arc::clone(&self.edge);
+        blocking(move || edge.reload(&policy)).await??;
+
+        let mut served = self.served();
+        if served.asked_endpoint != bind {
+            (served.endpoint, served.asked_endpoint) = (endpoint, bind);
+        }
+        served.files = files;
         Ok(())
     }
+
+    fn sources(self: &Arc<Self>) -> Sources {
+        let edge: Arc<dyn Exposition> = Arc::<Edge>::clone(&self.edge);
+        // Weak: the endpoint is owned by what it tells of.
+        let (ready, status) = (Arc::downgrade(self), Arc::downgrade(self));
+        Sources {
+            metrics: std::iter::once(edge).chain(self.filter.clone()).collect(),
+            ready: Arc::new(move || match ready.upgrade() {
+                Some(running) if !running.served().stopping => Ok(()),
+                _ => Err("stopping".to_owned()),
+            }),
+            status: Arc::new(move || {
+                status
+                    .upgrade()
+                    .map_or_else(String::new, |running| running.status())
+            }),
+        }
+    }
+
+    /// What a person sees at `/`. Tells nothing a stranger could use: no paths, no upstreams, no addresses of clients.
+    fn status(&self) -> String {
+        let mut text = format!("ravelin edge {}\n\n", env!("CARGO_PKG_VERSION"));
+        let mut addresses = self.edge.addresses();
+        addresses.sort();
+        for (listener, address) in addresses {
+            text.push_str(&format!("listener {listener} on {address}\n"));
+        }
+        let failed = self.served().failure.is_some();
+        text.push_str(if failed {
+            "\nlast reload: failed, see the log\n"
+        } else {
+            "\nlast reload: ok\n"
+        });
+        text.push_str("\n/metrics  /healthz  /readyz\n");
+        text
+    }
+
+    fn served(&self) -> MutexGuard<'_, Served> {
+        // Every change is a single assignment.
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Every file whose change is a reload. Folders of included files count too: a new file may appear in them.
+fn watched(main: &Path, policy: &Policy) -> Vec<PathBuf> {
+    let mut files = policy.files.clone();
+    files.push(main.to_owned());
+    let included = policy
+        .files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    let folders = included
+        .filter_map(|file| file.parent())
+        .filter(|folder| Some(*folder) != main.parent());
+    files.extend(
+        folders
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .map(Path::to_owned),
+    );
+    for pair in policy
+        .listeners
+        .iter()
+        .flat_map(|listener| &listener.tls.certificates)
+    {
+        files.extend([pair.cert.clone(), pair.key.clone()]);
+    }
+    files
+}
+
+/// Reading files must not hold up the connections that share the thread.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ServiceError> {
+    spawn_blocking(work)
+        .await
+        .map_err(|source| ServiceError::Panicked { source })
 }
 
 /// Why the edge could not start or reload.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
+    /// A listener cannot be served.
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
+    /// The metrics do not fit together.
+    #[error("this is a bug in ravelin, please report: the metrics cannot be registered")]
+    Metrics {
+        /// What the library said.
+        source: prometheus::Error,
+    },
+    /// The address of the metrics endpoint cannot be bound.
+    #[error("cannot serve metrics on `{address}`")]
+    MetricsBind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Loading panicked.
+    #[error("this is a bug in ravelin, please report: loading the policy panicked")]
+    Panicked {
+        /// Where.
+        source: tokio::task::JoinError,
+    },
     /// The policy did not load; the report says why.
     #[error("{report}")]
     Policy {
         /// The rendered diagnostics.
         report: String,
     },
+    /// `SIGHUP` cannot be listened for.
+    #[error("cannot listen for SIGHUP")]
+    Signal {
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ServiceError {
+    /// The error and its causes on one line: `cause: cause`.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
 }

@@ -6,10 +6,11 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus::IntCounter;
 use ravelin_rules::policy::{OverLimit, Rate};
 
 use super::meter::{FULL, Meter};
@@ -23,7 +24,7 @@ pub struct Limiter {
     shards: Box<[Mutex<Shard>]>,
     /// Whom the table has no room for. Locked after a shard, never before.
     shared: Mutex<Account>,
-    judged_by_shared: AtomicU64,
+    judged_by_shared: IntCounter,
     waiting: AtomicU32,
     hasher: RandomState,
     epoch: Instant,
@@ -83,9 +84,15 @@ impl Limiter {
     /// The memory that does not depend on the number of sources.
     pub const FIXED_BYTES: usize = 64 * 1024;
 
-    /// A limiter for at most `max_sources` sources. Without `rate` only connections at once are counted.
+    /// A limiter for at most `max_sources` sources. Without a rate and burst only connections at once are counted;
+    /// `judged_by_shared` counts the connections of sources without an entry; no time before `epoch` is known.
     #[must_use]
-    pub fn new(rate: Option<(Rate, u32)>, max_sources: u32, epoch: Instant) -> Arc<Self> {
+    pub fn new(
+        rate: Option<(Rate, u32)>,
+        max_sources: u32,
+        judged_by_shared: IntCounter,
+        epoch: Instant,
+    ) -> Arc<Self> {
         let sources = max_sources.max(1) as usize;
         let count = (sources / SOURCES_PER_SHARD).clamp(1, MAX_SHARDS);
         let hasher = RandomState::new();
@@ -104,7 +111,7 @@ impl Limiter {
                 full_at: FULL,
                 open: 0,
             }),
-            judged_by_shared: AtomicU64::new(0),
+            judged_by_shared,
             waiting: AtomicU32::new(0),
             hasher,
             epoch,
@@ -138,7 +145,7 @@ impl Limiter {
             let judged = self.charge(&mut entry.full_at, &mut entry.open, meter.as_mut(), terms, nanos)?;
             return Ok(self.turn(source, false, judged));
         }
-        self.judged_by_shared.fetch_add(1, Ordering::Relaxed);
+        self.judged_by_shared.inc();
         let Account { full_at, open } = &mut *shared;
         let judged = self.charge(full_at, open, meter.as_mut(), terms, nanos)?;
         Ok(self.turn(source, true, judged))
@@ -166,12 +173,6 @@ impl Limiter {
     #[must_use]
     pub fn memory(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).table.memory()).sum()
-    }
-
-    /// How many connections were judged by the shared bucket.
-    #[must_use]
-    pub fn judged_by_shared(&self) -> u64 {
-        self.judged_by_shared.load(Ordering::Relaxed)
     }
 
     /// How many connections wait for their turn.
@@ -323,7 +324,11 @@ mod tests {
             count,
             per: Duration::from_secs(1),
         };
-        (Limiter::new(Some((rate, burst)), max_sources, epoch), epoch)
+        let shared = IntCounter::new("shared_total", "Judged by the shared bucket.").unwrap();
+        (
+            Limiter::new(Some((rate, burst)), max_sources, shared, epoch),
+            epoch,
+        )
     }
 
     fn address(number: u32) -> IpAddr {
@@ -432,7 +437,7 @@ mod tests {
         let _fifth = limiter.judge(address(5), terms, now).unwrap();
         let _sixth = limiter.judge(address(6), terms, now).unwrap();
         assert_eq!(limiter.judge(address(7), terms, now).unwrap_err(), Refusal::Rate);
-        assert_eq!(limiter.judged_by_shared(), 3);
+        assert_eq!(limiter.judged_by_shared.get(), 3);
         let _known = limiter
             .judge(address(0), terms, now)
             .expect("a source with an entry does not notice");
@@ -444,6 +449,6 @@ mod tests {
             limiter.judge(address(5), terms, later).unwrap_err(),
             Refusal::Rate
         );
-        assert_eq!(limiter.judged_by_shared(), 3);
+        assert_eq!(limiter.judged_by_shared.get(), 3);
     }
 }

@@ -1,0 +1,206 @@
+//! One listener as it is served now: its gate, its TLS settings, its routes, its timeouts.
+//!
+//! policy → **listener** → accept, connection. A reload makes a new one and swaps it in; connections go on with the one they
+//! began with. What must outlive a reload (open connections, limiter state, ticket keys) is handed from old to new.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ravelin_rules::policy::{self, OverLimit, Rate, SniPolicy};
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+
+use super::limit::{AddressRanges, Gate, Limiter, Terms, Total};
+use super::quiet::Quiet;
+use super::tls::{Certificate, CertificateError, NameMap, Tickets, TlsError, server_config, tickets};
+use super::upstream::Upstream;
+use crate::metrics::{EdgeMetrics, ListenerMetrics};
+
+/// A `[[listener]]`, ready to serve.
+pub(super) struct Listener {
+    pub(super) name: String,
+    pub(super) gate: Gate,
+    pub(super) tls: Arc<ServerConfig>,
+    pub(super) handshake_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) metrics: ListenerMetrics,
+    /// Bounds what hostile connections can write into the log.
+    pub(super) quiet: Arc<Quiet>,
+    /// `(certificate file, not after)` of each certificate.
+    pub(super) expiries: Vec<(String, i64)>,
+    routes: NameMap<Arc<Upstream>>,
+    /// Where unknown names go; `None`: they are refused.
+    fallback: Option<Arc<Upstream>>,
+    limiting: Option<Limiting>,
+    tickets: Tickets,
+}
+
+/// The parts of the policy that the limiter's state depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limiting {
+    rate: Option<(Rate, u32)>,
+    max_sources: u32,
+}
+
+impl Listener {
+    /// Builds the listener of `policy`, with the state of `previous`, the listener of that name until now.
+    pub(super) fn new(
+        policy: &policy::Listener,
+        upstream: impl Fn(&str) -> Option<Arc<Upstream>>,
+        previous: Option<&Self>,
+        provider: &Arc<CryptoProvider>,
+        metrics: &EdgeMetrics,
+    ) -> Result<Self, ListenerError> {
+        let certificates = policy
+            .tls
+            .certificates
+            .iter()
+            .map(|files| Certificate::load(files, provider))
+            .collect::<Result<Vec<_>, _>>()?;
+        let tickets = previous.map_or_else(tickets, |previous| Ok(Arc::clone(&previous.tickets)))?;
+        let mut routes = Vec::new();
+        for route in &policy.routes {
+            let upstream = upstream(&route.upstream).ok_or_else(|| ListenerError::UnknownUpstream {
+                upstream: route.upstream.clone(),
+            })?;
+            routes.push((route.sni.clone(), upstream));
+        }
+        let fallback = match policy.sni_policy {
+            SniPolicy::Default => routes.first().map(|(_, upstream)| Arc::clone(upstream)),
+            SniPolicy::Strict => None,
+        };
+        let counters = metrics.listener(&policy.name);
+        let limiting = Limiting::of(&policy.limits);
+        Ok(Self {
+            name: policy.name.clone(),
+            gate: gate(policy, limiting, previous, &counters),
+            tls: server_config(&policy.tls, &certificates, Arc::clone(&tickets), provider)?,
+            handshake_timeout: policy.limits.handshake_timeout,
+            idle_timeout: policy.limits.idle_timeout,
+            metrics: counters,
+            quiet: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.quiet)),
+            expiries: certificates
+                .iter()
+                .map(|pair| (text(&pair.file), pair.not_after))
+                .collect(),
+            routes: NameMap::new(routes),
+            fallback,
+            limiting,
+            tickets,
+        })
+    }
+
+    /// The upstream for a server name: the most exact route, or what `sni_policy` says.
+    pub(super) fn route(&self, server_name: Option<&str>) -> Option<Arc<Upstream>> {
+        self.routes
+            .find(server_name)
+            .first()
+            .or(self.fallback.as_ref())
+            .map(Arc::clone)
+    }
+
+    /// Shows the limiter's state in the metrics.
+    pub(super) fn observe(&self) {
+        if let Some((limiter, _)) = &self.gate.sources {
+            self.metrics.limiter_sources.set(gauge(limiter.sources()));
+            self.metrics.limiter_capacity.set(gauge(limiter.capacity()));
+            self.metrics
+                .limiter_memory_bound
+                .set(gauge(limiter.memory_bound()));
+            self.metrics.delay_queue.set(i64::from(limiter.waiting()));
+        }
+    }
+}
+
+impl Limiting {
+    /// `None` when nothing is limited per source.
+    fn of(limits: &policy::ListenerLimits) -> Option<Self> {
+        let rate = limits
+            .connections
+            .as_ref()
+            .map(|connections| (connections.rate, connections.burst));
+        let needed = rate.is_some() || limits.concurrent.per_source.is_some();
+        needed.then_some(Self {
+            rate,
+            max_sources: limits.max_sources,
+        })
+    }
+}
+
+fn gate(
+    policy: &policy::Listener,
+    limiting: Option<Limiting>,
+    previous: Option<&Listener>,
+    metrics: &ListenerMetrics,
+) -> Gate {
+    let limits = &policy.limits;
+    let terms = Terms {
+        per_source: limits.concurrent.per_source,
+        over: limits
+            .connections
+            .as_ref()
+            .map_or(OverLimit::Refuse, |connections| connections.over),
+    };
+    let sources = limiting.map(|limiting| {
+        let kept = previous.filter(|previous| previous.limiting == Some(limiting));
+        let limiter = kept
+            .and_then(|previous| previous.gate.sources.as_ref())
+            .map_or_else(
+                || {
+                    Limiter::new(
+                        limiting.rate,
+                        limiting.max_sources,
+                        metrics.limiter_shared.clone(),
+                        Instant::now(),
+                    )
+                },
+                |(limiter, _)| Arc::clone(limiter),
+            );
+        (limiter, terms)
+    });
+    Gate {
+        allow: AddressRanges::compile(&policy.allow),
+        deny: AddressRanges::compile(&policy.deny),
+        total: previous.map_or_else(
+            || Total::new(metrics.open.clone()),
+            |previous| Arc::clone(&previous.gate.total),
+        ),
+        total_cap: limits.concurrent.total,
+        sources,
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn gauge(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Why a listener cannot be served as the policy asks. The operator is at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenerError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on `{address}`")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The TLS settings do not work.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A route names an upstream that does not exist.
+    #[error("upstream `{upstream}` does not exist")]
+    UnknownUpstream {
+        /// The name.
+        upstream: String,
+    },
+}

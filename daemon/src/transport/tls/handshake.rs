@@ -1,0 +1,114 @@
+//! One TLS handshake, from the first byte to the session.
+//!
+//! permit → **handshake** → route. The server name is read before a certificate is chosen, so that an unknown one can be
+//! answered with the alert made for it. The caller bounds the time.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::config::normal;
+use crate::metrics::names::{HandshakeFailure, Version};
+
+/// A finished handshake.
+#[derive(Debug)]
+pub(crate) struct Session<R> {
+    /// The encrypted stream.
+    pub(crate) stream: TlsStream<TcpStream>,
+    /// What the client asked for, lower case.
+    pub(crate) server_name: Option<String>,
+    /// What belongs to that name.
+    pub(crate) route: R,
+    /// The protocol version.
+    pub(crate) version: Version,
+    /// Whether an earlier session was resumed.
+    pub(crate) resumed: bool,
+}
+
+/// Why there is no session. The client is at fault, or gone.
+#[derive(Debug)]
+pub(crate) enum HandshakeEnd {
+    /// It hung up.
+    ClosedEarly,
+    /// The handshake failed.
+    Failed(HandshakeFailure, io::Error),
+    /// The first byte is not of TLS.
+    NotTls,
+    /// The name has no route.
+    UnknownName,
+}
+
+/// Reads the `ClientHello`, asks `route` what belongs to the server name in it, and shakes hands.
+pub(crate) async fn handshake<R>(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    route: impl FnOnce(Option<&str>) -> Option<R>,
+) -> Result<Session<R>, HandshakeEnd> {
+    // rustls answers what is not TLS with an alert. Whoever speaks something else gets nothing back: the listener is of no
+    // use to reflect bytes to a third party, or to tell what listens here.
+    let mut first = [0; 1];
+    match stream.peek(&mut first).await {
+        Ok(0) | Err(_) => return Err(HandshakeEnd::ClosedEarly),
+        Ok(_) if first == [HANDSHAKE_RECORD] => {}
+        // Unread bytes make the kernel reset the connection, which is what this peer should see.
+        Ok(_) => return Err(HandshakeEnd::NotTls),
+    }
+    let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
+        .await
+        .map_err(end)?;
+    let server_name = start.client_hello().server_name().map(normal);
+    let Some(route) = route(server_name.as_deref()) else {
+        if start.io.write_all(UNRECOGNIZED_NAME).await.is_ok() {
+            drop(start.io.shutdown().await);
+        }
+        return Err(HandshakeEnd::UnknownName);
+    };
+    let bounded = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(SEND_BUFFER_BYTES));
+    let stream = start.into_stream_with(config, bounded).await.map_err(end)?;
+    let (_, session) = stream.get_ref();
+    let version = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => Version::Tls13,
+        _ => Version::Tls12,
+    };
+    let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+    Ok(Session {
+        stream,
+        server_name,
+        route,
+        version,
+        resumed,
+    })
+}
+
+fn end(error: io::Error) -> HandshakeEnd {
+    use rustls::Error;
+    let failure = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        None => return HandshakeEnd::ClosedEarly,
+        Some(Error::AlertReceived(_)) => HandshakeFailure::ClientAlert,
+        Some(Error::NoApplicationProtocol) => HandshakeFailure::NoApplicationProtocol,
+        Some(Error::PeerIncompatible(_)) => HandshakeFailure::Incompatible,
+        Some(Error::InvalidMessage(_) | Error::DecryptError) => HandshakeFailure::Malformed,
+        Some(
+            Error::PeerMisbehaved(_)
+            | Error::InappropriateMessage { .. }
+            | Error::InappropriateHandshakeMessage { .. }
+            | Error::PeerSentOversizedRecord,
+        ) => HandshakeFailure::Violation,
+        Some(_) => HandshakeFailure::Other,
+    };
+    HandshakeEnd::Failed(failure, error)
+}
+
+/// `ContentType` handshake, RFC 9846 section 5.1.
+const HANDSHAKE_RECORD: u8 = 22;
+
+/// An alert record: TLS 1.2 on the wire, fatal, `unrecognized_name` (112), RFC 6066 section 3.
+const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
+
+/// What rustls may hold back for a client that does not read.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
