@@ -6,7 +6,7 @@
 mod addresses;
 mod firewall;
 mod host;
-mod icmp;
+pub(crate) mod icmp;
 mod limits;
 mod listener;
 mod names;

@@ -284,7 +284,10 @@ impl<'a> Cursor<'a> {
             schema.kind.describe(),
             describe(found)
         );
-        let help = format!("write it like `{}`", schema.example);
+        let help = match schema.kind.words().iter().find(now) {
+            Some(word) => format!("write it like `{key} = \"{}\"`", word.name),
+            None => format!("write it like `{}`", schema.example),
+        };
         reporter.report(Code::WrongType, span, message, help);
     }
 }

@@ -89,7 +89,7 @@ pub(crate) static FIREWALL: Table = Table {
                     "write `backend = \"auto\"`: XDP works in generic mode on every interface",
                 ),
             ]),
-            "`\"auto\"`",
+            "auto",
             "What judges the packets.",
             "backend = \"auto\"",
         ),
@@ -100,14 +100,14 @@ pub(crate) static FIREWALL: Table = Table {
                 Word::new("native", "in the driver, or not at all"),
                 Word::new("generic", "in the network stack: slower, works everywhere"),
             ]),
-            "`\"auto\"`",
+            "auto",
             "How the program is attached.",
             "xdp_mode = \"auto\"",
         ),
         Key::optional(
             "inbound",
             Kind::Word(&[Word::new("deny", "drop it"), Word::new("allow", "let it in")]),
-            "`\"deny\"`",
+            "deny",
             "What happens to a packet that no rule matches.",
             "inbound = \"deny\"",
         ),
@@ -120,7 +120,7 @@ pub(crate) static FIREWALL: Table = Table {
                     "write `outbound = \"allow\"`: packets the host sends are not filtered yet",
                 ),
             ]),
-            "`\"allow\"`",
+            "allow",
             "What happens to packets the host sends.",
             "outbound = \"allow\"",
         ),
@@ -147,7 +147,7 @@ pub(crate) static FIREWALL: Table = Table {
                 Word::new("enforce", "denied packets are dropped"),
                 Word::new("observe", "packets are judged and counted, none is dropped"),
             ]),
-            "`\"enforce\"`",
+            "enforce",
             "Whether verdicts are carried out.",
             "mode = \"observe\"",
         ),
@@ -181,8 +181,8 @@ static INTERFACE: Table = Table {
 
 static CLASSES: Table = Table {
     heading: "[firewall.classes]",
-    about: "What happens to packets of an unusual or malformed shape, before the rules are asked. `judge` counts the \
-            packet and goes on to the rules.",
+    about: "What happens to packets of an unusual or malformed shape, before the rules are asked: `deny` drops \
+            it, `allow` lets it in, `judge` counts it and goes on to the rules.",
     example: "[firewall]\nstateful = false\n\n[firewall.classes]\nfragment_orphan = \"judge\"\nnon_ip = \"deny\"\n",
     keys: &[
         class(ParseClass::Truncated),
@@ -228,6 +228,6 @@ const fn class(class: ParseClass) -> Key {
     }
 }
 
-const DENY: Word = Word::new("deny", "drop it");
-const ALLOW: Word = Word::new("allow", "let it in");
-const JUDGE: Word = Word::new("judge", "go on to the rules");
+const DENY: Word = Word::new("deny", "");
+const ALLOW: Word = Word::new("allow", "");
+const JUDGE: Word = Word::new("judge", "");

@@ -98,7 +98,7 @@ pub(crate) static LOG: Table = Table {
             Word::new("text", "for people"),
             Word::new("json", "one object a line"),
         ]),
-        "`\"text\"`",
+        "text",
         "The form of a log line.",
         "format = \"json\"",
     )],

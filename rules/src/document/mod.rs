@@ -9,8 +9,7 @@ pub(crate) mod host;
 pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod rule;
-#[expect(dead_code, reason = "the reference page reads what the reader does not")]
-mod schema;
+pub(crate) mod schema;
 pub(crate) mod set;
 pub(crate) mod upstream;
 
@@ -122,15 +121,28 @@ fn report_main_only(root: Cursor<'_>, reporter: &mut Reporter) {
     }
 }
 
+/// `table` and every table below it, each once, in the order of the reference page.
+pub(crate) fn tables(table: &'static Table) -> Vec<&'static Table> {
+    let mut found = vec![table];
+    for below in table.keys.iter().filter_map(|key| key.kind.table()) {
+        for table in tables(below) {
+            if !found.iter().any(|known| std::ptr::eq(*known, table)) {
+                found.push(table);
+            }
+        }
+    }
+    found
+}
+
 const MAIN_ONLY: [&str; 5] = ["include", "host", "firewall", "metrics", "log"];
 
 /// Going on after a mistake keeps every mistake in memory: a file of another kind, renamed to `.toml`, has millions.
 const RECOVERABLE: usize = 1024 * 1024;
 
-static ROOT: Table = Table {
+pub(crate) static ROOT: Table = Table {
     heading: "the policy",
-    about: "A policy is one TOML file and the files it includes.",
-    example: "include = []\n",
+    about: "What a policy file holds. An included file holds sets, policies, rules, listeners and upstreams only.",
+    example: "include = [\"rules.d/*.toml\"]\n\n[firewall]\ninterfaces = [\"eth0\"]\nstateful = false\n",
     keys: &[
         Key::optional(
             "include",
@@ -147,35 +159,29 @@ static ROOT: Table = Table {
             Kind::Table(&host::HOST),
             "see there",
             "This host.",
-            "host = { name = \"edge-1\" }",
+            "[host]",
         ),
         Key::optional(
             "firewall",
             Kind::Table(&firewall::FIREWALL),
             "see there",
             "The packet filter.",
-            "firewall = { stateful = false }",
+            "[firewall]",
         ),
-        Key::optional(
-            "set",
-            Kind::Tables(&set::SET),
-            "none",
-            "Prefix lists.",
-            "set = [{ name = \"partners\", entries = [\"198.51.100.0/24\"] }]",
-        ),
+        Key::optional("set", Kind::Tables(&set::SET), "none", "Prefix lists.", "[[set]]"),
         Key::optional(
             "policy",
             Kind::Tables(&rule::POLICY),
             "none",
             "Lists of rules with a scope.",
-            "policy = [{ name = \"company baseline\", scope = \"global\" }]",
+            "[[policy]]",
         ),
         Key::optional(
             "rule",
             Kind::Tables(&rule::RULE),
             "none",
             "Rules of this host.",
-            "rule = [{ name = \"https\", action = \"allow\", protocol = \"https\" }]",
+            "[[rule]]",
         ),
         Key::optional(
             "listener",
@@ -189,22 +195,16 @@ static ROOT: Table = Table {
             Kind::Tables(&upstream::UPSTREAM),
             "none",
             "Where listeners relay to.",
-            "upstream = [{ name = \"app\", servers = [\"127.0.0.1:8080\"] }]",
+            "[[upstream]]",
         ),
         Key::optional(
             "metrics",
             Kind::Table(&host::METRICS),
             "not served",
             "Prometheus metrics.",
-            "metrics = { bind = \"127.0.0.1:9465\" }",
+            "[metrics]",
         ),
-        Key::optional(
-            "log",
-            Kind::Table(&host::LOG),
-            "see there",
-            "Logs.",
-            "log = { format = \"json\" }",
-        ),
+        Key::optional("log", Kind::Table(&host::LOG), "see there", "Logs.", "[log]"),
         Key::later(
             "vpc",
             "leave `[[vpc]]` out and write the prefixes of the VPC in a `[[set]]`",

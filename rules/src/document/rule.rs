@@ -102,7 +102,7 @@ pub(crate) static POLICY: Table = Table {
             Kind::Tables(&RULE),
             "none",
             "Its rules, each written as `[[policy.rule]]` with the keys of `[[rule]]`.",
-            "rule = [{ name = \"drop-telnet\", action = \"deny\", protocol = \"tcp\", ports = 23 }]",
+            "[[policy.rule]]",
         ),
     ],
 };
@@ -138,7 +138,7 @@ pub(crate) static RULE: Table = Table {
                     "take the rule out: packets the host sends are not filtered yet",
                 ),
             ]),
-            "`\"inbound\"`",
+            "inbound",
             "Which way the packets go.",
             "direction = \"inbound\"",
         ),

@@ -183,3 +183,104 @@ impl Key {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::document::{ROOT, tables};
+    use crate::{Code, Report, load};
+
+    /// What is reported about `key` written as `value` in `table`, which is wrapped into the tables above it.
+    fn report(table: &'static Table, line: &str) -> Report {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        fs::write(&path, wrap(&ROOT, table, line).unwrap()).unwrap();
+        load(&path).map_or_else(|report| report, |loaded| loaded.warnings)
+    }
+
+    fn wrap(from: &'static Table, to: &'static Table, line: &str) -> Option<String> {
+        if std::ptr::eq(from, to) {
+            return Some(line.to_owned());
+        }
+        from.keys.iter().find_map(|key| {
+            let inner = wrap(key.kind.table()?, to, line)?;
+            Some(match key.kind {
+                Kind::Table(_) => format!("{} = {{ {inner} }}", key.name),
+                _ => format!("{} = [{{ {inner} }}]", key.name),
+            })
+        })
+    }
+
+    fn supported() -> impl Iterator<Item = (&'static Table, &'static Key)> {
+        let keys = tables(&ROOT)
+            .into_iter()
+            .flat_map(|table| table.keys.iter().map(move |key| (table, key)));
+        keys.filter(|(_, key)| matches!(key.support, Support::Now))
+    }
+
+    #[test]
+    fn every_key_of_the_schema_is_read() {
+        for (table, key) in supported() {
+            // No key takes a date: who reads the key must object.
+            let report = report(table, &format!("{} = 2026-12-31", key.name));
+            let objected = report.diagnostics().iter().any(|diagnostic| {
+                diagnostic.code == Code::WrongType && diagnostic.message.contains(&format!("`{}`", key.name))
+            });
+            assert!(objected, "{} {} is never read", table.heading, key.name);
+        }
+    }
+
+    #[test]
+    fn every_example_of_a_key_has_the_form_the_key_takes() {
+        let form = [
+            Code::Syntax,
+            Code::UnknownKey,
+            Code::WrongType,
+            Code::NotSupported,
+            Code::UnknownWord,
+            Code::OutOfRange,
+            Code::BadAddress,
+            Code::BadDuration,
+            Code::BadRate,
+        ];
+        for (table, key) in supported().filter(|(_, key)| !key.example.starts_with('[')) {
+            let report = report(table, key.example);
+            let wrong = report
+                .diagnostics()
+                .iter()
+                .find(|diagnostic| form.contains(&diagnostic.code));
+            assert!(wrong.is_none(), "{} {}: {wrong:?}", table.heading, key.example);
+        }
+    }
+
+    #[test]
+    fn a_key_is_in_a_table_once_and_says_what_it_means() {
+        for table in tables(&ROOT) {
+            for (index, key) in table.keys.iter().enumerate() {
+                let again = table.keys[..index].iter().any(|other| other.name == key.name);
+                assert!(!again, "{} {} twice", table.heading, key.name);
+                match key.support {
+                    Support::Later(help) => assert!(!help.is_empty(), "{} {}", table.heading, key.name),
+                    Support::Now => assert!(!key.meaning.is_empty(), "{} {}", table.heading, key.name),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_that_is_not_supported_yet_is_refused_as_such() {
+        let keys = tables(&ROOT)
+            .into_iter()
+            .flat_map(|table| table.keys.iter().map(move |key| (table, key)));
+        for (table, key) in keys.filter(|(_, key)| matches!(key.support, Support::Later(_))) {
+            let report = report(table, &format!("{} = 1", key.name));
+            let refused = report.diagnostics().iter().any(|diagnostic| {
+                diagnostic.code == Code::NotSupported
+                    && diagnostic.message.contains(&format!("`{}`", key.name))
+            });
+            assert!(refused, "{} {}", table.heading, key.name);
+        }
+    }
+}
