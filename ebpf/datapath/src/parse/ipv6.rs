@@ -61,6 +61,7 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
 
     let mut at = start + 40;
     let mut first_fragment = false;
+    let mut routing_header_0 = false;
     let mut walked = 0;
     while is_extension(packet.protocol) {
         if walked == MAX_EXTENSIONS {
@@ -79,8 +80,10 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
             judge.see(ParseClass::FragmentTiny)?;
             return Step::Continue((packet, source_class));
         };
-        if packet.protocol == ROUTING && extension[2] == 0 {
+        // A packet counts once in a class, however often a header repeats.
+        if packet.protocol == ROUTING && extension[2] == 0 && !routing_header_0 {
             judge.see(ParseClass::RoutingHeader0)?;
+            routing_header_0 = true;
         }
         if packet.protocol == FRAGMENT {
             packet.protocol = extension[0];
@@ -90,7 +93,7 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
                 upper::later_fragment(judge, packet.protocol == TCP && offset == 1)?;
                 return Step::Continue((packet, source_class));
             }
-            if more {
+            if more && !first_fragment {
                 judge.see(ParseClass::FragmentFirst)?;
                 first_fragment = true;
             }
