@@ -8,6 +8,8 @@ use std::fmt;
 use ravelin_datapath::Tables;
 use ravelin_datapath::wire::{NODE_WORDS, PAGE_WORDS, Page, Plane, RuleEntry, Setting, Settings};
 
+use serde::{Serialize, Serializer};
+
 use crate::policy::RuleName;
 
 /// Compiled tables: constants, words, and the names of the rules that the words mean.
@@ -111,7 +113,7 @@ impl Tables for TableImage {
 }
 
 /// What a policy's tables hold and cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SizeReport {
     /// Rules compiled.
     pub rules: usize,
@@ -121,14 +123,17 @@ pub struct SizeReport {
     pub bytes: usize,
     /// Classes of protocol, ports, ICMP types and flags together.
     pub service_classes: usize,
+    /// Table reads that finding one of them takes at most.
+    pub service_reads: u32,
     /// IPv4, then IPv6.
     pub families: Vec<FamilyReport>,
 }
 
 /// The tables of one family.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FamilyReport {
     /// The family.
+    #[serde(rename = "family", serialize_with = "family_name")]
     pub plane: Plane,
     /// Classes of source addresses.
     pub source_classes: usize,
@@ -143,7 +148,8 @@ pub struct FamilyReport {
 }
 
 /// How the classes of a family combine to the first matching rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Combined {
     /// By bit vectors, because a cross product would not fit the budget.
     BitVectors {
@@ -163,16 +169,19 @@ pub enum Combined {
     Nothing,
 }
 
-impl FamilyReport {
-    /// Table reads that one packet of this family can cost at most, the rule's own entry included. `services` is the
-    /// number of reads of the service tables.
+impl SizeReport {
+    /// Table reads that one packet of a family can cost at most, the matched rule's own entry included.
     #[must_use]
-    pub fn worst_reads(&self, services: u32) -> u32 {
-        let tries: u32 = self.trie_levels.iter().map(|levels| levels + 2).sum();
-        match self.combined {
-            Combined::BitVectors { words, .. } => tries + services + 3 * (words + words.div_ceil(64)) + 2,
-            Combined::CrossProduct { .. } => tries + services + 3,
-            Combined::Nothing => self.trie_levels.first().map_or(0, |levels| levels + 2),
+    pub fn worst_reads(&self, family: &FamilyReport) -> u32 {
+        let [source, destination] = family.trie_levels;
+        // A root, the levels below it, a leaf.
+        let tries = [source, destination].map(|levels| if levels == 0 { 1 } else { levels + 2 });
+        match family.combined {
+            Combined::BitVectors { words, .. } => {
+                tries.iter().sum::<u32>() + self.service_reads + 3 * (words + words.div_ceil(64)) + 2
+            }
+            Combined::CrossProduct { .. } => tries.iter().sum::<u32>() + self.service_reads + 3,
+            Combined::Nothing => source + 2,
         }
     }
 }
@@ -194,4 +203,11 @@ impl fmt::Display for Combined {
             Self::Nothing => write!(f, "nothing: no rule reaches this family"),
         }
     }
+}
+
+fn family_name<S: Serializer>(plane: &Plane, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match plane {
+        Plane::V4 => "IPv4",
+        Plane::V6 => "IPv6",
+    })
 }

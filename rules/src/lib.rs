@@ -18,7 +18,7 @@ pub mod policy;
 pub mod reference;
 mod source;
 
-pub use compile::CompileError;
+pub use compile::{Budget, CompileError};
 pub use diagnostic::{Code, Diagnostic, Location, Report, Severity, Spot};
 pub use image::{SizeReport, TableImage};
 pub use load::{Loaded, load, load_below};

@@ -11,6 +11,22 @@ use super::bits::{Bits, Interner};
 use super::words::Words;
 use crate::ir::Row;
 
+/// What a cross product may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Cells of both its tables in one family, 4 bytes each.
+    pub cells: u64,
+}
+
+impl Default for Budget {
+    /// 16 MiB a family.
+    fn default() -> Self {
+        Self {
+            cells: 4 * 1024 * 1024,
+        }
+    }
+}
+
 /// The rows that each class satisfies, dimension by dimension.
 #[derive(Clone, Copy)]
 pub(super) struct Classes<'a> {
@@ -36,9 +52,10 @@ pub(super) struct Combination {
 pub(super) fn write(
     classes: Classes<'_>,
     rows: &[Row],
+    budget: Budget,
     words: &mut Words,
 ) -> Result<Combination, CompileError> {
-    match cross_product(classes, rows, words)? {
+    match cross_product(classes, rows, budget, words)? {
         Ok(combination) => Ok(combination),
         Err(cells) => bit_vectors(classes, rows, words, cells),
     }
@@ -48,10 +65,11 @@ pub(super) fn write(
 fn cross_product(
     classes: Classes<'_>,
     rows: &[Row],
+    budget: Budget,
     words: &mut Words,
 ) -> Result<Result<Combination, u64>, CompileError> {
     let pairs = product(classes.sources, classes.destinations);
-    if pairs > BUDGET_CELLS {
+    if pairs > budget.cells {
         return Ok(Err(pairs));
     }
     let mut pair_classes = Interner::default();
@@ -60,7 +78,7 @@ fn cross_product(
         for destination in classes.destinations {
             cells.push(pair_classes.number(source.and(destination)));
             let total = pairs + pair_classes.len() as u64 * classes.services.len() as u64;
-            if total > BUDGET_CELLS {
+            if total > budget.cells {
                 return Ok(Err(total));
             }
         }
@@ -139,6 +157,3 @@ fn summary(rows: &Bits) -> Vec<u64> {
 fn product(a: &[Bits], b: &[Bits]) -> u64 {
     (a.len() as u64).saturating_mul(b.len() as u64)
 }
-
-/// Cells of a cross product, 4 bytes each: 16 MiB a family. Beyond it a policy's tables would leave the caches anyway.
-pub(super) const BUDGET_CELLS: u64 = 4 * 1024 * 1024;

@@ -20,6 +20,7 @@ use ravelin_datapath::classify::{Combine, SourceClass};
 use ravelin_datapath::wire::{ABI, Plane, RULE_SLOTS, RuleEntry, Setting, Settings};
 
 use self::bits::Bits;
+pub use self::combine::Budget;
 use self::combine::{Classes, Combination};
 use self::dimension::Conditions;
 use self::partition::{Partition, Run, Span};
@@ -70,6 +71,15 @@ impl TableImage {
     ///
     /// [`CompileError`] when the policy does not fit the bounds of a generation.
     pub fn compile(policy: &Policy, host: &HostFacts) -> Result<Self, CompileError> {
+        Self::compile_within(policy, host, Budget::default())
+    }
+
+    /// Compiles a policy, with a budget for cross products: 0 makes every family combine by bit vectors.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError`] when the policy does not fit the bounds of a generation.
+    pub fn compile_within(policy: &Policy, host: &HostFacts, budget: Budget) -> Result<Self, CompileError> {
         if policy.rules.len() > RULE_SLOTS as usize {
             return Err(CompileError::TooManyCounters {
                 rules: policy.rules.len(),
@@ -102,7 +112,15 @@ impl TableImage {
         let services = service::write(&ir.rows, &mut words, &mut settings)?;
         let mut families = Vec::new();
         for plane in Plane::ALL {
-            let report = family(plane, &ir.rows, &services, host, &mut words, &mut settings)?;
+            let report = family(
+                plane,
+                &ir.rows,
+                &services,
+                host,
+                budget,
+                &mut words,
+                &mut settings,
+            )?;
             families.push(report);
         }
         let words = words.into_inner();
@@ -111,6 +129,7 @@ impl TableImage {
             rows: ir.rows.len(),
             bytes: words.len() * size_of::<u32>(),
             service_classes: services.len(),
+            service_reads: service::reads(&settings),
             families,
         };
         let rule_names = policy.rules.iter().map(|rule| rule.name.clone()).collect();
@@ -124,6 +143,7 @@ fn family(
     rows: &[Row],
     services: &[Bits],
     host: &HostFacts,
+    budget: Budget,
     words: &mut Words,
     settings: &mut Settings,
 ) -> Result<FamilyReport, CompileError> {
@@ -210,7 +230,7 @@ fn family(
         width,
         rows: matches,
         cells,
-    } = combine::write(classes, rows, words)?;
+    } = combine::write(classes, rows, budget, words)?;
     let at = |setting| in_plane(setting, plane);
     settings.set(at(Setting::Combine4), combine as u32);
     settings.set(at(Setting::Sources4), sources);
@@ -226,7 +246,7 @@ fn family(
         Combine::BitVectors => Combined::BitVectors {
             words: width,
             cells_over: cells,
-            budget: combine::BUDGET_CELLS,
+            budget: budget.cells,
         },
     };
     Ok(report)

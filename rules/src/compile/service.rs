@@ -60,6 +60,17 @@ pub(super) fn write(
     Ok(services.rows)
 }
 
+/// Table reads that finding a service class takes at most.
+pub(super) fn reads(settings: &Settings) -> u32 {
+    match (settings.of(Setting::ServiceUsed), settings.of(Setting::TailUsed)) {
+        (0, _) => 0,
+        // Protocol, two for the key, head.
+        (_, 0) => 4,
+        // And two for the source port, flags, tail, service.
+        _ => 9,
+    }
+}
+
 /// The classes of one dimension. Class 0 holds the packets that have no value in it.
 struct Dimension {
     partition: Partition,
