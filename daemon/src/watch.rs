@@ -35,7 +35,7 @@ impl Watch {
         let notices = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| !is_reading(event.kind)) {
                 // Full: a look is due already.
-                drop(notice.try_send(()));
+                let _full = notice.try_send(());
             }
         });
         let notices = notices

@@ -72,6 +72,7 @@ async fn live(
             return Closure::UpstreamUnreachable;
         }
     };
+    tracing::debug!(listener = listener.name, %client, server = %connected.server, "relaying");
     if announce(&session, &mut connected, client).await.is_err() {
         return Closure::UpstreamReset;
     }

@@ -155,7 +155,7 @@ impl Edge {
         for policy in &policy.listeners {
             let failed = |source| EdgeError {
                 listener: policy.name.clone(),
-                source,
+                source: Box::new(source),
             };
             let previous = old_listeners.get(&policy.name).map(Arc::as_ref);
             let upstream = |name: &str| upstreams.get(name).map(Arc::clone);
@@ -335,5 +335,5 @@ pub struct EdgeError {
     /// Its name.
     pub listener: String,
     /// What went wrong.
-    pub source: ListenerError,
+    pub source: Box<ListenerError>,
 }

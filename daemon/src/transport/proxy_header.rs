@@ -129,11 +129,11 @@ mod tests {
             version: Version::Tls13,
             cipher: Some(CipherSuite::TLS13_AES_128_GCM_SHA256),
         };
-        let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x4c".to_vec();
+        let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x48".to_vec();
         expected.extend([192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x34, 0x01, 0xbb]);
         expected.extend(b"\x01\x00\x02h2\x02\x00\x09a.example");
         expected
-            .extend(b"\x20\x00\x2c\x01\x00\x00\x00\x01\x21\x00\x07TLSv1.3\x23\x00\x16TLS_AES_128_GCM_SHA256");
+            .extend(b"\x20\x00\x28\x01\x00\x00\x00\x01\x21\x00\x07TLSv1.3\x23\x00\x16TLS_AES_128_GCM_SHA256");
         assert_eq!(header.encode(), expected);
     }
 

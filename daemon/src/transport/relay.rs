@@ -12,8 +12,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::metrics::ListenerMetrics;
 use crate::metrics::names::Closure;
@@ -33,8 +33,9 @@ where
     let mut to_client = Direction::new(&metrics.to_client);
     let mut idle = pin!(IdleTimer::new(idle));
     let mut truncated = false;
-    poll_fn(|cx| {
+    let closure = poll_fn(|cx| {
         if let Poll::Ready(Err(broken)) = to_upstream.poll(cx, client, upstream) {
+            tracing::debug!(error = %broken.error(), "client to upstream broke");
             match broken {
                 Broken::Reader(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     truncated = true;
@@ -50,6 +51,7 @@ where
             }
         }
         if let Poll::Ready(Err(broken)) = to_client.poll(cx, upstream, client) {
+            tracing::debug!(error = %broken.error(), "upstream to client broke");
             return Poll::Ready(match broken {
                 Broken::Reader(_) => Closure::UpstreamReset,
                 Broken::Writer(_) => Closure::ClientReset,
@@ -66,7 +68,21 @@ where
         ready!(idle.as_mut().poll_idle(cx, progress));
         Poll::Ready(Closure::IdleTimeout)
     })
-    .await
+    .await;
+    if to_upstream.given_up && to_client.done() {
+        linger(client).await;
+    }
+    closure
+}
+
+/// Reads on, for a moment, what nobody wants any more: closing a socket with unread bytes resets the connection, and the reset can
+/// overtake the upstream's answer (a server that refuses an upload says so and closes).
+async fn linger<C: AsyncRead + Unpin>(client: &mut C) {
+    let discard = async {
+        let mut discarded = [0; 4096];
+        while client.read(&mut discarded).await.is_ok_and(|read| read > 0) {}
+    };
+    drop(timeout(LINGER, discard).await);
 }
 
 /// One way of the relay.
@@ -91,6 +107,14 @@ enum State {
 enum Broken {
     Reader(io::Error),
     Writer(io::Error),
+}
+
+impl Broken {
+    fn error(&self) -> &io::Error {
+        match self {
+            Self::Reader(error) | Self::Writer(error) => error,
+        }
+    }
 }
 
 impl<'m> Direction<'m> {
@@ -250,6 +274,9 @@ thread_local! {
     /// What a read goes into. One per thread, not per connection: no poll keeps it beyond its own call.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_BYTES].into_boxed_slice());
 }
+
+/// Bounded: a client that goes on sending holds its connection no longer than this.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// One TLS record. Also the most a direction can hold for a receiver that does not read.
 const BUFFER_BYTES: usize = 16 * 1024;

@@ -228,7 +228,9 @@ impl Limiter {
         if Duration::from_nanos(turn - now) > queue.max {
             return Err(Refusal::DelayTooLong);
         }
-        let after = meter.take(full_at, turn).map_err(|_| Refusal::DelayTooLong)?;
+        let after = meter
+            .take(full_at, turn)
+            .map_err(|_later| Refusal::DelayTooLong)?;
         let one_more = |waiting: u32| (waiting < queue.queue).then(|| waiting + 1);
         match self
             .waiting
@@ -261,7 +263,6 @@ impl Limiter {
     fn shard(&self, source: Source) -> MutexGuard<'_, Shard> {
         // The high bits: the low ones choose the chain in the table.
         let high = self.hasher.hash_one(source) >> 32;
-        #[expect(clippy::cast_possible_truncation, reason = "less than the number of shards")]
         let index = (high % self.shards.len() as u64) as usize;
         lock(&self.shards[index])
     }
