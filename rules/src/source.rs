@@ -18,8 +18,8 @@ pub(crate) struct Written<T> {
     pub(crate) span: Span,
 }
 
-/// Bytes `start..end` of one policy file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Bytes `start..end` of one policy file. Spans compare in the order of reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span {
     pub(crate) file: FileId,
     start: u32,

@@ -33,12 +33,14 @@ pub(super) fn check(
         report_priorities(&written, reporter);
         for rule in &written {
             let name = names.check(rule.name.as_ref(), reporter);
-            rules.extend(rule::check(rule, name, scope, sets, reporter));
+            let place = rule.span;
+            let rule = rule::check(rule, name, scope, sets, reporter);
+            rules.extend(rule.map(|rule| (place, rule)));
         }
     }
-    // Stable: rules that compare equal stay in file order.
-    rules.sort_by_key(|rule| (rule.scope, rule.priority.is_none(), rule.priority));
-    rules
+    // A `[[rule]]` may stand before a `[[policy]]` of the same scope: file order is the order of places, not of lists.
+    rules.sort_by_key(|(place, rule)| (rule.scope, rule.priority.is_none(), rule.priority, *place));
+    rules.into_iter().map(|(_, rule)| rule).collect()
 }
 
 fn report_priorities(rules: &[WrittenRule], reporter: &mut Reporter) {
