@@ -55,7 +55,14 @@ fn every_truncation_of_a_packet_is_judged_alike() {
 fn judge_case(case: &Case, spread: &mut Spread) {
     let policy = case.policy();
     let host = case.host();
-    let image = TableImage::compile(&read_back(&case.sketch), &host)
+    let loaded = case.sketch.load();
+    assert_eq!(
+        names(&loaded),
+        names(&policy),
+        "seed {}: rules are read in another order",
+        case.seed
+    );
+    let image = TableImage::compile(&loaded, &host)
         .unwrap_or_else(|error| panic!("seed {}: {error}\n{}", case.seed, case.sketch.toml()));
     for probe in &case.probes {
         let said = both(&policy, &host, &image, probe);
@@ -86,13 +93,12 @@ fn both(policy: &Policy, host: &HostFacts, image: &TableImage, probe: &Probe) ->
 /// Both answers of a policy that is compiled for this packet alone.
 fn anew(sketch: &Sketch, probe: &Probe) -> Option<[Decision; 2]> {
     let (policy, host) = (sketch.policy(), sketch.host());
-    let image = TableImage::compile(&read_back(sketch), &host).ok()?;
+    let image = TableImage::compile(&sketch.load(), &host).ok()?;
     Some(both(&policy, &host, &image, probe))
 }
 
-/// The policy as `ravelin` reads it from the text of the sketch.
-fn read_back(sketch: &Sketch) -> Policy {
-    sketch.policy()
+fn names(policy: &Policy) -> Vec<&str> {
+    policy.rules.iter().map(|rule| rule.name.as_str()).collect()
 }
 
 proptest! {

@@ -225,6 +225,23 @@ fn rule(random: &mut Random, sketch: &Sketch, block: Block, number: usize) -> Ru
             }
         }
     }
+    // `check` refuses messages of one family between addresses of the other.
+    let family = match rule.protocols[..] {
+        [1] => Some(true),
+        [58] => Some(false),
+        _ => None,
+    };
+    if let Some(ipv4) = family {
+        for words in [&mut rule.source, &mut rule.destination] {
+            let prefixes = sketch.prefixes(words);
+            if !prefixes
+                .iter()
+                .any(|prefix| matches!(prefix, IpNet::V4(_)) == ipv4)
+            {
+                words.clear();
+            }
+        }
+    }
     rule
 }
 

@@ -106,6 +106,19 @@ impl Sketch {
         path
     }
 
+    /// The policy as Ravelin reads it from the text.
+    ///
+    /// # Panics
+    /// When it is refused, with the report: a sketch is a valid policy.
+    #[must_use]
+    pub fn load(&self) -> Policy {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        match ravelin_rules::load(&self.write(folder.path())) {
+            Ok(loaded) => loaded.policy,
+            Err(report) => panic!("a random policy is refused\n{}\n{}", report.render(), self.toml()),
+        }
+    }
+
     /// The policy as text. Sets in files are named, not included.
     #[must_use]
     pub fn toml(&self) -> String {
