@@ -9,6 +9,7 @@
 
 pub mod classbench;
 pub mod daemon;
+pub mod fixture;
 pub mod home;
 pub mod netns;
 pub mod packet;

@@ -1,0 +1,271 @@
+//! Fixture rows: a packet, a policy, and what must be decided, found by folder.
+//!
+//! `tests/fixtures/packets/<topic>/*.toml` → **`Row`s** → `packets.rs` (user space) and `kernel.rs` (the same rows in the
+//! kernel). A file is one table: `policy` for all its rows, and rows of
+//!
+//! ```toml
+//! [[row]]
+//! description = "one tag, IPv4 inside"
+//! packet  = "ether / vlan id=5 / ipv4 / tcp port=443"   # or hex = "0200..."
+//! policy  = "..."                    # instead of the file's; or policy_file = "name.toml" in fixtures/policies
+//! classes = { vlan = "deny" }        # a [firewall.classes] table to add
+//! host    = ["203.0.113.9"]          # addresses of the host
+//! loopback = false
+//! verdict = "allow"
+//! reason  = "rule"
+//! rule    = "https"                  # exactly when the reason is `rule`
+//! seen    = ["vlan"]                 # exactly these parse classes
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ravelin_datapath::{ClassSet, Decision, ParseClass, Reason, Verdict};
+use ravelin_rules::{HostFacts, Policy};
+use serde::Deserialize;
+
+use crate::packet::{Packet, from_hex, hex};
+
+/// Every row of every table, in the order of file names.
+///
+/// # Panics
+/// When a table cannot be read, a row makes no sense, or a policy does not load.
+#[must_use]
+pub fn all() -> Vec<Row> {
+    let folder = fixtures().join("packets");
+    let mut policies = BTreeMap::new();
+    let mut rows = Vec::new();
+    for topic in sorted(&folder) {
+        for file in sorted(&topic) {
+            rows.extend(rows_of(&file, &folder, &mut policies));
+        }
+    }
+    rows
+}
+
+/// One row.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The file it stands in, below `packets`.
+    pub file: String,
+    /// What it shows.
+    pub description: String,
+    /// The packet.
+    pub packet: Packet,
+    /// It comes in on the loopback interface.
+    pub loopback: bool,
+    /// What must be decided.
+    pub expected: Expected,
+    policy: Arc<Policy>,
+    host: Vec<IpAddr>,
+}
+
+/// What must be decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// What happens to the packet.
+    pub verdict: Verdict,
+    /// Why; also the label of the counter that goes up.
+    pub reason: Reason,
+    /// The name of the deciding rule.
+    pub rule: Option<String>,
+    /// The parse classes seen.
+    pub seen: ClassSet,
+}
+
+impl Row {
+    /// The bytes.
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        self.packet.bytes()
+    }
+
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> HostFacts {
+        HostFacts {
+            addresses: self.host.clone(),
+        }
+    }
+
+    /// Why the row cannot be run through `BPF_PROG_TEST_RUN`; `None`: it can.
+    #[must_use]
+    pub fn not_for_the_kernel(&self) -> Option<&'static str> {
+        if self.frame().len() < 14 {
+            // `bpf_prog_test_run_xdp`, ETH_HLEN.
+            Some("the kernel's test run refuses frames of fewer than 14 bytes")
+        } else if self.loopback {
+            Some("the kernel's test run has no loopback interface to come in on")
+        } else {
+            None
+        }
+    }
+
+    /// Compares a decision with what is expected.
+    ///
+    /// # Panics
+    /// When they differ, with everything needed to see why.
+    #[track_caller]
+    pub fn assert(&self, judge: &str, decision: &Decision) {
+        let decided = Expected {
+            verdict: decision.verdict,
+            reason: decision.reason,
+            rule: decision.rule.map(|rule| self.rule_name(rule)),
+            seen: decision.seen,
+        };
+        assert_eq!(
+            decided,
+            self.expected,
+            "\n{judge} (left) decides otherwise than the fixture (right)\n{}: {}\n{}\n{}",
+            self.file,
+            self.description,
+            self.packet,
+            hex(&self.frame())
+        );
+    }
+
+    fn rule_name(&self, rule: u32) -> String {
+        let index = usize::try_from(rule).unwrap_or(usize::MAX);
+        let rule = self.policy.rules.get(index);
+        rule.map_or_else(
+            || format!("no rule of index {index}"),
+            |rule| rule.name.to_string(),
+        )
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    #[serde(default)]
+    policy: String,
+    row: Vec<Written>,
+}
+
+/// A row as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    description: String,
+    packet: Option<String>,
+    hex: Option<String>,
+    policy: Option<String>,
+    policy_file: Option<String>,
+    #[serde(default)]
+    classes: BTreeMap<String, String>,
+    #[serde(default)]
+    host: Vec<IpAddr>,
+    #[serde(default)]
+    loopback: bool,
+    verdict: String,
+    reason: String,
+    rule: Option<String>,
+    #[serde(default)]
+    seen: Vec<String>,
+}
+
+fn rows_of(file: &Path, folder: &Path, policies: &mut BTreeMap<String, Arc<Policy>>) -> Vec<Row> {
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let table: Table = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let name = file.strip_prefix(folder).unwrap_or(file).display().to_string();
+    let mut rows = Vec::new();
+    for written in table.row {
+        let place = format!("{name}: {}", written.description);
+        let text = policy_text(&written, &table.policy, &place);
+        let policy = policies.entry(text).or_insert_with_key(|text| load(text, &place));
+        let policy = Arc::clone(policy);
+        rows.push(row(written, &name, &place, policy));
+    }
+    rows
+}
+
+fn row(written: Written, file: &str, place: &str, policy: Arc<Policy>) -> Row {
+    let packet = match (&written.packet, &written.hex) {
+        (Some(text), None) => Packet::parse(text),
+        (None, Some(digits)) => from_hex(digits).map(|bytes| Packet::raw(&bytes)),
+        _ => Err("one of `packet` and `hex`".to_owned()),
+    };
+    let reason = Reason::ALL.iter().find(|reason| reason.label() == written.reason);
+    let reason = *reason.unwrap_or_else(|| panic!("{place}: unknown reason `{}`", written.reason));
+    assert_eq!(
+        written.rule.is_some(),
+        reason == Reason::Rule,
+        "{place}: `rule` and the reason `rule` go together"
+    );
+    let mut seen = ClassSet::default();
+    for label in &written.seen {
+        let class = ParseClass::ALL.iter().find(|class| class.label() == label);
+        seen = seen.with(*class.unwrap_or_else(|| panic!("{place}: unknown class `{label}`")));
+    }
+    Row {
+        file: file.to_owned(),
+        description: written.description,
+        packet: packet.unwrap_or_else(|message| panic!("{place}: {message}")),
+        loopback: written.loopback,
+        expected: Expected {
+            verdict: match &written.verdict[..] {
+                "allow" => Verdict::Allow,
+                "deny" => Verdict::Deny,
+                other => panic!("{place}: unknown verdict `{other}`"),
+            },
+            reason,
+            rule: written.rule,
+            seen,
+        },
+        policy,
+        host: written.host,
+    }
+}
+
+fn policy_text(written: &Written, of_the_table: &str, place: &str) -> String {
+    let mut text = match (&written.policy, &written.policy_file) {
+        (Some(text), None) => text.clone(),
+        (None, Some(file)) => fs::read_to_string(fixtures().join("policies").join(file))
+            .unwrap_or_else(|error| panic!("{place}: {file}: {error}")),
+        (None, None) => of_the_table.to_owned(),
+        _ => panic!("{place}: one of `policy` and `policy_file`"),
+    };
+    if !written.classes.is_empty() {
+        text.push_str("\n[firewall.classes]\n");
+        for (class, verdict) in &written.classes {
+            text.push_str(&format!("{class} = \"{verdict}\"\n"));
+        }
+    }
+    text
+}
+
+fn load(text: &str, place: &str) -> Arc<Policy> {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("policy.toml");
+    fs::write(&path, text).expect("a temporary folder can be written");
+    match ravelin_rules::load(&path) {
+        Ok(loaded) => Arc::new(loaded.policy),
+        Err(report) => panic!("{place}\n{}", report.render()),
+    }
+}
+
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| {
+            entry
+                .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+                .path()
+        })
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
