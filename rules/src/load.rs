@@ -8,16 +8,37 @@ use std::sync::Arc;
 use crate::check;
 use crate::diagnostic::{Code, Report, Reporter, quote};
 use crate::document::{Document, Role};
-use crate::policy::Policy;
 use crate::source::{FileId, Sources, Written, read_bounded, read_regular};
+use crate::{HostFacts, Policy, TableImage};
 
 /// A policy that was accepted.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The policy.
     pub policy: Policy,
+    /// How many `[[set]]` tables it has; their prefixes are in the rules and listeners that use them.
+    pub sets: usize,
     /// What may not mean what its author thinks. Holds no errors.
     pub warnings: Report,
+    main: Arc<PathBuf>,
+}
+
+impl Loaded {
+    /// The tables of the policy for a host with these addresses.
+    ///
+    /// # Errors
+    ///
+    /// The warnings and one error more: the policy does not fit the bounds of a generation.
+    pub fn compile(&self, host: &HostFacts) -> Result<TableImage, Report> {
+        TableImage::compile(&self.policy, host).map_err(|error| {
+            let error = error.to_string();
+            // A compile error says what does not fit, a semicolon, and what to do.
+            let (message, help) = error.split_once("; ").unwrap_or((&error, "write fewer rules"));
+            self.warnings
+                .clone()
+                .with_error(Code::DoesNotFit, &self.main, message, help)
+        })
+    }
 }
 
 /// Reads and checks the policy at `path`, every included file and every set file.
@@ -52,13 +73,16 @@ fn load_with(sources: Sources, path: &Path) -> Result<Loaded, Report> {
             }
         }
     }
+    let sets = document.sets.len();
     let policy = check::check(document, &mut reporter);
     if reporter.has_errors() {
         return Err(reporter.into_report());
     }
     Ok(Loaded {
         policy,
+        sets,
         warnings: reporter.into_report(),
+        main: Arc::new(path.to_owned()),
     })
 }
 

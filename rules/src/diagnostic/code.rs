@@ -105,6 +105,8 @@ codes! {
     BadServerName = "E0404", Error, "a text that is not a server name or a wildcard of one";
     RouteUnreachable = "E0405", Error, "a route that an earlier route hides";
     BadAlpn = "E0406", Error, "a text that is not an ALPN protocol name, or one that is named twice";
+    // The tables.
+    DoesNotFit = "E0501", Error, "the policy is sound, and its tables do not fit the bounds of a generation";
     // Warnings.
     UnusedSet = "W0001", Warning, "a set that nothing uses";
     UnusedUpstream = "W0002", Warning, "an upstream that no route uses";

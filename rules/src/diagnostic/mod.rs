@@ -104,6 +104,21 @@ impl Report {
             .count()
     }
 
+    /// This report and one error more, about a whole file.
+    pub(crate) fn with_error(mut self, code: Code, file: &Arc<PathBuf>, message: &str, help: &str) -> Self {
+        self.diagnostics.push(Diagnostic {
+            code,
+            message: message.to_owned(),
+            at: Location {
+                file: Arc::clone(file),
+                spot: None,
+            },
+            related: Vec::new(),
+            help: help.to_owned(),
+        });
+        self
+    }
+
     /// The report as text for people, in the style of compilers. Empty for an empty report.
     #[must_use]
     pub fn render(&self) -> String {
