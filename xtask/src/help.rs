@@ -19,6 +19,7 @@ install it. A second run finds everything in place and starts within seconds.
   lint         formatting, clippy, rustdoc, the architecture test
   build-ebpf   build the kernel program alone and say where it is
   bench        run the benchmarks
+  gen-docs     write the generated pages of docs/
 
 `cargo xtask COMMAND --help` tells more. Exit codes: 0 done, 1 the answer is \"no\" (a test failed),
 2 could not run (the text says what is missing).";
@@ -65,6 +66,12 @@ usage: cargo xtask bench [NAME]
 Runs the benchmarks of the `benches` package, or the one named. Wants a quiet machine and root; results
 that matter are kept in benches/results.";
 
+const GEN_DOCS: &str = "\
+usage: cargo xtask gen-docs
+
+Writes docs/policy-reference.md from the code that reads policies. The unit ring fails while the page
+is stale.";
+
 /// `cargo xtask COMMAND --help`.
 pub(crate) fn of(command: &str) -> Result<String, Failure> {
     let text = match command {
@@ -74,6 +81,7 @@ pub(crate) fn of(command: &str) -> Result<String, Failure> {
         "lint" => LINT,
         "build-ebpf" => BUILD_EBPF,
         "bench" => BENCH,
+        "gen-docs" => GEN_DOCS,
         other => return Err(unknown(other)),
     };
     Ok(text.to_owned())
@@ -82,7 +90,7 @@ pub(crate) fn of(command: &str) -> Result<String, Failure> {
 /// The complaint about a command that does not exist.
 pub(crate) fn unknown(command: &str) -> Failure {
     Failure::cannot(format!(
-        "unknown command `{command}`\nhelp: setup, demo, test, lint, build-ebpf and bench are known; see `cargo xtask --help`"
+        "unknown command `{command}`\nhelp: setup, demo, test, lint, build-ebpf, bench and gen-docs are known; see `cargo xtask --help`"
     ))
 }
 

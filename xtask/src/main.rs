@@ -12,6 +12,7 @@
 
 mod build;
 mod demo;
+mod docs;
 mod failure;
 mod help;
 mod machine;
@@ -59,6 +60,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
         "lint" => test::run(&test::Request::lint(expect_none(rest)?))?,
         "build-ebpf" => build::ebpf(expect_none(rest)?)?,
         "bench" => build::bench(rest)?,
+        "gen-docs" => docs::generate(expect_none(rest)?)?,
         other => return Err(help::unknown(other)),
     }
     Ok(())
