@@ -16,7 +16,7 @@ use ravelin_rules::policy::HostFacts;
 use crate::packet::Packet;
 
 pub use difference::Difference;
-pub use packet::packet;
+pub use packet::{ending_at, packet};
 pub use policy::{prefix, sketch};
 pub use seed::Random;
 pub use sketch::{AddressWord, Block, RuleSketch, SetSketch, Sketch};

@@ -437,7 +437,13 @@ fn message(random: &mut Random, rule: Option<&RuleSketch>) -> (u8, u8) {
 /// The IP header says that the packet ends a few bytes into, or before, its upper header.
 fn shorten(random: &mut Random, packet: Packet) -> Packet {
     let length = packet.bytes().len();
-    let end = length - random.index(length.min(24)).min(length);
+    let end = length - random.index(length.min(24));
+    ending_at(packet, end)
+}
+
+/// The same frame with an IP header that says that the packet ends at `end`: what is behind is padding.
+#[must_use]
+pub fn ending_at(packet: Packet, end: usize) -> Packet {
     // The length field stands 2 bytes into IPv4 and 4 bytes into IPv6, behind the tags.
     let tags = packet
         .layers()
