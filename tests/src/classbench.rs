@@ -72,15 +72,50 @@ pub fn trace(family: &str, size: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// One packet for each rule: the lowest values that the rule asks for. An earlier rule may match it first.
+///
+/// # Panics
+/// When a rule's prefixes are not IPv4 prefixes.
+#[must_use]
+pub fn packets_of(policy: &Policy) -> Vec<Vec<u8>> {
+    let first = |condition: &AddressMatch| match condition {
+        AddressMatch::Prefixes(prefixes) => match prefixes.elements()[0].prefix.network() {
+            std::net::IpAddr::V4(address) => address,
+            std::net::IpAddr::V6(address) => panic!("ClassBench has no IPv6 prefix such as {address}"),
+        },
+        AddressMatch::Anywhere => Ipv4Addr::UNSPECIFIED,
+    };
+    let port = |ranges: &[PortRange]| ranges.first().map_or(0, |range| range.first);
+    let packet = |rule: &Rule| {
+        let protocol = match &rule.protocols {
+            Protocols::Only(numbers) => numbers[0],
+            Protocols::Any => 6,
+        };
+        header(
+            first(&rule.source),
+            first(&rule.destination),
+            port(&rule.source_ports),
+            port(&rule.ports),
+            protocol.into(),
+        )
+    };
+    policy.rules.iter().map(packet).collect()
+}
+
 fn frame(line: &str) -> Vec<u8> {
     let mut fields = line
         .split_whitespace()
         .map(|field| field.parse::<u32>().expect("a number"));
     let mut field = || fields.next().expect("five fields");
     let (source, destination) = (Ipv4Addr::from_bits(field()), Ipv4Addr::from_bits(field()));
-    let (source_port, port) = (field(), u16::try_from(field()).expect("a port"));
+    let mut port = || u16::try_from(field()).expect("a port");
+    let (source_port, port) = (port(), port());
+    header(source, destination, source_port, port, field())
+}
+
+fn header(source: Ipv4Addr, destination: Ipv4Addr, source_port: u16, port: u16, protocol: u32) -> Vec<u8> {
     let ip = ether().ipv4().source(source).destination(destination);
-    match field() {
+    match protocol {
         6 => ip.tcp(port).with("source-port", source_port.into()),
         17 => ip.udp(port).with("source-port", source_port.into()),
         1 => ip.icmp(8, 0),
