@@ -54,16 +54,25 @@ pub(crate) fn bpf_file_system_is_mounted() -> bool {
     })
 }
 
-/// Whether a network namespace with a veth pair in it can be made. Makes one and removes it.
-pub(crate) fn can_make_namespaces() -> bool {
+/// Makes a network namespace with a veth pair in it and removes it; the error is what `ip` says.
+pub(crate) fn try_namespaces() -> Result<(), String> {
     let name = format!("ravelin-probe-{}", std::process::id());
-    let ip = |arguments: &[&str]| output_of(Command::new("ip").args(arguments)).is_some();
-    let made = ip(&["netns", "add", &name]);
-    let linked = made
-        && ip(&[
-            "-n", &name, "link", "add", "a", "type", "veth", "peer", "name", "b",
-        ]);
-    made && ip(&["netns", "delete", &name]) && linked
+    let ip = |arguments: &[&str]| {
+        let output = Command::new("ip")
+            .args(arguments)
+            .output()
+            .map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(format!("`ip {}`: {words}", arguments.join(" ")))
+    };
+    ip(&["netns", "add", &name])?;
+    let linked = ip(&[
+        "-n", &name, "link", "add", "rv0", "type", "veth", "peer", "name", "rv1",
+    ]);
+    ip(&["netns", "delete", &name]).and(linked)
 }
 
 /// Where `program` is found: the given folders first, then `PATH` and the folders of system programs.

@@ -65,13 +65,12 @@ pub(crate) fn mount_bpf_file_system() -> Result<(), Failure> {
 
 /// Makes sure that namespaces and veth pairs can be made: the demo and the tests put every packet there.
 pub(crate) fn check_namespaces() -> Result<(), Failure> {
-    if machine::can_make_namespaces() {
-        return Ok(());
-    }
-    Err(cannot(&[lack(
-        "network namespaces with veth pairs: `ip netns add` or `ip link add type veth` is refused",
-        "boot a kernel with CONFIG_NET_NS and CONFIG_VETH, and do not run in a restricted container",
-    )]))
+    machine::try_namespaces().map_err(|words| {
+        cannot(&[lack(
+            &format!("network namespaces with veth pairs; {words}"),
+            "boot a kernel with CONFIG_NET_NS and CONFIG_VETH, and do not run in a restricted container or a plain chroot",
+        )])
+    })
 }
 
 fn as_root() -> String {

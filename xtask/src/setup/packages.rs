@@ -1,6 +1,7 @@
 //! Debian packages: which are needed for what, and their installation.
 
 use std::process::Command;
+use std::sync::OnceLock;
 
 use super::{Lack, Purpose, cannot, tools};
 use crate::failure::Failure;
@@ -50,7 +51,7 @@ pub(crate) fn install_packages(wanted: &[Wanted]) -> Result<(), Failure> {
     for Wanted { package, reason } in wanted {
         println!("      {package:<18} {reason}");
     }
-    apt("package lists", &["update"])?;
+    update()?;
     let unknown: Vec<&str> = wanted
         .iter()
         .map(|wanted| &*wanted.package)
@@ -65,6 +66,16 @@ pub(crate) fn install_packages(wanted: &[Wanted]) -> Result<(), Failure> {
     let mut arguments = vec!["install", "--yes", "--no-install-recommends", "--no-remove"];
     arguments.extend(wanted.iter().map(|wanted| &*wanted.package));
     apt("installation", &arguments)
+}
+
+/// Brings the package lists up to date, once.
+pub(crate) fn update() -> Result<(), Failure> {
+    static DONE: OnceLock<()> = OnceLock::new();
+    if DONE.get().is_none() {
+        apt("package lists", &["update"])?;
+        DONE.get_or_init(|| ());
+    }
+    Ok(())
 }
 
 impl Need {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Lack, cannot, relative, tools};
+use super::{Lack, cannot, packages, relative, tools};
 use crate::failure::Failure;
 use crate::{machine, progress};
 
@@ -31,28 +31,23 @@ pub(crate) fn install() -> Result<(), Failure> {
     let _ = fs::remove_dir_all(&folder);
     create(&folder)?;
     create(&bin)?;
-    progress::run(
-        "fetch",
-        Command::new("apt-get")
-            .args(["-q", "download", "prometheus"])
-            .current_dir(&folder),
-    )
-    .or_else(|_| {
-        // The package lists may be absent or older than the mirror.
-        progress::run("package lists", Command::new("apt-get").args(["-q", "update"]))?;
-        progress::run(
-            "fetch",
-            Command::new("apt-get")
-                .args(["-q", "download", "prometheus"])
-                .current_dir(&folder),
-        )
-    })?;
+    // The package lists may be absent, or older than the mirror.
+    fetch(&folder).or_else(|_| packages::update().and_then(|()| fetch(&folder)))?;
     let package = the_package(&folder)?;
     unpack(&package, &folder)?;
     fs::rename(folder.join("usr/bin/promtool"), bin.join("promtool"))
         .map_err(|error| Failure::cannot(format!("no promtool in {}: {error}", package.display())))?;
     fs::remove_dir_all(&folder)
         .map_err(|error| Failure::cannot(format!("cannot remove {}: {error}", folder.display())))
+}
+
+fn fetch(folder: &Path) -> Result<(), Failure> {
+    // Apt's own user, under which it downloads else, may not write here.
+    let arguments = ["-q", "-o", "APT::Sandbox::User=root", "download", "prometheus"];
+    progress::run(
+        "fetch",
+        Command::new("apt-get").args(arguments).current_dir(folder),
+    )
 }
 
 fn create(folder: &Path) -> Result<(), Failure> {
