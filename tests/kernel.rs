@@ -1,8 +1,11 @@
 //! The law that holds Ravelin together, in the kernel: the oracle and the loaded program say the same of every packet,
 //! and the counters say so too.
 
+use std::sync::Arc;
+
 use ravelin_datapath::Decision;
 use ravelin_rules::{Budget, TableImage, reference};
+use ravelin_tests::fixture;
 use ravelin_tests::prog_run::{Bench, Kernel};
 use ravelin_tests::random::{self, Difference, Probe, Sketch, Spread};
 use ravelin_tests::requires;
@@ -52,6 +55,35 @@ fn the_oracle_and_the_kernel_agree_on_random_policies_and_packets() {
         spread.pairs()
     );
     assert!(spread.pairs() >= 2_000);
+}
+
+#[test]
+fn the_kernel_decides_as_every_fixture_row_says() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let bench = Bench::new("kernel-rows");
+    let rows = fixture::all();
+    let (run, short): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.fits_a_test_run());
+    bench.run(|| {
+        // Rows of one policy stand together: one generation serves them.
+        for rows in run.chunk_by(|a, b| Arc::ptr_eq(a.policy(), b.policy()) && a.host() == b.host()) {
+            let row = rows[0];
+            let image = TableImage::compile(row.policy(), &row.host())
+                .unwrap_or_else(|error| panic!("{}: {}: {error}", row.file, row.description));
+            let mut kernel = Kernel::load(&image);
+            for row in rows {
+                row.assert("the kernel", &kernel.decide(&row.frame(), row.loopback));
+            }
+        }
+    });
+    println!(
+        "{} rows in the kernel; {} with a frame too short for it",
+        run.len(),
+        short.len()
+    );
+    assert!(
+        run.len() > 20 * short.len(),
+        "nearly every row must run in the kernel"
+    );
 }
 
 /// Both answers of a policy that is compiled and loaded for this packet alone.

@@ -1,13 +1,13 @@
 //! The compiled tables and the real XDP program in the real kernel, one packet at a time, by `BPF_PROG_TEST_RUN`.
 //!
-//! Image → **`Kernel`** → `Decision`. The verdict is what the program returned; reason, rule and classes are read from
-//! the counters that the run moved, so every run proves the counters too.
+//! Image → **`Kernel`** → `Decision`. Verdict, reason, rule and classes are read from the counters that the run moved, and
+//! the program's action must follow from them, so every run proves the counters too.
 
 use aya::maps::{Array, MapData, PerCpuArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use ravelin_daemon::network::load::{OBJECT, PROGRAM};
-use ravelin_datapath::wire::{CLASS_COUNTERS, Counter, REASON_COUNTERS, Settings, reason_counter};
+use ravelin_datapath::wire::{CLASS_COUNTERS, Counter, REASON_COUNTERS, Setting, Settings, reason_counter};
 use ravelin_datapath::{ClassSet, Decision, ParseClass, Reason, Verdict};
 use ravelin_rules::TableImage;
 
@@ -24,6 +24,7 @@ pub struct Kernel {
     ebpf: Ebpf,
     rules: u32,
     interface: u32,
+    enforce: bool,
     counted: Counted,
 }
 
@@ -96,6 +97,7 @@ impl Kernel {
             ebpf,
             rules,
             interface,
+            enforce: image.settings().of(Setting::Enforce) != 0,
             counted: Counted {
                 reasons: vec![],
                 classes: vec![],
@@ -109,7 +111,7 @@ impl Kernel {
     /// Judges one frame and reads every counter.
     #[track_caller]
     pub fn decide(&mut self, frame: &[u8], loopback: bool) -> Decision {
-        let verdict = self.judge(frame, loopback);
+        let action = self.act(frame, loopback);
         let before = std::mem::replace(
             &mut self.counted,
             Counted {
@@ -146,10 +148,16 @@ impl Kernel {
             panic!("one reason must be counted, not {reasons:?}")
         };
         let reason = Reason::ALL[counter / 2];
+        let verdict = if counter % 2 == 0 {
+            Verdict::Allow
+        } else {
+            Verdict::Deny
+        };
+        // In observe mode a packet that is counted as denied passes.
+        let must_be = if self.enforce { verdict } else { Verdict::Allow };
         assert_eq!(
-            counter % 2,
-            verdict as usize,
-            "the verdict of the counter is the verdict of the program"
+            action, must_be,
+            "the program's action follows the counted verdict"
         );
         let rule = match rules[..] {
             [] => None,
@@ -175,7 +183,7 @@ impl Kernel {
             self.counter("REASON_COUNTERS", reason),
             expected.rule.map(|rule| self.counter("RULE_COUNTERS", rule)),
         );
-        let verdict = self.judge(frame, false);
+        let verdict = self.act(frame, false);
         let after = (
             self.counter("REASON_COUNTERS", reason),
             expected.rule.map(|rule| self.counter("RULE_COUNTERS", rule)),
@@ -213,7 +221,8 @@ impl Kernel {
             .unwrap_or(0)
     }
 
-    fn judge(&mut self, frame: &[u8], loopback: bool) -> Verdict {
+    /// What the program did with the frame.
+    fn act(&mut self, frame: &[u8], loopback: bool) -> Verdict {
         let context = self.context(frame, loopback);
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
