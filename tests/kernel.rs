@@ -1,10 +1,13 @@
 //! The law that holds Ravelin together, in the kernel: the oracle and the loaded program say the same of every packet,
 //! and the counters say so too.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
-use ravelin_datapath::Decision;
-use ravelin_rules::{Budget, TableImage, reference};
+use ravelin_datapath::wire::MAX_ROWS;
+use ravelin_datapath::{Decision, ParseClass};
+use ravelin_rules::{Budget, HostFacts, TableImage, reference};
 use ravelin_tests::fixture;
 use ravelin_tests::prog_run::{Bench, Kernel};
 use ravelin_tests::random::{self, Difference, Probe, Sketch, Spread};
@@ -84,6 +87,50 @@ fn the_kernel_decides_as_every_fixture_row_says() {
         run.len() > 20 * short.len(),
         "nearly every row must run in the kernel"
     );
+}
+
+#[test]
+fn the_richest_policy_leaves_the_verifier_half_its_budget() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let bench = Bench::new("kernel-rich");
+    // Every dimension used, both families, tries of full depth, the longest bit vectors.
+    let mut text = String::from("[firewall]\nstateful = false\n[firewall.classes]\n");
+    for class in ParseClass::ALL
+        .iter()
+        .filter(|class| class.judgeable() && **class != ParseClass::FragmentLater)
+    {
+        text += &format!("{} = \"judge\"\n", class.label());
+    }
+    for rule in 0..MAX_ROWS {
+        text += &format!(
+            "[[rule]]\nname = \"r{rule}\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = {}\nsource_ports = {}\ntcp_flags = \"syn\"\n\
+             source = [\"2001:db8::{:x}:{:x}\", \"198.51.{}.{}\"]\ndestination = [\"2001:db8:1::{rule:x}\", \"203.0.{}.{}\"]\n",
+            rule % 60_000,
+            rule % 1000,
+            rule >> 4,
+            rule % 16,
+            rule >> 8,
+            rule & 255,
+            rule & 255,
+            rule >> 8,
+        );
+    }
+    let file = tempfile::Builder::new()
+        .suffix(".toml")
+        .tempfile()
+        .expect("a temporary file");
+    std::fs::write(file.path(), text).expect("the file can be written");
+    let policy = ravelin_rules::load(file.path())
+        .unwrap_or_else(|report| panic!("{}", report.render()))
+        .policy;
+    let image = TableImage::compile_within(&policy, &HostFacts::default(), BIT_VECTORS).expect("it compiles");
+    let walked = bench.run(|| Kernel::load(&image).verified_instructions());
+    println!(
+        "{} rules, {} MiB of tables: {walked} instructions walked",
+        policy.rules.len(),
+        image.report().bytes >> 20
+    );
+    assert!(walked < 500_000, "the verifier gives up at a million");
 }
 
 /// Both answers of a policy that is compiled and loaded for this packet alone.
