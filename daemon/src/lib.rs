@@ -9,5 +9,7 @@ pub mod cli;
 pub mod control;
 pub mod metrics;
 pub mod network;
+pub mod runtime;
+pub mod settings;
 pub mod transport;
 pub mod watch;

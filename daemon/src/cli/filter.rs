@@ -2,7 +2,11 @@
 
 use clap::Args;
 
+use super::output::print_error;
 use super::{DaemonOptions, Failure, Outcome};
+use crate::network::ApplyError;
+use crate::runtime::FilterError;
+use crate::runtime::filter::{self, Halves};
 
 /// Filter packets: load, attach and update the kernel programs
 #[derive(Args, Debug)]
@@ -13,7 +17,22 @@ pub(super) struct Filter {
 
 impl Filter {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let Self { options: _ } = self;
-        Err("`ravelin filter` is not supported yet".into())
+        ended(filter::run(&self.options.into(), Halves::FilterOnly))
+    }
+}
+
+/// The outcome of a filter that has ended, or could not start.
+pub(super) fn ended(result: Result<(), FilterError>) -> Result<Outcome, Failure> {
+    match result {
+        Ok(()) => Ok(Outcome::Done),
+        Err(FilterError::Policy { diagnostics }) => {
+            print_error(&diagnostics);
+            Ok(Outcome::No)
+        }
+        Err(FilterError::Apply(error @ (ApplyError::Compile(_) | ApplyError::NoInterfaces))) => {
+            super::output::failure(&error);
+            Ok(Outcome::No)
+        }
+        Err(error) => Err(error.into()),
     }
 }

@@ -9,6 +9,7 @@ mod detach;
 mod edge;
 mod explain;
 mod filter;
+mod halves;
 mod output;
 mod planned;
 mod reload;
@@ -21,6 +22,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::settings::{self, Settings, edge_socket_beside};
 
 /// Parses the process's arguments and runs the command they name.
 ///
@@ -106,33 +109,52 @@ enum Format {
 #[derive(Args, Clone, Debug)]
 struct DaemonOptions {
     /// The policy
-    #[arg(long, value_name = "FILE", default_value = "/etc/ravelin/ravelin.toml")]
+    #[arg(long, value_name = "FILE", default_value = settings::CONFIG)]
     config: PathBuf,
-    /// The control socket
-    #[arg(long, value_name = "PATH", default_value = SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    sockets: SocketOptions,
     /// Where links and maps are pinned; must be on a bpf file system
-    #[arg(long, value_name = "DIR", default_value = PIN_DIR)]
+    #[arg(long, value_name = "DIR", default_value = settings::PIN_DIR)]
     pin_dir: PathBuf,
     /// Where the last good policy is kept for the next boot
-    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    #[arg(long, value_name = "DIR", default_value = settings::STATE_DIR)]
     state_dir: PathBuf,
     /// What is logged: off, error, warn, info, debug, trace, or a filter such as `info,ravelin_daemon::control=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
 }
 
-/// The option of every command that talks to a running daemon.
-#[derive(Args, Clone, Debug)]
-struct SocketOption {
-    /// The control socket of the running daemon
-    #[arg(long, value_name = "PATH", default_value = SOCKET)]
-    socket: PathBuf,
+impl From<DaemonOptions> for Settings {
+    fn from(options: DaemonOptions) -> Self {
+        Self {
+            config: options.config,
+            edge_socket: options.sockets.edge(),
+            socket: options.sockets.socket,
+            pin_dir: options.pin_dir,
+            state_dir: options.state_dir,
+            log_level: options.log_level,
+        }
+    }
 }
 
-const SOCKET: &str = "/run/ravelin/control.sock";
-const PIN_DIR: &str = "/sys/fs/bpf/ravelin";
-const STATE_DIR: &str = "/var/lib/ravelin";
+/// Where running halves are reached.
+#[derive(Args, Clone, Debug)]
+struct SocketOptions {
+    /// The filter's control socket
+    #[arg(long, value_name = "PATH", default_value = settings::SOCKET)]
+    socket: PathBuf,
+    /// The edge's control socket [default: /run/ravelin-edge/edge.sock, or `edge.sock` beside --socket when that is given]
+    #[arg(long, value_name = "PATH")]
+    edge_socket: Option<PathBuf>,
+}
+
+impl SocketOptions {
+    fn edge(&self) -> PathBuf {
+        self.edge_socket
+            .clone()
+            .unwrap_or_else(|| edge_socket_beside(&self.socket))
+    }
+}
 
 #[cfg(test)]
 mod tests {

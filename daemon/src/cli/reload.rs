@@ -2,21 +2,41 @@
 
 use clap::Args;
 
-use super::{Failure, Format, Outcome, SocketOption};
+use super::halves::ask_both;
+use super::output::{print, print_error};
+use super::{Failure, Format, Outcome, SocketOptions};
+use crate::control::{Action, Answer};
 
-/// Make the running daemon read its policy again
+/// Make the running halves read their policy again; exit code 1 if it is refused
 #[derive(Args, Debug)]
 pub(super) struct Reload {
     #[command(flatten)]
-    socket: SocketOption,
-    /// How the answer is printed
+    sockets: SocketOptions,
+    /// How the answers are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 impl Reload {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let Self { socket: _, format: _ } = self;
-        Err("`ravelin reload` is not supported yet".into())
+        let answers = ask_both(&self.sockets, Action::Reload)?;
+        if self.format == Format::Json {
+            print(&serde_json::to_string(&answers)?);
+        }
+        for (half, answer) in answers.each() {
+            let Answer::Reloaded { generation, warnings } = answer else {
+                continue;
+            };
+            if !warnings.is_empty() {
+                print_error(warnings);
+            }
+            if self.format == Format::Text {
+                match generation {
+                    Some(generation) => print(&format!("{half}: generation {generation} is live")),
+                    None => print(&format!("{half}: the policy is live")),
+                }
+            }
+        }
+        answers.outcome()
     }
 }

@@ -2,7 +2,9 @@
 
 use clap::Args;
 
+use super::filter::ended;
 use super::{DaemonOptions, Failure, Outcome};
+use crate::runtime::filter::{self, Halves};
 
 /// Run both halves: the filter as parent, the edge as unprivileged child
 #[derive(Args, Debug)]
@@ -13,7 +15,6 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let Self { options: _ } = self;
-        Err("`ravelin run` is not supported yet".into())
+        ended(filter::run(&self.options.into(), Halves::Both))
     }
 }

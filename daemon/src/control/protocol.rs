@@ -186,14 +186,14 @@ pub struct Status {
 pub struct LastReload {
     /// Whether it was accepted.
     pub successful: bool,
-    /// When, in seconds since 1970.
-    pub at: f64,
     /// Why it was not.
     pub error: Option<String>,
-    /// Accepted since the start.
-    pub accepted: u64,
-    /// Refused or failed since the start.
-    pub refused: u64,
+    /// When, in seconds since 1970; a filter tells.
+    pub at: Option<f64>,
+    /// Accepted since the start; a filter tells.
+    pub accepted: Option<u64>,
+    /// Refused or failed since the start; a filter tells.
+    pub refused: Option<u64>,
 }
 
 /// What is live in the kernel.

@@ -142,14 +142,14 @@ pub const ACCEPT_FAILURES: Metric = Metric {
 
 /// Whether the last reload worked.
 pub const RELOAD_SUCCESSFUL: Metric = Metric {
-    name: "ravelin_config_last_reload_successful",
+    name: "ravelin_edge_config_last_reload_successful",
     help: "1 when the last load of the policy and its files worked, 0 when the last good one is still served.",
     labels: &[],
 };
 
 /// When the last good load was.
 pub const RELOAD_TIMESTAMP: Metric = Metric {
-    name: "ravelin_config_last_reload_success_timestamp_seconds",
+    name: "ravelin_edge_config_last_reload_success_timestamp_seconds",
     help: "When the policy and its files were last loaded without an error.",
     labels: &[],
 };

@@ -9,6 +9,7 @@ use prometheus::{
 };
 use ravelin_datapath::{ParseClass, Reason, Verdict};
 
+use super::attach::Attachment;
 use super::counters::{Count, Counters, CountersError};
 use super::{Applied, RuleSlot};
 
@@ -17,6 +18,8 @@ use super::{Applied, RuleSlot};
 pub struct Facts<'a> {
     /// What is live; `None` when an earlier process's generation is kept.
     pub applied: Option<&'a Applied>,
+    /// Where it is attached.
+    pub attachments: &'a [Attachment],
     /// Rules that have a counter.
     pub rules: &'a [RuleSlot],
     /// Whether the last reload was accepted.
@@ -102,17 +105,16 @@ fn rules(registry: &Registry, counters: &Counters, rules: &[RuleSlot]) -> Result
 fn generation(registry: &Registry, facts: Facts<'_>) -> Result<(), MetricsError> {
     let rules = int_gauge(registry, "ravelin_rules", "Rules of the live policy")?;
     rules.set(i64::try_from(facts.rules.len()).unwrap_or(i64::MAX));
-    let Some(applied) = facts.applied else {
-        return Ok(());
-    };
-    int_gauge(registry, "ravelin_generation", "Number of the live generation")?
-        .set(i64::from(applied.generation));
-    int_gauge(
-        registry,
-        "ravelin_table_bytes",
-        "Size of the live generation's tables in the kernel",
-    )?
-    .set(i64::try_from(applied.table_bytes).unwrap_or(i64::MAX));
+    if let Some(applied) = facts.applied {
+        int_gauge(registry, "ravelin_generation", "Number of the live generation")?
+            .set(i64::from(applied.generation));
+        int_gauge(
+            registry,
+            "ravelin_table_bytes",
+            "Size of the live generation's tables in the kernel",
+        )?
+        .set(i64::try_from(applied.table_bytes).unwrap_or(i64::MAX));
+    }
     let modes = register(
         registry,
         GaugeVec::new(
@@ -123,7 +125,7 @@ fn generation(registry: &Registry, facts: Facts<'_>) -> Result<(), MetricsError>
             &["interface", "mode"],
         )?,
     )?;
-    for attachment in &applied.interfaces {
+    for attachment in facts.attachments {
         modes
             .get_metric_with_label_values(&[attachment.interface.as_str(), attachment.mode.word()])?
             .set(1.0);

@@ -26,6 +26,7 @@ use ravelin_rules::{CompileError, HostFacts, Policy, TableImage};
 
 use self::attach::{AttachError, Attachment};
 use self::counters::{Counters, CountersError};
+use self::detach::{DetachError, Detached};
 use self::load::{Generation, LoadError};
 use self::pins::{PinDir, PinsError};
 use self::shared::SharedError;
@@ -103,6 +104,15 @@ impl Network {
         Ok(applied)
     }
 
+    /// Takes everything out of the kernel, and gives up the pin folder.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be removed.
+    pub fn detach(self) -> Result<Detached, DetachError> {
+        detach::remove(self.pins)
+    }
+
     /// A reader of every counter. It works as long as it lives, also while a generation is being swapped.
     ///
     /// # Errors
@@ -128,6 +138,17 @@ pub struct Applied {
     pub mode: Mode,
     /// The host's addresses that it was built with.
     pub addresses: Vec<IpAddr>,
+}
+
+impl Applied {
+    /// Whether verdicts are carried out, in the policy's word.
+    #[must_use]
+    pub const fn mode_word(&self) -> &'static str {
+        match self.mode {
+            Mode::Enforce => "enforce",
+            Mode::Observe => "observe",
+        }
+    }
 }
 
 /// A rule and where it counts.

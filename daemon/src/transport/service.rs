@@ -161,6 +161,12 @@ impl EdgeHandle {
         self.0.edge.addresses()
     }
 
+    /// Why the last reload failed; `None` when it did not.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.0.served().failure.clone()
+    }
+
     /// The address `/metrics` is served on, if the policy asks for it.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {

@@ -1,0 +1,99 @@
+//! What a running filter answers on its control socket.
+
+use std::sync::Arc;
+
+use ravelin_datapath::{ParseClass, Reason, Verdict};
+use tokio::task::spawn_blocking;
+
+use super::applier::{Applier, failed};
+use super::live::Live;
+use super::logging::chain;
+use super::reload::Cause;
+use crate::control::protocol::{ClassCount, ReasonCount, RuleCount, Rules, Status};
+use crate::control::server::Handler;
+use crate::control::{Action, Answer};
+use crate::network::counters::CountersError;
+
+/// Answers for a running filter.
+#[derive(Debug)]
+pub(super) struct Answers(pub(super) Arc<Applier>);
+
+impl Handler for Answers {
+    async fn handle(&self, action: Action) -> Answer {
+        match action {
+            Action::Reload => self.0.queue().wish_and_wait(Cause::Control).await,
+            Action::Detach | Action::Metrics | Action::Rules | Action::Status => {
+                let applier = Arc::clone(&self.0);
+                // System calls by the thousand: other connections are answered meanwhile.
+                let answer = spawn_blocking(move || match action {
+                    Action::Detach => applier.detach(),
+                    Action::Metrics => applier.metrics(),
+                    Action::Rules => rules(&applier.live()),
+                    _ => status(&applier),
+                });
+                answer
+                    .await
+                    .unwrap_or_else(|error| failed(&format!("a bug in ravelin, please report: {error}")))
+            }
+        }
+    }
+}
+
+fn status(applier: &Applier) -> Answer {
+    let live = applier.live();
+    match live.status() {
+        Ok(filter) => Answer::Status(Box::new(Status {
+            half: "filter".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            policy: applier.settings.config.display().to_string(),
+            last_reload: live.reloads.status(),
+            filter: Some(filter),
+        })),
+        Err(error) => failed(&chain(&error)),
+    }
+}
+
+fn rules(live: &Live) -> Answer {
+    counted(live).map_or_else(|error| failed(&chain(&error)), Answer::Rules)
+}
+
+fn counted(live: &Live) -> Result<Rules, CountersError> {
+    let Some(counters) = &live.counters else {
+        return Ok(Rules::default());
+    };
+    let mut counted = Rules::default();
+    for rule in live.rules()? {
+        let count = counters.rule(rule.slot)?;
+        counted.rules.push(RuleCount {
+            name: rule.name.to_string(),
+            action: rule.action.map(|action| action.word().to_owned()),
+            packets: count.packets,
+            bytes: count.bytes,
+        });
+    }
+    for reason in Reason::ALL {
+        for verdict in [Verdict::Allow, Verdict::Deny] {
+            let count = counters.reason(*reason, verdict)?;
+            if count.packets > 0 {
+                counted.reasons.push(ReasonCount {
+                    verdict: verdict.word().to_owned(),
+                    reason: reason.label().to_owned(),
+                    packets: count.packets,
+                    bytes: count.bytes,
+                });
+            }
+        }
+    }
+    for class in ParseClass::ALL {
+        let count = counters.class(*class)?;
+        if count.packets > 0 {
+            counted.classes.push(ClassCount {
+                class: class.label().to_owned(),
+                packets: count.packets,
+                bytes: count.bytes,
+            });
+        }
+    }
+    Ok(counted)
+}

@@ -1,0 +1,360 @@
+//! Turns wishes into generations: reads the policy, applies it, keeps what is needed to come back.
+//!
+//! reload queue → **applier** → `network`, state folder. On any error the last good policy stays, in the kernel and here.
+//! One thread at a time applies; readers see the last snapshot and never wait for it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use nix::net::if_::if_nametoindex;
+use ravelin_rules::{Loaded, Policy, Report, load};
+use tokio::sync::Notify;
+
+use super::filter::{FilterError, watched};
+use super::live::{Live, seconds};
+use super::logging::chain;
+use super::reload::ReloadQueue;
+use super::state::State;
+use crate::control::Answer;
+use crate::network::metrics::Facts;
+use crate::network::{ApplyError, Network, addresses, metrics};
+use crate::settings::Settings;
+
+/// The state of a running filter.
+#[derive(Debug)]
+pub(super) struct Applier {
+    pub(super) settings: Settings,
+    queue: ReloadQueue,
+    state: State,
+    /// `None` once everything was detached.
+    network: Mutex<Option<Network>>,
+    live: ArcSwap<Live>,
+    reloaded: Notify,
+    detached: Notify,
+}
+
+/// What the host looked like: its addresses, and the index of each filtered interface.
+pub(super) type HostFacts = (Vec<IpAddr>, Vec<Option<u32>>);
+
+impl Applier {
+    /// Makes the loaded policy live. If it cannot be: keeps what is in the kernel, or else applies the last good policy.
+    pub(super) fn start(
+        settings: &Settings,
+        network: Network,
+        state: State,
+        loaded: Result<Loaded, Report>,
+    ) -> Result<Self, FilterError> {
+        let applier = Self {
+            settings: settings.clone(),
+            queue: ReloadQueue::default(),
+            state,
+            network: Mutex::new(None),
+            live: ArcSwap::default(),
+            reloaded: Notify::new(),
+            detached: Notify::new(),
+        };
+        let mut network = network;
+        let failure = match loaded {
+            Ok(loaded) => applier.apply(&mut network, loaded).err().map(FilterError::Apply),
+            Err(report) => Some(FilterError::Policy {
+                diagnostics: report.render(),
+            }),
+        };
+        if let Some(failure) = failure {
+            applier.fall_back(&mut network, failure)?;
+        }
+        *applier.lock() = Some(network);
+        Ok(applier)
+    }
+
+    /// Carries out a batch of wishes.
+    pub(super) fn reload(&self, read: bool, host: bool) -> Answer {
+        let mut guard = self.lock();
+        let Some(network) = guard.as_mut() else {
+            return failed("everything was detached; ravelin is stopping");
+        };
+        let answer = if read {
+            self.reread(network)
+        } else {
+            self.reapply(network)
+        };
+        // The policy on disk may be bad, but the host's new addresses are real all the same.
+        if read && host && !matches!(answer, Answer::Reloaded { .. }) {
+            self.reapply(network);
+        }
+        self.reloaded.notify_one();
+        answer
+    }
+
+    /// Takes everything out of the kernel.
+    pub(super) fn detach(&self) -> Answer {
+        let Some(network) = self.lock().take() else {
+            return failed("everything was detached already");
+        };
+        match network.detach() {
+            Ok(detached) => {
+                self.detached.notify_one();
+                Answer::Detached(detached)
+            }
+            Err(error) => failed(&chain(&error)),
+        }
+    }
+
+    /// Waits until everything was detached.
+    pub(super) async fn detached(&self) {
+        self.detached.notified().await;
+    }
+
+    /// Waits until a reload was tried.
+    pub(super) async fn reloaded(&self) {
+        self.reloaded.notified().await;
+    }
+
+    pub(super) fn queue(&self) -> ReloadQueue {
+        self.queue.clone()
+    }
+
+    pub(super) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Files whose change is a reload.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let live = self.live();
+        if live.files.is_empty() {
+            vec![self.settings.config.clone()]
+        } else {
+            live.files.clone()
+        }
+    }
+
+    /// One line for the service manager.
+    pub(super) fn summary(&self) -> String {
+        let live = self.live();
+        let interfaces: Vec<String> = live
+            .attachments()
+            .iter()
+            .map(|attachment| format!("{} ({})", attachment.interface, attachment.mode.word()))
+            .collect();
+        let generation = live.applied.as_ref().map_or_else(
+            || "a kept generation".to_owned(),
+            |applied| format!("generation {}", applied.generation),
+        );
+        let refused = if live.reloads.error.is_some() {
+            "; last reload refused"
+        } else {
+            ""
+        };
+        format!("{generation} on {}{refused}", interfaces.join(", "))
+    }
+
+    /// What the live generation was built with.
+    pub(super) fn applied_facts(&self) -> HostFacts {
+        self.live()
+            .applied
+            .as_ref()
+            .map_or_else(HostFacts::default, |applied| {
+                let indices = applied.interfaces.iter().map(|attachment| Some(attachment.index));
+                (applied.addresses.clone(), indices.collect())
+            })
+    }
+
+    /// What the host looks like now.
+    pub(super) fn host_facts(&self) -> HostFacts {
+        self.live()
+            .applied
+            .as_ref()
+            .map_or_else(HostFacts::default, |applied| {
+                let names: Vec<String> = applied
+                    .interfaces
+                    .iter()
+                    .map(|attachment| attachment.interface.clone())
+                    .collect();
+                let indices = names
+                    .iter()
+                    .map(|name| if_nametoindex(name.as_str()).ok())
+                    .collect();
+                (addresses::held_by(&names).unwrap_or_default(), indices)
+            })
+    }
+
+    /// The filter's metrics.
+    pub(super) fn metrics(&self) -> Answer {
+        let live = self.live();
+        let Some(counters) = &live.counters else {
+            return failed("there are no counters yet");
+        };
+        let text = live.rules().map_err(Into::into).and_then(|rules| {
+            let facts = Facts {
+                applied: live.applied.as_deref(),
+                attachments: live.attachments(),
+                rules: &rules,
+                last_reload_successful: live.reloads.error.is_none(),
+                last_success: live.reloads.last_success.map(seconds),
+                reloads_accepted: live.reloads.accepted,
+                reloads_refused: live.reloads.refused,
+            };
+            metrics::text(counters, facts)
+        });
+        match text {
+            Ok(text) => Answer::Metrics { text },
+            Err(error) => failed(&chain(&error)),
+        }
+    }
+
+    fn reread(&self, network: &mut Network) -> Answer {
+        let loaded = match load(&self.settings.config) {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                let diagnostics = report.render();
+                tracing::error!(%diagnostics, "policy refused; the last good one stays");
+                self.refuse(diagnostics.clone());
+                return Answer::Refused { diagnostics };
+            }
+        };
+        let warnings = loaded.warnings.render();
+        match self.apply(network, loaded) {
+            Ok(generation) => Answer::Reloaded {
+                generation: Some(generation),
+                warnings,
+            },
+            Err(error) => self.refuse_apply(&error),
+        }
+    }
+
+    /// The same policy again, with the host's facts of now.
+    fn reapply(&self, network: &mut Network) -> Answer {
+        let Some(policy) = self.live().policy.clone() else {
+            return failed("the policy that is kept in the kernel is not known");
+        };
+        match network.apply(&policy) {
+            Ok(applied) => {
+                let generation = applied.generation;
+                self.update(|live| live.applied = Some(Arc::new(applied.clone())));
+                self.remember(generation, None);
+                Answer::Reloaded {
+                    generation: Some(generation),
+                    warnings: String::new(),
+                }
+            }
+            Err(error) => self.refuse_apply(&error),
+        }
+    }
+
+    fn apply(&self, network: &mut Network, loaded: Loaded) -> Result<u32, ApplyError> {
+        let generation = self.make_live(network, loaded)?;
+        self.remember(generation, self.live().policy.as_deref());
+        Ok(generation)
+    }
+
+    fn make_live(&self, network: &mut Network, loaded: Loaded) -> Result<u32, ApplyError> {
+        let policy = Arc::new(loaded.policy);
+        let applied = network.apply(&policy)?;
+        let generation = applied.generation;
+        for attachment in &applied.interfaces {
+            tracing::info!(
+                interface = %attachment.interface, mode = attachment.mode.word(), program = attachment.program, generation,
+                "attached"
+            );
+            if let Some(reason) = &attachment.fallback {
+                tracing::warn!(interface = %attachment.interface, %reason, "generic mode: the driver refused native XDP");
+            }
+        }
+        if !loaded.warnings.is_empty() {
+            tracing::warn!(diagnostics = %loaded.warnings.render(), "policy accepted with warnings");
+        }
+        tracing::info!(
+            generation,
+            rules = applied.rules.len(),
+            table_bytes = applied.table_bytes,
+            "policy is live"
+        );
+        let counters = self
+            .live()
+            .counters
+            .clone()
+            .or_else(|| network.counters().ok().map(Arc::new));
+        self.update(|live| {
+            live.files = watched(&self.settings.config, &policy);
+            live.policy = Some(Arc::clone(&policy));
+            live.applied = Some(Arc::new(applied.clone()));
+            live.kept = Vec::new();
+            live.counters.clone_from(&counters);
+            live.reloads.accept(SystemTime::now());
+        });
+        Ok(generation)
+    }
+
+    /// At start, when the policy could not be made live.
+    fn fall_back(&self, network: &mut Network, failure: FilterError) -> Result<(), FilterError> {
+        let error = chain(&failure);
+        let kept = network.attached()?;
+        if !kept.is_empty() {
+            tracing::error!(%error, "policy refused; what an earlier process attached goes on judging");
+            let counters = network.counters().ok().map(Arc::new);
+            self.update(|live| {
+                live.kept.clone_from(&kept);
+                live.counters.clone_from(&counters);
+            });
+        } else if let Some(Ok(last_good)) = self.state.last_good() {
+            tracing::error!(%error, "policy refused; the last good policy is applied instead");
+            let generation = self.make_live(network, last_good)?;
+            self.remember(generation, None);
+            // The files to watch are the originals, not the copies.
+            let config = self.settings.config.clone();
+            self.update(|live| live.files = vec![config.clone()]);
+        } else {
+            return Err(failure);
+        }
+        self.refuse(error);
+        Ok(())
+    }
+
+    fn refuse_apply(&self, error: &ApplyError) -> Answer {
+        let text = chain(error);
+        tracing::error!(error = %text, "policy not applied; the last good one stays");
+        self.refuse(text.clone());
+        match error {
+            ApplyError::Compile(_) | ApplyError::NoInterfaces => Answer::Refused { diagnostics: text },
+            _ => failed(&text),
+        }
+    }
+
+    fn refuse(&self, error: String) {
+        self.update(|live| live.reloads.refuse(error.clone(), SystemTime::now()));
+    }
+
+    /// Keeps what a restart needs. A full disk must not undo a policy that is live, so this only warns.
+    fn remember(&self, generation: u32, policy: Option<&Policy>) {
+        let kept = self.state.remember_generation(generation).and_then(|()| {
+            policy.map_or(Ok(()), |policy| {
+                self.state.remember_policy(&self.settings.config, &policy.files)
+            })
+        });
+        if let Err(error) = kept {
+            tracing::warn!(error = %chain(&error), "the last good policy is not kept for the next boot");
+        }
+    }
+
+    fn update(&self, change: impl Fn(&mut Live)) {
+        self.live.rcu(|live| {
+            let mut live = Live::clone(live);
+            change(&mut live);
+            live
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Network>> {
+        // A panic while applying leaves the kernel on a whole generation: a link update is one step.
+        self.network.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn failed(error: &str) -> Answer {
+    Answer::Failed {
+        error: error.to_owned(),
+    }
+}

@@ -1,0 +1,248 @@
+//! `ravelin edge`: gives up rights, then serves.
+//!
+//! control socket → rights dropped → policy → **`EdgeService`** → stop. Everything before the async runtime runs in the only
+//! thread there is, so that what is given up is given up for all.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
+use ravelin_rules::policy::LogFormat;
+use ravelin_rules::{Policy, load};
+use tokio::task::spawn_blocking;
+
+use super::logging::{LoggingError, chain};
+use super::sandbox::SandboxError;
+use super::shutdown::StopSignals;
+use super::{logging, notify, sandbox};
+use crate::control::peer::{Access, operators};
+use crate::control::protocol::{LastReload, Status};
+use crate::control::server::{BindError, ControlSocket, Handler};
+use crate::control::{Action, Answer, client};
+use crate::metrics::export::Exposition;
+use crate::settings::Settings;
+use crate::transport::{EdgeHandle, EdgeOptions, EdgeService, ServiceError};
+
+/// Runs the edge until a signal ends it. `parent` is the process that must not be outlived.
+///
+/// # Errors
+///
+/// When it cannot start, or would hold rights that it must not have.
+pub fn run(settings: &Settings, parent: Option<u32>) -> Result<(), EdgeError> {
+    // Before the rights are gone: its folder may belong to root.
+    let socket = ControlSocket::bind(&settings.edge_socket, operators().map(|group| group.gid))?;
+    sandbox::drop_root()?;
+    // After it: the kernel forgets this setting when the user changes.
+    if let Some(parent) = parent {
+        follow_parent(parent)?;
+    }
+    sandbox::verify()?;
+    let loaded = load(&settings.config);
+    let format = loaded
+        .as_ref()
+        .map_or_else(|_| LogFormat::default(), |loaded| loaded.policy.log);
+    logging::start(&settings.log_level, format)?;
+    let policy = match loaded {
+        Ok(loaded) => loaded.policy,
+        Err(report) => {
+            return Err(EdgeError::Policy {
+                diagnostics: report.render(),
+            });
+        }
+    };
+    let landlock = sandbox::confine(&readable(&settings.config, &policy))?;
+    tracing::info!(landlock, "confined");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(EdgeError::Runtime)?;
+    runtime.block_on(serve(settings, socket))
+}
+
+/// Why an edge does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// The control socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The log level.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    /// The parent is gone, or cannot be followed.
+    #[error("the process that started this edge is gone")]
+    Orphan,
+    /// The policy is refused.
+    #[error("{diagnostics}")]
+    Policy {
+        /// The rendered report.
+        diagnostics: String,
+    },
+    /// The process's own machinery.
+    #[error("cannot serve")]
+    Runtime(#[source] io::Error),
+    /// Rights.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// Listeners, certificates.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+async fn serve(settings: &Settings, mut socket: ControlSocket) -> Result<(), EdgeError> {
+    let mut stop = StopSignals::listen().map_err(EdgeError::Runtime)?;
+    let service = EdgeService::start(EdgeOptions {
+        policy: settings.config.clone(),
+        load: Arc::new(|path| match load(path) {
+            Ok(loaded) => Ok(loaded.policy),
+            Err(report) => Err(report.render()),
+        }),
+        filter: Some(Arc::new(FilterMetrics {
+            socket: settings.socket.clone(),
+        })),
+        drain: DRAIN,
+    })
+    .await?;
+    let answers = Arc::new(EdgeAnswers {
+        handle: service.handle(),
+        policy: settings.config.display().to_string(),
+    });
+    let control = tokio::spawn(async move { socket.serve(Access::to_edge(), answers).await });
+    notify::ready("serving");
+    let service = service.run(async {
+        let signal = tokio::select! {
+            signal = stop.received() => signal,
+            () = notify::heartbeat() => "",
+        };
+        // An edge that drains must not be in the way of the one that is started in its place.
+        control.abort();
+        tracing::info!(signal, "stopping; connections drain");
+        notify::stopping();
+    });
+    service.await?;
+    Ok(())
+}
+
+/// What a running edge answers on its control socket.
+struct EdgeAnswers {
+    handle: EdgeHandle,
+    policy: String,
+}
+
+impl Handler for EdgeAnswers {
+    async fn handle(&self, action: Action) -> Answer {
+        match action {
+            Action::Reload => match self.handle.reload().await {
+                Ok(()) => Answer::Reloaded {
+                    generation: None,
+                    warnings: String::new(),
+                },
+                Err(error) => Answer::Refused {
+                    diagnostics: error.chain(),
+                },
+            },
+            Action::Status => Answer::Status(Box::new(Status {
+                half: "edge".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                policy: self.policy.clone(),
+                last_reload: self.last_reload(),
+                filter: None,
+            })),
+            Action::Detach | Action::Metrics | Action::Rules => Answer::Invalid {
+                error: format!("the edge has no `{action}`: ask the filter, or its `/metrics`"),
+            },
+        }
+    }
+}
+
+impl EdgeAnswers {
+    fn last_reload(&self) -> LastReload {
+        let error = self.handle.failure();
+        LastReload {
+            successful: error.is_none(),
+            error,
+            at: None,
+            accepted: None,
+            refused: None,
+        }
+    }
+}
+
+/// The filter's metrics, over its control socket: the one thing that the edge may ask for there.
+struct FilterMetrics {
+    socket: PathBuf,
+}
+
+impl Exposition for FilterMetrics {
+    fn text(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
+        let socket = self.socket.clone();
+        Box::pin(async move {
+            let asked = spawn_blocking(move || client::ask(&socket, Action::Metrics, FILTER_PATIENCE)).await;
+            match asked {
+                Ok(Ok(Answer::Metrics { text })) => text,
+                Ok(Ok(other)) => {
+                    tracing::warn!(answer = ?other, "the filter gives no metrics");
+                    String::new()
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(error = %chain(&error), "the filter gives no metrics");
+                    String::new()
+                }
+                Err(_stopping) => String::new(),
+            }
+        })
+    }
+}
+
+/// Ends with the parent: an edge that lives on alone would hold ports that its successor wants.
+fn follow_parent(parent: u32) -> Result<(), EdgeError> {
+    let set = prctl::set_pdeathsig(Signal::SIGTERM);
+    // The parent may have died before that.
+    let alive = u32::try_from(getppid().as_raw()).is_ok_and(|actual| actual == parent);
+    if set.is_ok() && alive {
+        Ok(())
+    } else {
+        Err(EdgeError::Orphan)
+    }
+}
+
+/// What the edge may read from now on: the folders of the policy and of the certificates, links followed, and what /proc says
+/// of the process. A reload that names files in other folders is refused; a restart lets them in.
+fn readable(config: &Path, policy: &Policy) -> Vec<PathBuf> {
+    let certificates = policy
+        .listeners
+        .iter()
+        .flat_map(|listener| &listener.tls.certificates);
+    let certificates = certificates.flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
+    let files = policy
+        .files
+        .iter()
+        .map(PathBuf::as_path)
+        .chain([config])
+        .chain(certificates);
+    let mut folders = vec![PathBuf::from("/proc")];
+    for file in files {
+        let target = std::fs::canonicalize(file).ok();
+        for path in [Some(file), target.as_deref()].into_iter().flatten() {
+            match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => folders.push(parent.to_owned()),
+                _ => folders.push(PathBuf::from(".")),
+            }
+        }
+    }
+    folders.sort_unstable();
+    folders.dedup();
+    folders
+}
+
+/// How long live connections may go on after a stop.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// A scrape must not wait longer for the filter than Prometheus waits for us (10 seconds).
+const FILTER_PATIENCE: Duration = Duration::from_secs(4);

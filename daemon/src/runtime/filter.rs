@@ -1,0 +1,203 @@
+//! `ravelin filter`: start order, the loops of a running filter, stop order.
+//!
+//! lock, socket → policy → kernel → **serve** → stop. The filter judges no packet itself: when this process ends, for
+//! whatever reason, the kernel goes on with the last generation.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ravelin_rules::policy::LogFormat;
+use ravelin_rules::{Loaded, Policy, Report, load};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::answers::Answers;
+use super::applier::Applier;
+use super::logging::LoggingError;
+use super::reload::{Cause, ReloadQueue};
+use super::run::Companion;
+use super::shutdown::StopSignals;
+use super::state::{State, StateError};
+use super::{logging, notify};
+use crate::control::peer::{Access, socket_group};
+use crate::control::server::{BindError, ControlSocket};
+use crate::network::attach::AttachError;
+use crate::network::{ApplyError, Network, OpenError};
+use crate::settings::Settings;
+use crate::watch::Watch;
+
+/// Which halves this process answers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halves {
+    /// `ravelin run`: the edge too, as a child.
+    Both,
+    /// `ravelin filter`.
+    FilterOnly,
+}
+
+/// Runs the filter until a signal or `ravelin detach` ends it.
+///
+/// # Errors
+///
+/// When it cannot start. A filter that has started does not end with an error.
+pub fn run(settings: &Settings, halves: Halves) -> Result<(), FilterError> {
+    let loaded = load(&settings.config);
+    logging::start(&settings.log_level, log_format(&loaded))?;
+    let socket = ControlSocket::bind(&settings.socket, socket_group())?;
+    let state = State::open(&settings.state_dir)?;
+    let network = Network::open(&settings.pin_dir, state.generation())?;
+    let applier = Arc::new(Applier::start(settings, network, state, loaded)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(FilterError::Runtime)?;
+    runtime
+        .block_on(serve(applier, socket, settings, halves))
+        .map_err(FilterError::Runtime)
+}
+
+/// Why a filter does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// The policy is good and the kernel, or the host, does not take it.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// What an earlier process attached could not be read.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The control socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The log level.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    /// The pin folder.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The policy is refused, nothing is in the kernel, and there is no last good policy.
+    #[error("{diagnostics}")]
+    Policy {
+        /// The rendered report.
+        diagnostics: String,
+    },
+    /// The process's own machinery.
+    #[error("cannot serve")]
+    Runtime(#[source] io::Error),
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+async fn serve(
+    applier: Arc<Applier>,
+    mut socket: ControlSocket,
+    settings: &Settings,
+    halves: Halves,
+) -> io::Result<()> {
+    let mut stop = StopSignals::listen()?;
+    let queue = applier.queue();
+    let mut companion = (halves == Halves::Both).then(|| Companion::start(settings));
+    notify::ready(&applier.summary());
+    tokio::select! {
+        name = stop.received() => tracing::info!(signal = name, "stopping; packets are judged on"),
+        () = applier.detached() => tracing::info!("stopping; nothing is left in the kernel"),
+        served = socket.serve(Access::to_filter(), Arc::new(Answers(Arc::clone(&applier)))) => served?,
+        () = work(&applier, &queue) => {}
+        () = follow_files(&applier, &queue) => {}
+        () = follow_host(&applier, &queue) => {}
+        () = hear_hangup(&queue, companion.as_ref().map(Companion::hangup)) => {}
+        () = notify::heartbeat() => {}
+    }
+    notify::stopping();
+    drop(socket);
+    if let Some(companion) = &mut companion {
+        companion.stop().await;
+    }
+    Ok(())
+}
+
+/// The one worker: takes every batch of wishes and answers it.
+async fn work(applier: &Arc<Applier>, queue: &ReloadQueue) {
+    loop {
+        let batch = queue.next().await;
+        notify::reloading();
+        let (read, host) = (batch.read, batch.host);
+        let worker = Arc::clone(applier);
+        // Compiling takes as long as it takes; the socket is answered meanwhile.
+        let answer = spawn_blocking(move || worker.reload(read, host)).await;
+        notify::ready(&applier.summary());
+        if let Ok(answer) = answer {
+            batch.answer(&answer);
+        }
+    }
+}
+
+/// A changed file is a reload.
+async fn follow_files(applier: &Applier, queue: &ReloadQueue) {
+    let mut watch = Watch::new();
+    loop {
+        watch.replace(applier.files());
+        tokio::select! {
+            () = watch.changed() => queue.wish(Cause::File),
+            // The new policy may name other files.
+            () = applier.reloaded() => {}
+        }
+    }
+}
+
+/// New addresses, and interfaces that were replaced, are a new generation of the same policy.
+async fn follow_host(applier: &Applier, queue: &ReloadQueue) {
+    let mut ticks = interval(HOST_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = applier.applied_facts();
+    loop {
+        ticks.tick().await;
+        let now = applier.host_facts();
+        // Compared with the last look, not with what is applied: facts that cannot be applied are tried once, not forever.
+        if now != last {
+            tracing::info!("the host's addresses or interfaces changed");
+            queue.wish(Cause::Host);
+            last = now;
+        }
+    }
+}
+
+async fn hear_hangup(queue: &ReloadQueue, mut tell: Option<impl FnMut()>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return std::future::pending().await;
+    };
+    while hangup.recv().await.is_some() {
+        queue.wish(Cause::Signal);
+        if let Some(tell) = &mut tell {
+            tell();
+        }
+    }
+}
+
+fn log_format(loaded: &Result<Loaded, Report>) -> LogFormat {
+    loaded
+        .as_ref()
+        .map_or_else(|_| LogFormat::default(), |loaded| loaded.policy.log)
+}
+
+/// Files whose change is a reload: those the policy was read from, and folders where a pattern may find a new one.
+pub(super) fn watched(main: &Path, policy: &Policy) -> Vec<PathBuf> {
+    let mut files = policy.files.clone();
+    files.push(main.to_owned());
+    let included = policy
+        .files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|end| end == "toml"));
+    let folders = included.filter_map(|file| file.parent());
+    // The main file's own folder often holds other things (a socket, a log) that come and go.
+    files.extend(
+        folders
+            .filter(|folder| Some(*folder) != main.parent())
+            .map(Path::to_owned),
+    );
+    files
+}
+
+/// How often the host is asked for its addresses.
+const HOST_EVERY: Duration = Duration::from_secs(5);

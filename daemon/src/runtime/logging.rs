@@ -1,0 +1,49 @@
+//! Structured logs on standard error, as text or JSON.
+
+use std::io::{self, IsTerminal as _};
+
+use ravelin_rules::policy::LogFormat;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// Starts logging. The format is the policy's at start; it does not change with a reload.
+///
+/// # Errors
+///
+/// When `level` is not a level or a filter.
+pub(super) fn start(level: &str, format: LogFormat) -> Result<(), LoggingError> {
+    let filter = EnvFilter::try_new(level).map_err(|source| LoggingError {
+        level: level.to_owned(),
+        source,
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    // A second start in one process keeps the first.
+    let _already_started = match format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.try_init(),
+    };
+    Ok(())
+}
+
+/// A log level that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("`{level}` is not a log level: use off, error, warn, info, debug or trace")]
+pub struct LoggingError {
+    level: String,
+    source: ParseError,
+}
+
+/// An error and its causes on one line, for a log field or an answer.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

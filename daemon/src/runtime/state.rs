@@ -1,0 +1,196 @@
+//! What the filter keeps on disk for the next boot: the files of the last good policy, and the generation's number.
+//!
+//! ```text
+//! <state folder>/generation             the number of the last generation
+//! <state folder>/last-good/policy       the path of the main file
+//! <state folder>/last-good/files/...    a copy of every file, in the folders of the original
+//! ```
+//!
+//! A host boots with nothing in the kernel: if its policy does not load then, this one is applied instead.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use ravelin_rules::{Loaded, Report, load_below};
+
+/// The state folder.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    folder: PathBuf,
+}
+
+impl State {
+    /// Uses `folder`, made if it is not there.
+    pub(super) fn open(folder: &Path) -> Result<Self, StateError> {
+        let create = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        create.map_err(|source| StateError::write(folder, source))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The number of the last generation; 0 when there was none.
+    pub(super) fn generation(&self) -> u32 {
+        let text = fs::read_to_string(self.folder.join(GENERATION)).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+
+    /// Remembers the number of the live generation.
+    pub(super) fn remember_generation(&self, number: u32) -> Result<(), StateError> {
+        let path = self.folder.join(GENERATION);
+        replace(&path, format!("{number}\n").as_bytes()).map_err(|source| StateError::write(&path, source))
+    }
+
+    /// Keeps a copy of the policy whose main file is `main` and which was read from `files`.
+    pub(super) fn remember_policy(&self, main: &Path, files: &[PathBuf]) -> Result<(), StateError> {
+        let new = self.folder.join("last-good.new");
+        self.copy(main, files, &new)
+            .map_err(|source| StateError::write(&new, source))?;
+        let last_good = self.folder.join(LAST_GOOD);
+        // Between the two renames there is no last good policy; a crash right there costs it until the next reload.
+        let old = self.folder.join("last-good.old");
+        let _none_yet = fs::remove_dir_all(&old);
+        let _none_yet = fs::rename(&last_good, &old);
+        fs::rename(&new, &last_good).map_err(|source| StateError::write(&last_good, source))?;
+        let _best_effort = fs::remove_dir_all(&old);
+        Ok(())
+    }
+
+    /// Loads the last good policy; `None` when there is none.
+    pub(super) fn last_good(&self) -> Option<Result<Loaded, Report>> {
+        let folder = self.folder.join(LAST_GOOD);
+        let main = fs::read(folder.join(MAIN)).ok()?;
+        let main = PathBuf::from(std::ffi::OsString::from_vec(main));
+        Some(load_below(&folder.join(FILES), &main))
+    }
+
+    fn copy(&self, main: &Path, files: &[PathBuf], to: &Path) -> io::Result<()> {
+        let _none_yet = fs::remove_dir_all(to);
+        let below = to.join(FILES);
+        for file in files {
+            let copy = below.join(relative(file)?);
+            if let Some(parent) = copy.parent() {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+            }
+            fs::copy(file, &copy)?;
+            File::open(&copy)?.sync_all()?;
+        }
+        let main = Path::new("/").join(relative(main)?);
+        replace(&to.join(MAIN), main.as_os_str().as_bytes())
+    }
+}
+
+/// Why nothing could be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to `{}`", path.display())]
+pub struct StateError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl StateError {
+    fn write(path: &Path, source: io::Error) -> Self {
+        Self {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// The way from the root of the file system to `path`.
+fn relative(path: &Path) -> io::Result<PathBuf> {
+    let absolute = std::path::absolute(path)?;
+    // `..` stays: the loader walks the same way in the copy. One at the very top goes nowhere, and is left out.
+    let mut depth = 0_usize;
+    let mut way = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::Normal(name) => {
+                way.push(name);
+                depth += 1;
+            }
+            Component::ParentDir if depth > 0 => {
+                way.push("..");
+                depth -= 1;
+            }
+            _ => {}
+        }
+    }
+    Ok(way)
+}
+
+/// Replaces a file in one step that survives a power cut.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+const GENERATION: &str = "generation";
+const LAST_GOOD: &str = "last-good";
+const MAIN: &str = "policy";
+const FILES: &str = "files";
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::{State, relative};
+
+    struct Folder(PathBuf);
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn folder(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("ravelin-state-{name}-{}", std::process::id()));
+        fs::create_dir_all(path.join("etc")).unwrap();
+        Folder(path)
+    }
+
+    #[test]
+    fn the_last_good_policy_loads_when_the_original_is_broken() {
+        let folder = folder("broken");
+        let main = folder.0.join("etc/ravelin.toml");
+        let included = folder.0.join("etc/more.toml");
+        fs::write(&main, "include = [\"*.toml\"]\n[firewall]\nstateful = false\n").unwrap();
+        fs::write(&included, "[[rule]]\nname = \"a\"\naction = \"deny\"\n").unwrap();
+        let loaded = ravelin_rules::load(&main).unwrap();
+        let state = State::open(&folder.0.join("state")).unwrap();
+        assert!(state.last_good().is_none());
+        for _ in 0..2 {
+            state.remember_policy(&main, &loaded.policy.files).unwrap();
+        }
+        fs::write(&main, "nonsense").unwrap();
+        fs::remove_file(&included).unwrap();
+        let again = state.last_good().unwrap().unwrap();
+        assert_eq!(again.policy.rules.len(), 1);
+    }
+
+    #[test]
+    fn the_generation_is_counted_on_over_restarts() {
+        let folder = folder("generation");
+        let open = || State::open(&folder.0.join("state")).unwrap();
+        assert_eq!(open().generation(), 0);
+        open().remember_generation(41).unwrap();
+        assert_eq!(open().generation(), 41);
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_copy() {
+        assert_eq!(
+            relative(Path::new("/etc/ravelin/../x")).unwrap(),
+            Path::new("etc/ravelin/../x")
+        );
+        assert_eq!(relative(Path::new("/../../x")).unwrap(), Path::new("x"));
+    }
+}
