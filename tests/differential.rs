@@ -2,6 +2,8 @@
 //!
 //! `kernel.rs` asks the same of the program in the kernel.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;

@@ -9,6 +9,7 @@ mod check;
 mod compile;
 mod diagnostic;
 mod document;
+pub mod explain;
 pub mod image;
 pub mod ir;
 mod load;

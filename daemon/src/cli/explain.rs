@@ -1,13 +1,23 @@
 //! `ravelin explain`: what happens to a packet, and which rule says so.
 
+use std::fs::File;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use ravelin_datapath::Verdict;
+use ravelin_rules::explain::{Question, explain, parse_icmp, parse_protocol, parse_tcp_flags};
+use ravelin_rules::{HostFacts, Report};
+use thiserror::Error;
 
+use super::output::{print, print_error};
 use super::{Failure, Format, Outcome};
 
 /// Explain a packet: verdict, deciding rule, and why every rule before it did not match
+///
+/// Exit code 0: allowed, 1: denied, 2: there is no answer. The addresses of the host are not known here: a packet that
+/// claims to come from one of them is denied by the filter.
 #[derive(Args, Debug)]
 pub(super) struct Explain {
     /// The policy
@@ -25,33 +35,114 @@ pub(super) struct Explain {
     /// Destination port
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Source port
+    /// Source port; 40000 when not given
     #[arg(long, value_name = "PORT")]
     source_port: Option<u16>,
-    /// ICMP type, or type/code
+    /// ICMP message: a type, a type/code, or a name; an echo request when not given
     #[arg(long, value_name = "TYPE[/CODE]")]
     icmp: Option<String>,
+    /// TCP flags that are set, like `syn,ack`, or `none`; syn when not given
+    #[arg(long, value_name = "FLAGS")]
+    tcp_flags: Option<String>,
     /// Direction: inbound; outbound is not supported yet
     #[arg(long, value_name = "DIRECTION", default_value = "inbound")]
     direction: String,
+    /// Ask the loaded program; not supported yet
+    #[arg(long)]
+    live: bool,
     /// How the explanation is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
+#[derive(Debug, Error)]
+enum ExplainError {
+    #[error("`{word}` is not a direction; write `inbound`")]
+    Direction { word: String },
+    #[error("`--{option}` is not supported yet; leave it out")]
+    NotSupported { option: &'static str },
+    #[error("cannot open `{}`", file.display())]
+    Open { file: PathBuf, source: io::Error },
+    #[error("the policy is refused; `ravelin check {}` says the same", file.display())]
+    Policy { file: PathBuf },
+    #[error("`{text}` is not {what}; write {example}")]
+    Word {
+        text: String,
+        what: &'static str,
+        example: &'static str,
+    },
+}
+
 impl Explain {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let Self {
-            file: _,
-            source: _,
-            destination: _,
-            protocol: _,
-            port: _,
-            source_port: _,
-            icmp: _,
-            direction: _,
-            format: _,
-        } = self;
-        Err("`ravelin explain` is not supported yet".into())
+        let question = self.question()?;
+        if let Err(source) = File::open(&self.file) {
+            let file = self.file;
+            return Err(ExplainError::Open { file, source }.into());
+        }
+        let host = HostFacts::default();
+        let loaded = ravelin_rules::load(&self.file).map_err(|report| self.refused(&report))?;
+        let image = loaded.compile(&host).map_err(|report| self.refused(&report))?;
+        let trace = explain(&loaded.policy, &host, &image, &question)?;
+        match self.format {
+            Format::Json => print(&trace.to_json()),
+            Format::Text => print(&trace.to_string()),
+        }
+        if !trace.is_consistent() {
+            return Err("the tables and the oracle disagree: this is a bug in Ravelin, please report".into());
+        }
+        Ok(match trace.verdict() {
+            Verdict::Allow => Outcome::Done,
+            Verdict::Deny => Outcome::No,
+        })
+    }
+
+    fn question(&self) -> Result<Question, ExplainError> {
+        if self.live {
+            return Err(ExplainError::NotSupported { option: "live" });
+        }
+        match self.direction.as_str() {
+            "inbound" => {}
+            "outbound" => {
+                return Err(ExplainError::NotSupported {
+                    option: "direction outbound",
+                });
+            }
+            word => {
+                return Err(ExplainError::Direction {
+                    word: word.to_owned(),
+                });
+            }
+        }
+        let word = |text: &str, what, example| ExplainError::Word {
+            text: text.to_owned(),
+            what,
+            example,
+        };
+        let protocol = parse_protocol(&self.protocol)
+            .ok_or_else(|| word(&self.protocol, "a protocol", "`tcp`, `udp` or a number"))?;
+        let icmp = self.icmp.as_deref().map(|text| {
+            parse_icmp(text, self.source.is_ipv4())
+                .ok_or_else(|| word(text, "an ICMP message", "a type like `8`, or `3/4`"))
+        });
+        let tcp_flags = self.tcp_flags.as_deref().map(|text| {
+            parse_tcp_flags(text).ok_or_else(|| word(text, "a list of TCP flags", "`syn,ack` or `none`"))
+        });
+        Ok(Question {
+            source: self.source,
+            destination: self.destination,
+            protocol,
+            port: self.port,
+            source_port: self.source_port,
+            icmp: icmp.transpose()?,
+            tcp_flags: tcp_flags.transpose()?,
+        })
+    }
+
+    fn refused(&self, report: &Report) -> ExplainError {
+        print_error(&report.render());
+        ExplainError::Policy {
+            file: self.file.clone(),
+        }
     }
 }

@@ -90,7 +90,7 @@ fn explain(text: &str, family: &Family) -> (Code, String, String) {
 }
 
 /// `type` or `type/code`.
-fn numbers(text: &str) -> Option<IcmpMatch> {
+pub(crate) fn numbers(text: &str) -> Option<IcmpMatch> {
     let byte = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse::<u8>().ok()).flatten()
@@ -108,7 +108,7 @@ fn numbers(text: &str) -> Option<IcmpMatch> {
 }
 
 impl Family {
-    fn find(&self, name: &str) -> Option<IcmpMatch> {
+    pub(crate) fn find(&self, name: &str) -> Option<IcmpMatch> {
         // The American spelling is the one in the RFCs.
         let name = name.replace("neighbor", "neighbour");
         let (_, kind, code) = self.messages.iter().find(|(known, ..)| *known == name)?;

@@ -163,14 +163,14 @@ fn help(text: &str) -> String {
     }
 }
 
-pub(super) const ICMP: u8 = 1;
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
-pub(super) const ICMPV6: u8 = 58;
-pub(super) const SCTP: u8 = 132;
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const ICMPV6: u8 = 58;
+pub(crate) const SCTP: u8 = 132;
 
 /// Names and IANA's numbers.
-const PROTOCOLS: [(&str, u8); 8] = [
+pub(crate) const PROTOCOLS: [(&str, u8); 8] = [
     ("ah", 51),
     ("esp", 50),
     ("gre", 47),

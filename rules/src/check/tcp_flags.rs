@@ -95,7 +95,7 @@ impl FlagError<'_> {
 }
 
 /// Names and bits of RFC 9293.
-const FLAGS: [(&str, u8); 8] = [
+pub(crate) const FLAGS: [(&str, u8); 8] = [
     ("fin", 1),
     ("syn", 2),
     ("rst", 4),

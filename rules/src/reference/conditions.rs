@@ -1,13 +1,20 @@
 //! The oracle's reading of one rule: section 6 of `docs/semantics.md`.
 //!
-//! Facts + rule → **the first condition that does not hold**, or none. Every list is tried entry by entry.
+//! Facts + rule → **whether each condition holds**. Every list is tried entry by entry.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::{Facts, Upper};
-use crate::policy::{AddressMatch, IcmpMatch, PortRange, Rule};
+use crate::policy::{AddressMatch, IcmpMatch, PortRange, Protocols, Rule};
+
+/// Whether every condition of `rule` holds.
+pub(crate) fn matches(rule: &Rule, facts: &Facts) -> bool {
+    Condition::ALL
+        .iter()
+        .all(|condition| condition.holds(rule, facts))
+}
 
 /// A condition of a rule, by its TOML key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,51 +28,84 @@ pub(crate) enum Condition {
     TcpFlags,
 }
 
-/// The first condition of `rule` that the packet does not meet; `None`: the rule matches.
-pub(crate) fn first_failure(rule: &Rule, facts: &Facts) -> Option<Condition> {
-    let ports = match facts.upper {
-        Some(Upper::Tcp {
-            source, destination, ..
-        })
-        | Some(Upper::Udp { source, destination })
-        | Some(Upper::Sctp { source, destination }) => Some((source, destination)),
-        _ => None,
-    };
-    let icmp = match facts.upper {
-        Some(Upper::Icmp { kind, code }) | Some(Upper::Icmpv6 { kind, code }) => Some((kind, code)),
-        _ => None,
-    };
-    let flags = match facts.upper {
-        Some(Upper::Tcp { flags, .. }) => Some(flags),
-        _ => None,
-    };
+impl Condition {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Source,
+        Self::Destination,
+        Self::Protocol,
+        Self::Ports,
+        Self::SourcePorts,
+        Self::Icmp,
+        Self::TcpFlags,
+    ];
 
-    if !address_holds(&rule.source, facts.source) {
-        return Some(Condition::Source);
+    /// Whether `rule` has this condition at all.
+    pub(crate) fn is_in(self, rule: &Rule) -> bool {
+        match self {
+            Self::Source => !matches!(rule.source, AddressMatch::Anywhere),
+            Self::Destination => !matches!(rule.destination, AddressMatch::Anywhere),
+            Self::Protocol => rule.protocols != Protocols::Any,
+            Self::Ports => !rule.ports.is_empty(),
+            Self::SourcePorts => !rule.source_ports.is_empty(),
+            Self::Icmp => !rule.icmp.is_empty(),
+            Self::TcpFlags => rule.tcp_flags.is_some(),
+        }
     }
-    if !address_holds(&rule.destination, facts.destination) {
-        return Some(Condition::Destination);
+
+    /// Whether the packet meets it. A condition that the rule does not have always holds.
+    pub(crate) fn holds(self, rule: &Rule, facts: &Facts) -> bool {
+        if !self.is_in(rule) {
+            return true;
+        }
+        match self {
+            Self::Source => address_holds(&rule.source, facts.source),
+            Self::Destination => address_holds(&rule.destination, facts.destination),
+            Self::Protocol => protocol_holds(&rule.protocols, facts.protocol),
+            Self::Ports => facts
+                .ports()
+                .is_some_and(|(_, destination)| in_ranges(&rule.ports, destination)),
+            Self::SourcePorts => facts
+                .ports()
+                .is_some_and(|(source, _)| in_ranges(&rule.source_ports, source)),
+            Self::Icmp => facts
+                .message()
+                .is_some_and(|(kind, code)| in_messages(&rule.icmp, kind, code)),
+            Self::TcpFlags => match (rule.tcp_flags, facts.tcp_flags()) {
+                (Some(wanted), Some(flags)) => flags & wanted.set == wanted.set && flags & wanted.clear == 0,
+                _ => false,
+            },
+        }
     }
-    if !rule.protocols.contains(facts.protocol) {
-        return Some(Condition::Protocol);
+}
+
+impl Facts {
+    /// Source and destination port, where the packet has an upper header with ports.
+    pub(crate) fn ports(&self) -> Option<(u16, u16)> {
+        match self.upper? {
+            Upper::Tcp {
+                source, destination, ..
+            }
+            | Upper::Udp { source, destination }
+            | Upper::Sctp { source, destination } => Some((source, destination)),
+            Upper::Icmp { .. } | Upper::Icmpv6 { .. } => None,
+        }
     }
-    if !rule.ports.is_empty() && !ports.is_some_and(|(_, destination)| in_ranges(&rule.ports, destination)) {
-        return Some(Condition::Ports);
+
+    /// Type and code, where the packet has an ICMP or ICMPv6 header.
+    pub(crate) fn message(&self) -> Option<(u8, u8)> {
+        match self.upper? {
+            Upper::Icmp { kind, code } | Upper::Icmpv6 { kind, code } => Some((kind, code)),
+            Upper::Tcp { .. } | Upper::Udp { .. } | Upper::Sctp { .. } => None,
+        }
     }
-    if !rule.source_ports.is_empty()
-        && !ports.is_some_and(|(source, _)| in_ranges(&rule.source_ports, source))
-    {
-        return Some(Condition::SourcePorts);
+
+    /// The flags, where the packet has a TCP header.
+    pub(crate) fn tcp_flags(&self) -> Option<u8> {
+        match self.upper? {
+            Upper::Tcp { flags, .. } => Some(flags),
+            _ => None,
+        }
     }
-    if !rule.icmp.is_empty() && !icmp.is_some_and(|(kind, code)| in_messages(&rule.icmp, kind, code)) {
-        return Some(Condition::Icmp);
-    }
-    if let Some(wanted) = rule.tcp_flags
-        && !flags.is_some_and(|flags| flags & wanted.set == wanted.set && flags & wanted.clear == 0)
-    {
-        return Some(Condition::TcpFlags);
-    }
-    None
 }
 
 /// Whether `address` is in `prefix`: same family, and the first bits are the same, compared one by one.
@@ -92,6 +132,13 @@ fn address_holds(wanted: &AddressMatch, address: IpAddr) -> bool {
             .elements()
             .iter()
             .any(|element| covers(&element.prefix, address)),
+    }
+}
+
+fn protocol_holds(wanted: &Protocols, number: u8) -> bool {
+    match wanted {
+        Protocols::Any => true,
+        Protocols::Only(numbers) => numbers.contains(&number),
     }
 }
 

@@ -16,7 +16,7 @@ use ravelin_datapath::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Ver
 
 use crate::policy::{HostFacts, Policy};
 
-use conditions::first_failure;
+pub(crate) use conditions::{Condition, covers, matches};
 
 /// Judges one Ethernet frame. Never panics, whatever the bytes are.
 ///
@@ -30,7 +30,6 @@ pub fn judge(policy: &Policy, host: &HostFacts, loopback: bool, frame: &[u8]) ->
 pub(crate) struct Examination {
     pub(crate) decision: Decision,
     /// `None` when the decision fell before the rules were reached.
-    #[expect(dead_code, reason = "the explanation of a decision reads it")]
     pub(crate) facts: Option<Facts>,
 }
 
@@ -190,7 +189,7 @@ fn essential(facts: &Facts) -> Option<Reason> {
 /// Section 6, and step 8 of section 1.
 fn by_rules(policy: &Policy, facts: &Facts) -> Decided {
     for (index, rule) in (0..).zip(&policy.rules) {
-        if first_failure(rule, facts).is_none() {
+        if matches(rule, facts) {
             return Decided {
                 verdict: rule.action,
                 reason: Reason::Rule,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::conditions::covers;
 use super::*;
 use crate::policy::rule::{IcmpMatch, Place, Protocols, Rule, Scope};
 use crate::policy::{AddressMatch, ClassVerdicts, Firewall, LogFormat, Mode, RuleName, XdpMode};

@@ -1,0 +1,223 @@
+//! A trace as text for people, and as JSON.
+
+use std::fmt;
+
+use ravelin_datapath::{Decision, Reason};
+use serde_json::json;
+
+use super::question::Upper;
+use super::words::{flag_words, protocol_word};
+use super::{Trace, Tried};
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "packet      {}", self.packet())?;
+        for (at, class) in self.tables.seen.iter().enumerate() {
+            let heading = if at == 0 { "class" } else { "" };
+            writeln!(f, "{heading:<11} {}: {}", class.label(), class.sentence())?;
+        }
+        writeln!(f, "essentials  {}", self.essentials_say())?;
+        self.rules(f)?;
+        writeln!(f, "verdict     {}", self.conclusion())?;
+        if self.observe {
+            writeln!(
+                f,
+                "            `[firewall] mode` is `observe`: the packet passes all the same"
+            )?;
+        }
+        if !self.is_consistent() {
+            writeln!(
+                f,
+                "\nthis is a bug in Ravelin, please report it with the policy and this text:"
+            )?;
+            writeln!(f, "  the tables say  {}", self.names(&self.tables))?;
+            writeln!(f, "  the oracle says {}", self.names(&self.oracle))?;
+        }
+        Ok(())
+    }
+}
+
+impl Trace {
+    fn rules(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.reached_rules {
+            return writeln!(f, "rules       not asked");
+        }
+        if self.tried.is_empty() {
+            return writeln!(f, "rules       the policy has none");
+        }
+        let width = self.tried.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
+        for (at, rule) in self.tried.iter().enumerate() {
+            let heading = if at == 0 { "rules" } else { "" };
+            writeln!(f, "{heading:<11} {:<width$}  {}", rule.name, rule.says())?;
+        }
+        match self.not_asked {
+            0 => Ok(()),
+            1 => writeln!(f, "            1 more rule, not asked"),
+            more => writeln!(f, "            {more} more rules, not asked"),
+        }
+    }
+
+    fn packet(&self) -> String {
+        let (source, destination) = (self.question.source, self.question.destination);
+        let (from, to) = if source.is_ipv4() {
+            (source.to_string(), destination.to_string())
+        } else {
+            (format!("[{source}]"), format!("[{destination}]"))
+        };
+        let name = protocol_word(self.question.protocol);
+        match self.upper {
+            Upper::Tcp {
+                source,
+                destination,
+                flags,
+            } => format!(
+                "{name} {from}:{source} to {to}:{destination}, flags {}",
+                flag_words(flags)
+            ),
+            Upper::Udp { source, destination } | Upper::Sctp { source, destination } => {
+                format!("{name} {from}:{source} to {to}:{destination}")
+            }
+            Upper::Message { kind, code } => {
+                format!("{name} {source} to {destination}, type {kind} code {code}")
+            }
+            Upper::Nothing => format!("protocol {name}, {source} to {destination}"),
+        }
+    }
+
+    fn essentials_say(&self) -> String {
+        match self.tables.reason {
+            _ if !self.essentials => "off".to_owned(),
+            reason if is_essential(reason) => format!("{}: {}", reason.label(), without_prefix(reason)),
+            _ if !self.reached_rules => "not asked".to_owned(),
+            _ => "none applies".to_owned(),
+        }
+    }
+
+    fn conclusion(&self) -> String {
+        let verdict = self.tables.verdict.word();
+        match self.tables.reason {
+            Reason::Rule => match self.tried.last().filter(|rule| rule.matched()) {
+                Some(rule) => format!("{verdict} by rule `{}` ({})", rule.name, rule.place),
+                None => format!("{verdict} by a rule"),
+            },
+            Reason::Default => format!("{verdict}: no rule matched, and `[firewall] inbound` is `{verdict}`"),
+            reason => format!("{verdict} by `{}`", reason.label()),
+        }
+    }
+
+    fn names(&self, decision: &Decision) -> String {
+        let seen: Vec<&str> = decision.seen.iter().map(|class| class.label()).collect();
+        format!(
+            "{}, reason {}, rule {}, classes [{}]",
+            decision.verdict.word(),
+            decision.reason.label(),
+            decision
+                .rule
+                .map_or_else(|| "none".to_owned(), |rule| rule.to_string()),
+            seen.join(", ")
+        )
+    }
+}
+
+impl Tried {
+    fn says(&self) -> String {
+        let place = &self.place;
+        if !self.matched() {
+            let failed = || self.conditions.iter().filter(|condition| !condition.holds);
+            // A packet of another protocol lacks what the rule asks of its own; one reason is enough.
+            let other_protocol = failed().any(|condition| condition.key == "protocol");
+            let told = failed().filter(|condition| !(other_protocol && condition.absent));
+            let why: Vec<&str> = told.map(|condition| condition.says.as_str()).collect();
+            return format!("no match ({place}): {}", why.join("; "));
+        }
+        let held: Vec<&str> = self
+            .conditions
+            .iter()
+            .map(|condition| condition.says.as_str())
+            .collect();
+        let why = if held.is_empty() {
+            "it has no condition".to_owned()
+        } else {
+            held.join("; ")
+        };
+        format!("match, {} ({place}): {why}", self.action.word())
+    }
+}
+
+pub(super) fn json(trace: &Trace) -> String {
+    let question = &trace.question;
+    let (source_port, port) = match trace.upper {
+        Upper::Tcp {
+            source, destination, ..
+        }
+        | Upper::Udp { source, destination }
+        | Upper::Sctp { source, destination } => (Some(source), Some(destination)),
+        Upper::Message { .. } | Upper::Nothing => (None, None),
+    };
+    let icmp = match trace.upper {
+        Upper::Message { kind, code } => Some(format!("{kind}/{code}")),
+        _ => None,
+    };
+    let tcp_flags = match trace.upper {
+        Upper::Tcp { flags, .. } => Some(flag_words(flags)),
+        _ => None,
+    };
+    let rules: Vec<_> = trace.tried.iter().map(rule_json).collect();
+    let classes: Vec<&str> = trace.tables.seen.iter().map(|class| class.label()).collect();
+    let deciding = trace.tried.last().filter(|rule| rule.matched());
+    let document = json!({
+        "packet": {
+            "source": question.source,
+            "destination": question.destination,
+            "protocol": question.protocol,
+            "port": port,
+            "source_port": source_port,
+            "icmp": icmp,
+            "tcp_flags": tcp_flags,
+            "bytes": trace.bytes,
+        },
+        "classes": classes,
+        "rules": rules,
+        "rules_not_asked": trace.not_asked,
+        "verdict": trace.tables.verdict.word(),
+        "reason": trace.tables.reason.label(),
+        "rule": deciding.map(|rule| &rule.name),
+        "place": deciding.map(|rule| &rule.place),
+        "mode": if trace.observe { "observe" } else { "enforce" },
+        "consistent": trace.is_consistent(),
+    });
+    format!("{document:#}\n")
+}
+
+fn rule_json(rule: &Tried) -> serde_json::Value {
+    let conditions: Vec<_> = rule
+        .conditions
+        .iter()
+        .map(|condition| json!({ "key": condition.key, "holds": condition.holds, "says": condition.says }))
+        .collect();
+    json!({
+        "name": rule.name,
+        "place": rule.place,
+        "action": rule.action.word(),
+        "matched": rule.matched(),
+        "conditions": conditions,
+    })
+}
+
+fn is_essential(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Loopback
+            | Reason::Arp
+            | Reason::IcmpError
+            | Reason::Ndp
+            | Reason::Mld
+            | Reason::DhcpClient
+            | Reason::Dhcpv6Client
+    )
+}
+
+fn without_prefix(reason: Reason) -> &'static str {
+    let sentence = reason.sentence();
+    sentence.strip_prefix("essential: ").unwrap_or(sentence)
+}

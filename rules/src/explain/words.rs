@@ -1,0 +1,90 @@
+//! The words of questions and explanations: the same as in a policy.
+
+use crate::check::icmp;
+use crate::check::protocol::PROTOCOLS;
+use crate::check::tcp_flags::FLAGS;
+use crate::policy::{IcmpMatch, PortRange, TcpFlags};
+
+/// The number of a protocol: a name of the policy language, or a number.
+#[must_use]
+pub fn parse_protocol(text: &str) -> Option<u8> {
+    let named = PROTOCOLS.iter().find(|(name, _)| *name == text);
+    named.map(|(_, number)| *number).or_else(|| text.parse().ok())
+}
+
+/// An ICMP type and code: `8`, `3/4`, or a name of the policy language. Without a code: 0.
+#[must_use]
+pub fn parse_icmp(text: &str, ipv4: bool) -> Option<(u8, u8)> {
+    let family = if ipv4 { &icmp::V4 } else { &icmp::V6 };
+    let message = icmp::numbers(text).or_else(|| family.find(text))?;
+    Some((message.kind, message.code.unwrap_or(0)))
+}
+
+/// TCP flags that are set: `syn,ack`, or `none`.
+#[must_use]
+pub fn parse_tcp_flags(text: &str) -> Option<u8> {
+    if text == "none" {
+        return Some(0);
+    }
+    text.split(',').try_fold(0, |flags, word| {
+        let (_, bit) = FLAGS.iter().find(|(name, _)| *name == word.trim())?;
+        Some(flags | bit)
+    })
+}
+
+/// `tcp`, or `89`.
+pub(super) fn protocol_word(number: u8) -> String {
+    match PROTOCOLS.iter().find(|(_, known)| *known == number) {
+        Some((name, _)) => (*name).to_owned(),
+        None => number.to_string(),
+    }
+}
+
+pub(super) fn flag_words(set: u8) -> String {
+    let words: Vec<&str> = FLAGS
+        .iter()
+        .filter(|(_, bit)| set & bit != 0)
+        .map(|(name, _)| *name)
+        .collect();
+    if words.is_empty() {
+        "none".to_owned()
+    } else {
+        words.join(",")
+    }
+}
+
+pub(super) fn wanted_flags(flags: TcpFlags) -> String {
+    let words = FLAGS
+        .iter()
+        .filter_map(|(name, bit)| match (flags.set & bit, flags.clear & bit) {
+            (0, 0) => None,
+            (0, _) => Some(format!("!{name}")),
+            _ => Some((*name).to_owned()),
+        });
+    words.collect::<Vec<_>>().join(",")
+}
+
+pub(super) fn port_words(ranges: &[PortRange]) -> String {
+    joined(ranges, |range| match range {
+        PortRange { first, last } if first == last => first.to_string(),
+        PortRange { first, last } => format!("{first}-{last}"),
+    })
+}
+
+pub(super) fn message_words(messages: &[IcmpMatch]) -> String {
+    joined(messages, |message| match message.code {
+        Some(code) => format!("{}/{code}", message.kind),
+        None => message.kind.to_string(),
+    })
+}
+
+/// The first entries; a list of thousands stays one line.
+pub(super) fn joined<T>(items: &[T], word: impl Fn(&T) -> String) -> String {
+    let mut words: Vec<String> = items.iter().take(MOST_SHOWN).map(word).collect();
+    if items.len() > MOST_SHOWN {
+        words.push(format!("… ({} more)", items.len() - MOST_SHOWN));
+    }
+    words.join(", ")
+}
+
+const MOST_SHOWN: usize = 8;
