@@ -33,7 +33,7 @@ pub fn policy_reference() -> String {
 
 fn write_table(page: &mut String, table: &Table) {
     // Writing to a string cannot fail.
-    let _ = writeln!(page, "\n## {}\n\n{}\n", title(table), table.about);
+    let _ = writeln!(page, "\n## {}\n\n{}\n", table.title(), table.about);
     page.push_str("| key | takes | default | meaning |\n|---|---|---|---|\n");
     for key in table
         .keys
@@ -47,14 +47,6 @@ fn write_table(page: &mut String, table: &Table) {
             cell(&meaning(key))
         );
     }
-}
-
-/// `[firewall]` in code quotes, words as they are.
-fn title(table: &Table) -> String {
-    if table.heading.contains(' ') {
-        return table.heading.to_owned();
-    }
-    format!("`{}`", table.heading)
 }
 
 fn takes(key: &Key) -> String {
@@ -160,7 +152,7 @@ fn write_later(page: &mut String) {
     for table in tables(&ROOT) {
         for key in table.keys {
             if let Support::Later(help) = key.support {
-                let _ = writeln!(page, "| `{}` in {} | {} |", key.name, title(table), cell(help));
+                let _ = writeln!(page, "| `{}` in {} | {} |", key.name, table.title(), cell(help));
             }
             for word in key.kind.words() {
                 if let Support::Later(help) = word.support {
@@ -169,7 +161,7 @@ fn write_later(page: &mut String) {
                         "| `{} = \"{}\"` in {} | {} |",
                         key.name,
                         word.name,
-                        title(table),
+                        table.title(),
                         cell(help)
                     );
                 }
@@ -179,7 +171,7 @@ fn write_later(page: &mut String) {
                     page,
                     "| `{} = {{ … }}` in {} | write one of its words |",
                     key.name,
-                    title(table)
+                    table.title()
                 );
             }
         }
@@ -292,7 +284,7 @@ mod tests {
     fn every_table_is_on_the_page_once() {
         let page = policy_reference();
         for table in tables(&ROOT) {
-            let heading = format!("\n## {}\n", title(table));
+            let heading = format!("\n## {}\n", table.title());
             assert_eq!(page.matches(&heading).count(), 1, "{heading}");
         }
     }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::diagnostic::Spot;
 use crate::policy::rule::Place;
 
 /// A value and where it was written.
@@ -16,6 +17,16 @@ use crate::policy::rule::Place;
 pub(crate) struct Written<T> {
     pub(crate) value: T,
     pub(crate) span: Span,
+}
+
+impl<T> Written<Vec<T>> {
+    /// The same list with each element replaced.
+    pub(crate) fn map<U>(self, replace: impl FnMut(T) -> U) -> Written<Vec<U>> {
+        Written {
+            value: self.value.into_iter().map(replace).collect(),
+            span: self.span,
+        }
+    }
 }
 
 /// Bytes `start..end` of one policy file. Spans compare in the order of reading.
@@ -54,14 +65,6 @@ struct SourceFile {
     name: Arc<PathBuf>,
     text: Arc<str>,
     line_starts: Vec<usize>,
-}
-
-/// What a message shows of a span: its place, its line, and how many characters to underline.
-#[derive(Debug)]
-pub(crate) struct Excerpt {
-    pub(crate) place: Place,
-    pub(crate) line: String,
-    pub(crate) length: u32,
 }
 
 impl Sources {
@@ -136,26 +139,15 @@ impl Sources {
         }
     }
 
-    /// What a message about `span` shows.
-    pub(crate) fn excerpt(&self, span: Span) -> Excerpt {
+    /// The file of `span`, and what a message about it shows.
+    pub(crate) fn spot(&self, span: Span) -> (Arc<PathBuf>, Spot) {
         let place = self.place(span);
-        let Some(file) = self.file(span.file) else {
-            return Excerpt {
-                place,
-                line: String::new(),
-                length: 1,
-            };
-        };
-        let (_, start) = file.line(span.start as usize);
-        let rest = file.text.get(start..).unwrap_or_default();
-        let line = rest.lines().next().unwrap_or_default();
-        let end = (span.end as usize).min(start + line.len());
-        let length = file.characters(span.start as usize, end).max(1);
-        Excerpt {
-            place,
-            line: line.to_owned(),
-            length,
-        }
+        let (start, end) = (span.start as usize, span.end as usize);
+        let (text, from) = self
+            .file(span.file)
+            .map_or(("", start), |file| file.line_text(start));
+        let mark = start.saturating_sub(from)..end.saturating_sub(from);
+        (place.file, Spot::new(place.line, place.column, text, mark))
     }
 
     fn file(&self, file: FileId) -> Option<&SourceFile> {
@@ -169,6 +161,14 @@ impl SourceFile {
         let number = self.line_starts.partition_point(|start| *start <= offset).max(1);
         let start = self.line_starts.get(number - 1).copied().unwrap_or(0);
         (u32::try_from(number).unwrap_or(u32::MAX), start)
+    }
+
+    /// The line that holds the byte at `offset`, without its end, and where it starts.
+    fn line_text(&self, offset: usize) -> (&str, usize) {
+        let (number, start) = self.line(offset);
+        let next = self.line_starts.get(number as usize).copied();
+        let text = self.text.get(start..next.unwrap_or(self.text.len()));
+        (text.unwrap_or_default().trim_end_matches(['\r', '\n']), start)
     }
 
     /// How many characters `start..end` holds; bytes are counted where the range is very long.
@@ -221,9 +221,9 @@ mod tests {
     fn a_column_counts_characters_and_not_bytes() {
         let mut sources = Sources::default();
         let file = sources.add("a.toml".into(), "x\nä = 'ö' # y\n".to_owned());
-        let excerpt = sources.excerpt(file.span(7..11));
-        assert_eq!((excerpt.place.line, excerpt.place.column), (2, 5));
-        assert_eq!((excerpt.line.as_str(), excerpt.length), ("ä = 'ö' # y", 4 - 1));
+        let (_, spot) = sources.spot(file.span(7..11));
+        assert_eq!((spot.line, spot.column, spot.length), (2, 5, 3));
+        assert_eq!(spot.excerpt, "ä = 'ö' # y");
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod tests {
         let mut sources = Sources::default();
         let file = sources.add("a.toml".into(), "ä".to_owned());
         for bytes in [1..2, 2..2, 90..95] {
-            assert_eq!(sources.excerpt(file.span(bytes)).place.line, 1);
+            assert_eq!(sources.spot(file.span(bytes)).1.line, 1);
         }
     }
 

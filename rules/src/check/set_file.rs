@@ -4,10 +4,10 @@
 //! line counts or is an error: an allowlist that silently loses a line locks somebody out, a blocklist lets them in.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::prefix;
+use super::prefix::{self, PrefixError};
 use crate::diagnostic::{Code, Reporter, Spot, quote};
 use crate::policy::address::Element;
 use crate::source::{Span, read_regular};
@@ -29,21 +29,27 @@ pub(super) fn read(
     };
     let name = path.display().to_string();
     let before = elements.len();
-    let mut bad_lines = Vec::new();
+    let mut bad = BadLines::default();
     for (number, line) in (1_u32..).zip(bytes.split(|byte| *byte == b'\n')) {
         let Some(entry) = entry(line) else {
             continue;
         };
         match std::str::from_utf8(entry).map(prefix::parse) {
+            Ok(Ok(_)) if elements.len() >= MAX_ELEMENTS => {
+                let message = format!("set `{set}` has more than {MAX_ELEMENTS} elements");
+                let help = "name the right file, or write fewer and wider prefixes";
+                reporter.report(Code::TooLarge, written, message, help);
+                return false;
+            }
             Ok(Ok(prefix)) => elements.push(Element {
                 prefix,
                 origin: format!("{name}:{number} (@{set})").into(),
             }),
-            _ => bad_lines.push((number, line)),
+            _ => bad.add(number, line),
         }
     }
-    if !bad_lines.is_empty() {
-        report_lines(path, &bad_lines, reporter);
+    if bad.count > 0 {
+        bad.report(path, reporter);
         return false;
     }
     if elements.len() == before {
@@ -76,46 +82,61 @@ fn report_unreadable(path: &Path, error: &io::Error, written: Span, reporter: &m
     }
 }
 
-fn report_lines(path: &Path, lines: &[(u32, &[u8])], reporter: &mut Reporter) {
-    let file = Arc::new(path.to_owned());
-    for (number, line) in lines.iter().take(MAX_REPORTED_LINES) {
-        let shown = line.get(..line.len().min(MAX_LINE)).unwrap_or_default();
-        let text = String::from_utf8_lossy(shown);
-        let entry = String::from_utf8_lossy(entry(shown).unwrap_or_default()).into_owned();
-        let blanks = text
-            .chars()
-            .take_while(|character| character.is_whitespace())
-            .count();
-        let spot = Spot {
-            line: *number,
-            column: u32::try_from(blanks + 1).unwrap_or(u32::MAX),
-            length: u32::try_from(entry.chars().count()).unwrap_or(u32::MAX).max(1),
-            excerpt: text.trim_end().to_owned(),
-        };
-        let error = prefix::parse(&entry)
-            .err()
-            .unwrap_or(prefix::PrefixError::NotAnAddress);
-        let help = match error {
-            prefix::PrefixError::NotAnAddress => {
-                "write one address or prefix a line; start comments with `#` or `;`".to_owned()
-            }
-            other => other.help(&entry),
-        };
-        reporter.report_line(Code::SetFileLine, &file, spot, error.message(&entry), help);
+/// The first lines that are no entry, and how many there are.
+#[derive(Default)]
+struct BadLines<'f> {
+    first: Vec<(u32, &'f [u8])>,
+    count: usize,
+}
+
+impl<'f> BadLines<'f> {
+    fn add(&mut self, number: u32, line: &'f [u8]) {
+        self.count += 1;
+        if self.first.len() < MAX_REPORTED_LINES {
+            self.first.push((number, line));
+        }
     }
-    let more = lines.len().saturating_sub(MAX_REPORTED_LINES);
-    if more > 0 {
-        let message = format!("and {more} more lines that are not an address or a prefix");
-        let help =
-            "check that this is the right file: one address or prefix a line, comments after `#` or `;`";
-        reporter.report_file(Code::SetFileLine, &file, message, help);
+
+    fn report(&self, path: &Path, reporter: &mut Reporter) {
+        let file = Arc::new(path.to_owned());
+        for (number, line) in &self.first {
+            report_line(&file, *number, line, reporter);
+        }
+        let more = self.count - self.first.len();
+        if more > 0 {
+            let message = format!("and {more} more lines that are not an address or a prefix");
+            let help =
+                "check that this is the right file: one address or prefix a line, comments after `#` or `;`";
+            reporter.report_file(Code::SetFileLine, &file, message, help);
+        }
     }
+}
+
+fn report_line(file: &Arc<PathBuf>, number: u32, line: &[u8], reporter: &mut Reporter) {
+    let shown = line.get(..line.len().min(MAX_LINE)).unwrap_or_default();
+    let text = String::from_utf8_lossy(shown);
+    let entry = String::from_utf8_lossy(entry(shown).unwrap_or_default()).into_owned();
+    let start = text.find(&entry).unwrap_or(0);
+    let column = text.get(..start).unwrap_or_default().chars().count();
+    let column = u32::try_from(column + 1).unwrap_or(u32::MAX);
+    let spot = Spot::new(number, column, text.trim_end(), start..start + entry.len());
+    let error = prefix::parse(&entry).err().unwrap_or(PrefixError::NotAnAddress);
+    let help = match error {
+        PrefixError::NotAnAddress => {
+            "write one address or prefix a line; start comments with `#` or `;`".to_owned()
+        }
+        other => other.help(&entry),
+    };
+    reporter.report_line(Code::SetFileLine, file, spot, error.message(&entry), help);
 }
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A disk image named by mistake must not fill the memory. Ten million IPv4 prefixes fit.
 const MAX_SET_FILE: u64 = 256 << 20;
+
+/// The routing table of the internet is a million prefixes; a set of more is a mistake, and costs a hundred bytes each.
+const MAX_ELEMENTS: usize = 4 << 20;
 
 /// A file of another kind has a mistake in every line; twenty tell which kind.
 const MAX_REPORTED_LINES: usize = 20;

@@ -102,7 +102,10 @@ impl Sets {
                 "define it: a `[[set]]` with `name = \"{}\"` and `entries`",
                 printable(name)
             ),
-            None => format!("define it, or use one of {}", list(names().take(MAX_LISTED))),
+            None => {
+                let names: Vec<String> = names().take(MAX_LISTED).map(|name| format!("@{name}")).collect();
+                format!("define it, or use {}", list(names.iter().map(String::as_str)))
+            }
         };
         reporter.report(Code::UnknownSet, span, message, help);
         None
@@ -159,12 +162,17 @@ impl Sets {
             sound &= set_file::read(&path, file.span, name, &mut elements, reporter);
             self.files.push(path);
         }
-        if sound && elements.is_empty() {
+        let mut prefixes = Prefixes::new(elements);
+        if !sound {
+            // What is missing is reported; that rules with the rest never match is not worth a message.
+            prefixes.families = Families::BOTH;
+        } else if prefixes.set.elements().is_empty() {
             let message = format!("set {} has no element", quote(name));
             let help = "add `entries = [\"192.0.2.0/24\"]` or `files = [\"list.txt\"]`; an empty set is never taken by accident";
             reporter.report(Code::EmptySet, set.span, message, help);
+            prefixes.families = Families::BOTH;
         }
-        Prefixes::new(elements)
+        prefixes
     }
 }
 

@@ -43,7 +43,10 @@ impl Bound {
 fn help(text: &str) -> String {
     if let Ok(address) = text.parse() {
         // An address without a port: IPv6 needs brackets.
-        return format!("write the port too: `{}`", SocketAddr::new(address, 443));
+        return format!(
+            "write the port too, for example `{}`",
+            SocketAddr::new(address, 443)
+        );
     }
     "write an address and a port, like `0.0.0.0:443`, `[::]:443` or `192.0.2.10:8443`".to_owned()
 }

@@ -68,7 +68,7 @@ fn alpn(written: &[Written<String>], reporter: &mut Reporter) -> Vec<String> {
             let message = format!("more than {MAX_ALPN} ALPN protocol names");
             (message, "name the protocols that the upstreams speak")
         } else if names.contains(&name.value) {
-            let message = format!("ALPN protocol name {} is there twice", quote(&name.value));
+            let message = format!("`alpn` names {} twice", quote(&name.value));
             (message, "name each protocol once, the most wanted first")
         } else {
             names.push(name.value.clone());

@@ -70,7 +70,7 @@ impl Upstreams {
         let help = match closest(&name.value, names()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if self.0.is_empty() => "define it: an `[[upstream]]` with `name` and `servers`".to_owned(),
-            None => format!("define it, or use one of {}", list(names().take(MAX_LISTED))),
+            None => format!("define it, or use {}", list(names().take(MAX_LISTED))),
         };
         reporter.report(Code::UnknownUpstream, name.span, message, help);
         None

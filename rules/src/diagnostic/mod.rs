@@ -8,6 +8,7 @@ mod json;
 mod quote;
 mod render;
 mod reporter;
+mod spot;
 mod suggest;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use code::{Code, Severity};
 pub(crate) use quote::quote;
 pub(crate) use reporter::Reporter;
+pub use spot::Spot;
 pub(crate) use suggest::{closest, list};
 
 /// One finding.
@@ -48,19 +50,6 @@ pub struct Location {
     pub file: Arc<PathBuf>,
     /// `None`: the whole file, for example because it cannot be opened.
     pub spot: Option<Spot>,
-}
-
-/// Where in a file, with the text to show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spot {
-    /// 1-based.
-    pub line: u32,
-    /// 1-based, in characters.
-    pub column: u32,
-    /// Characters to underline, at least 1, all in this line.
-    pub length: u32,
-    /// The line's text.
-    pub excerpt: String,
 }
 
 /// Every finding about one policy, in the order of files and lines.

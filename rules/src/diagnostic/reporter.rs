@@ -75,6 +75,13 @@ impl Reporter {
         self.report_elsewhere(code, file, None, message.into(), help.into());
     }
 
+    /// Counts a finding of that code and says whether the report has no room for it: a caller with very many findings
+    /// asks before it writes a message.
+    pub(crate) fn skip(&mut self, code: Code) -> bool {
+        let full = self.findings.len() >= MAX_FINDINGS && self.errors > 0;
+        full && self.full(code)
+    }
+
     /// Whether the policy is refused already.
     pub(crate) const fn has_errors(&self) -> bool {
         self.errors > 0
@@ -82,13 +89,18 @@ impl Reporter {
 
     /// Every finding, in the order of files and lines.
     pub(crate) fn into_report(mut self) -> Report {
-        self.findings.sort_by_key(|(file, diagnostic)| {
-            let spot = diagnostic.at.spot.as_ref();
-            (
-                file.is_none(),
-                *file,
-                spot.map_or((0, 0), |spot| (spot.line, spot.column)),
-            )
+        self.findings.sort_by(|(file, one), (other_file, other)| {
+            let place = |diagnostic: &Diagnostic| {
+                let spot = diagnostic.at.spot.as_ref();
+                // What is said of a whole file stands behind what is said of its lines.
+                spot.map_or((u32::MAX, u32::MAX), |spot| (spot.line, spot.column))
+            };
+            (file.is_none(), *file, &one.at.file, place(one)).cmp(&(
+                other_file.is_none(),
+                *other_file,
+                &other.at.file,
+                place(other),
+            ))
         });
         Report {
             diagnostics: self
@@ -139,15 +151,10 @@ impl Reporter {
     }
 
     fn locate(&self, span: Span) -> Location {
-        let excerpt = self.sources.excerpt(span);
+        let (file, spot) = self.sources.spot(span);
         Location {
-            file: excerpt.place.file,
-            spot: Some(Spot {
-                line: excerpt.place.line,
-                column: excerpt.place.column,
-                length: excerpt.length,
-                excerpt: excerpt.line,
-            }),
+            file,
+            spot: Some(spot),
         }
     }
 }

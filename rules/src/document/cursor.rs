@@ -172,26 +172,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// The tables of `[[key]]`, or of a list of inline tables.
-    pub(crate) fn tables(&self, key: &str, reporter: &mut Reporter) -> Vec<Self> {
-        let Some(schema) = self.schema.key(key).and_then(|key| key.kind.table()) else {
-            return Vec::new();
-        };
-        let Some((value, span)) = self.value(key) else {
-            return Vec::new();
-        };
-        let DeValue::Array(array) = value else {
-            self.wrong_type(key, value, span, reporter);
-            return Vec::new();
-        };
-        let mut cursors = Vec::new();
-        for element in array.iter() {
-            let span = self.span.file.span(element.span());
-            match element.get_ref() {
-                DeValue::Table(table) => cursors.push(Self::open(schema, table, span, reporter)),
-                other => self.wrong_type(key, other, span, reporter),
-            }
-        }
-        cursors
+    pub(crate) fn tables(&self, key: &str, reporter: &mut Reporter) -> Option<Written<Vec<Self>>> {
+        let schema = self.schema.key(key)?.kind.table()?;
+        let tables = self.elements(key, false, reporter, |value, span, reporter| match value {
+            DeValue::Table(table) => Some(Self::open(schema, table, span, reporter)),
+            _ => None,
+        })?;
+        Some(tables.map(|table| table.value))
     }
 
     /// The key's value. Keys that are not supported yet are never asked for: `open` has refused them.
@@ -218,36 +205,42 @@ impl<'a> Cursor<'a> {
             Some(value) => elements.push(Written { value, span }),
             None => self.wrong_type(key, value, span, reporter),
         };
-        match value {
+        let empty = match value {
             DeValue::Array(array) => {
                 for value in array.iter() {
                     element(value.get_ref(), self.span.file.span(value.span()), reporter);
                 }
+                array.is_empty()
             }
-            one if single => element(one, span, reporter),
+            one if single => {
+                element(one, span, reporter);
+                false
+            }
             other => {
                 self.wrong_type(key, other, span, reporter);
                 return None;
             }
-        }
-        Some(Written {
+        };
+        // A list of nothing but faulty elements is not an empty list.
+        (empty || !elements.is_empty()).then_some(Written {
             value: elements,
             span,
         })
     }
 
     fn report_keys(&self, reporter: &mut Reporter) {
+        let title = self.schema.title();
         for (key, _) in self.table.iter() {
             let span = self.span.file.span(key.span());
-            let heading = self.schema.heading;
             match self.schema.key(key.get_ref()).map(|key| key.support) {
                 Some(Support::Now) => {}
                 Some(Support::Later(help)) => {
-                    let message = format!("`{}` in {heading} is not supported yet", key.get_ref());
+                    let message = format!("`{}` in {title} is not supported yet", key.get_ref());
                     reporter.report(Code::NotSupported, span, message, help);
                 }
+                None if reporter.skip(Code::UnknownKey) => {}
                 None => {
-                    let message = format!("{heading} has no key {}", quote(key.get_ref()));
+                    let message = format!("{title} has no key {}", quote(key.get_ref()));
                     reporter.report(Code::UnknownKey, span, message, self.allowed_keys(key.get_ref()));
                 }
             }
@@ -258,7 +251,7 @@ impl<'a> Cursor<'a> {
         for key in self.schema.keys {
             let missing = matches!(key.need, Need::Required) && !self.table.contains_key(key.name);
             if missing {
-                let message = format!("{} has no `{}`", self.schema.heading, key.name);
+                let message = format!("{} has no `{}`", self.schema.title(), key.name);
                 let help = format!("add it, for example `{}`", key.example);
                 reporter.report(Code::MissingKey, self.span, message, help);
             }
@@ -276,6 +269,9 @@ impl<'a> Cursor<'a> {
     }
 
     fn wrong_type(&self, key: &str, found: &DeValue<'_>, span: Span, reporter: &mut Reporter) {
+        if reporter.skip(Code::WrongType) {
+            return;
+        }
         let Some(schema) = self.schema.key(key) else {
             return;
         };

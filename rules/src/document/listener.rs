@@ -25,19 +25,13 @@ impl Listener {
         // One word is supported; reading it refuses the others.
         table.word("proxy_protocol", reporter);
         let routes = table.tables("routes", reporter);
-        let routes: Vec<_> = routes
-            .into_iter()
-            .map(|table| Route::read(table, reporter))
-            .collect();
         Self {
             span: table.span,
             name: table.text("name", reporter),
             bind: table.texts("bind", reporter),
             allow: table.texts("allow", reporter),
             deny: table.texts("deny", reporter),
-            routes: table
-                .key_span("routes")
-                .map(|span| Written { value: routes, span }),
+            routes: routes.map(|list| list.map(|table| Route::read(table, reporter))),
             sni_policy: table.word("sni_policy", reporter),
             tls: table
                 .table("tls", reporter)
@@ -81,23 +75,12 @@ pub(crate) struct Tls {
 impl Tls {
     fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
         let certificates = table.tables("certificates", reporter);
-        let certificates: Vec<_> = certificates
-            .into_iter()
-            .map(|table| Certificate {
-                span: table.span,
-                cert: table.text("cert", reporter),
-                key: table.text("key", reporter),
-            })
-            .collect();
         if let Some(table) = table.table("client_auth", reporter) {
             // One word is supported; reading it refuses the others.
             table.word("mode", reporter);
         }
         Self {
-            certificates: table.key_span("certificates").map(|span| Written {
-                value: certificates,
-                span,
-            }),
+            certificates: certificates.map(|list| list.map(|table| Certificate::read(table, reporter))),
             min_version: table.word("min_version", reporter),
             alpn: table
                 .texts("alpn", reporter)
@@ -112,6 +95,16 @@ pub(crate) struct Certificate {
     pub(crate) span: Span,
     pub(crate) cert: Option<Written<String>>,
     pub(crate) key: Option<Written<String>>,
+}
+
+impl Certificate {
+    fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
+        Self {
+            span: table.span,
+            cert: table.text("cert", reporter),
+            key: table.text("key", reporter),
+        }
+    }
 }
 
 pub(crate) static LISTENER: Table = Table {

@@ -63,7 +63,8 @@ impl Document {
         } else {
             report_main_only(root, reporter);
         }
-        let each = |key, reporter: &mut Reporter| root.tables(key, reporter).into_iter();
+        let each =
+            |key, reporter: &mut Reporter| root.tables(key, reporter).into_iter().flat_map(|list| list.value);
         self.sets
             .extend(each("set", reporter).map(|table| Set::read(table, reporter)));
         self.policies
@@ -100,10 +101,14 @@ fn parse<'t>(text: &'t str, file: FileId, reporter: &mut Reporter) -> Option<DeT
     };
     for error in &errors {
         let message = error.message();
-        let help = if message.contains("duplicate key") {
-            "write each key and each table once; a list of tables has double brackets, like `[[rule]]`"
-        } else {
-            "write `key = value` lines below a `[table]` or `[[list]]` heading, texts in double quotes"
+        let help = match message {
+            _ if message.contains("duplicate key") => {
+                "write each key and each table once; a list of tables has double brackets, like `[[rule]]`"
+            }
+            _ if message.contains("must be quoted") => {
+                "write a value behind the `=`, a text in double quotes: `name = \"edge-1\"`"
+            }
+            _ => "write `key = value` lines below a `[table]` or `[[list]]` heading, texts in double quotes",
         };
         let span = file.span(error.span().unwrap_or(0..0));
         reporter.report(Code::Syntax, span, format!("not valid TOML: {message}"), help);

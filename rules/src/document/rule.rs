@@ -46,10 +46,9 @@ impl Rule {
     /// Every rule of the list `key`.
     pub(crate) fn read_all(key: &str, table: Cursor<'_>, reporter: &mut Reporter) -> Vec<Self> {
         let tables = table.tables(key, reporter);
-        tables
-            .into_iter()
-            .map(|table| Self::read(table, reporter))
-            .collect()
+        tables.map_or_else(Vec::new, |list| {
+            list.map(|table| Self::read(table, reporter)).value
+        })
     }
 
     fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {

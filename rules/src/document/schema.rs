@@ -17,6 +17,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// The heading in a sentence: `[firewall]` in code quotes, words as they are.
+    pub(crate) fn title(&self) -> String {
+        if self.heading.contains(' ') {
+            return self.heading.to_owned();
+        }
+        format!("`{}`", self.heading)
+    }
+
     /// The key of that name.
     pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
         self.keys.iter().find(|key| key.name == name)

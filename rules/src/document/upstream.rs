@@ -61,7 +61,7 @@ pub(crate) static UPSTREAM: Table = Table {
             Kind::Word(&[
                 Word::new("off", "none"),
                 Word::new("v2", "version 2, with server name, ALPN and TLS version"),
-                Word::later("v1", "write `proxy_protocol = \"v2\"`, or \"off\""),
+                Word::later("v1", "write `proxy_protocol = \"v2\"` or `\"off\"`"),
             ]),
             "off",
             "The PROXY protocol header sent before the client's bytes: it tells the server who the client is.",
