@@ -7,13 +7,18 @@
     reason = "a harness fails by panicking, and shows why on the terminal"
 )]
 
+pub mod backend;
 pub mod classbench;
+pub mod client;
 pub mod daemon;
+pub mod edge;
 pub mod fixture;
 pub mod home;
 pub mod netns;
 pub mod packet;
+pub mod pki;
 pub mod prog_run;
 pub mod random;
 pub mod requires;
+pub mod runtime;
 pub mod wait;

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -51,21 +51,28 @@ pub(crate) async fn handshake<R>(
 ) -> Result<Session<R>, HandshakeEnd> {
     // rustls answers what is not TLS with an alert. Whoever speaks something else gets nothing back: the listener is of no
     // use to reflect bytes to a third party, or to tell what listens here.
-    let mut first = [0; 1];
+    let mut first = [0; OLD_HELLO];
     match stream.peek(&mut first).await {
         Ok(0) | Err(_) => return Err(HandshakeEnd::ClosedEarly),
-        Ok(_) if first == [HANDSHAKE_RECORD] => {}
         // Unread bytes make the kernel reset the connection, which is what this peer should see.
-        Ok(_) => return Err(HandshakeEnd::NotTls),
+        Ok(_) if first[0] != HANDSHAKE_RECORD => return Err(HandshakeEnd::NotTls),
+        // rustls would complain of what such a hello lacks, not of its age.
+        Ok(OLD_HELLO) if first[5] == CLIENT_HELLO && [first[9], first[10]] < TLS_1_2 => {
+            drop(read_and_tell(stream, PROTOCOL_VERSION).await);
+            let old = rustls::PeerIncompatible::Tls12NotOffered;
+            return Err(HandshakeEnd::Failed(
+                HandshakeFailure::Incompatible,
+                io::Error::other(rustls::Error::from(old)),
+            ));
+        }
+        Ok(_) => {}
     }
     let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
         .await
         .map_err(end)?;
     let server_name = start.client_hello().server_name().map(normal);
     let Some(route) = route(server_name.as_deref()) else {
-        if start.io.write_all(UNRECOGNIZED_NAME).await.is_ok() {
-            drop(start.io.shutdown().await);
-        }
+        drop(tell(&mut start.io, UNRECOGNIZED_NAME).await);
         return Err(HandshakeEnd::UnknownName);
     };
     let bounded = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(SEND_BUFFER_BYTES));
@@ -83,6 +90,19 @@ pub(crate) async fn handshake<R>(
         version,
         resumed,
     })
+}
+
+/// Sends an alert and closes. An alert that does not arrive changes nothing: the connection ends either way.
+async fn tell(stream: &mut TcpStream, alert: &[u8]) -> io::Result<()> {
+    stream.write_all(alert).await?;
+    stream.shutdown().await
+}
+
+/// The same for a client whose hello was only looked at: closing with the hello unread would reset the connection, and the
+/// reset can overtake the alert.
+async fn read_and_tell(mut stream: TcpStream, alert: &[u8]) -> io::Result<()> {
+    tell(&mut stream, alert).await?;
+    stream.read(&mut [0; 2048]).await.map(drop)
 }
 
 fn end(error: io::Error) -> HandshakeEnd {
@@ -107,7 +127,19 @@ fn end(error: io::Error) -> HandshakeEnd {
 /// `ContentType` handshake, RFC 9846 section 5.1.
 const HANDSHAKE_RECORD: u8 = 22;
 
-/// An alert record: TLS 1.2 on the wire, fatal, `unrecognized_name` (112), RFC 6066 section 3.
+/// A handshake message that opens a connection.
+const CLIENT_HELLO: u8 = 1;
+
+/// The bytes up to and with the version in a `ClientHello`: record header (5), message header (4), version (2).
+const OLD_HELLO: usize = 11;
+
+/// TLS 1.2, and what TLS 1.3 calls itself here.
+const TLS_1_2: [u8; 2] = [3, 3];
+
+/// An alert record: TLS 1.2 on the wire, fatal, `protocol_version` (70).
+const PROTOCOL_VERSION: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
+
+/// The same with `unrecognized_name` (112), RFC 6066 section 3.
 const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
 
 /// What rustls may hold back for a client that does not read.
