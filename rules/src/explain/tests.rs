@@ -1,3 +1,5 @@
+//! What an explanation must say, and what it must refuse.
+
 use std::fs;
 
 use ravelin_datapath::{ParseClass, Reason};
