@@ -84,7 +84,10 @@ impl Subject {
 }
 
 fn print(subjects: &[Subject]) {
-    println!("{:<12} {:>8} {:>8} {:>8} {:>8}  combined by", "rule set", "low ns", "median", "high", "net");
+    println!(
+        "{:<12} {:>8} {:>8} {:>8} {:>8}  combined by",
+        "rule set", "low ns", "median", "high", "net"
+    );
     let spread = |subject: &Subject| Spread::of(subject.rounds.clone()).expect("rounds were run");
     let base = spread(&subjects[0]).median;
     for subject in subjects {
