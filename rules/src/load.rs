@@ -43,6 +43,18 @@ impl Loaded {
 
 /// Reads and checks the policy at `path`, every included file and every set file.
 ///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("ravelin.toml");
+/// std::fs::write(&path, "[firewall]\nstateful = true\n")?;
+/// let Err(report) = ravelin_rules::load(&path) else {
+///     return Err("flow state is not supported yet".into());
+/// };
+/// assert!(report.render().contains("help: write `stateful = false`"));
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 ///
 /// The report of everything that was found, warnings included, when there is at least one error.

@@ -1,7 +1,7 @@
 //! Every bad policy has a golden report beside it; a new case is a new file.
 //!
 //! `bad/*.toml` are refused, `doubtful/*.toml` are accepted with warnings, `good/*.toml` are accepted in silence. After a
-//! change of wording: `RAVELIN_UPDATE_GOLDEN=1 cargo test --package ravelin-rules --test diagnostics`, and read the diff.
+//! change of wording: `RAVELIN_BLESS=1 cargo test --package ravelin-rules --test diagnostics`, and read the diff.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -158,7 +158,7 @@ fn policies(folder: &str) -> Vec<PathBuf> {
 #[track_caller]
 fn compare(policy: &Path, rendered: &str) {
     let golden = policy.with_extension("txt");
-    if std::env::var_os("RAVELIN_UPDATE_GOLDEN").is_some() {
+    if std::env::var_os("RAVELIN_BLESS").is_some() {
         fs::write(&golden, rendered).unwrap();
         return;
     }
