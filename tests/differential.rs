@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use ravelin_datapath::{Decision, Origin, Reason, SliceFrame, decide};
 use ravelin_rules::{Budget, HostFacts, Policy, TableImage, reference};
-use ravelin_tests::packet::Packet;
+use ravelin_tests::packet::{Kind, Packet, ether};
 use ravelin_tests::random::{self, Case, Difference, Probe, Sketch, Spread};
 
 #[test]
@@ -57,6 +57,37 @@ fn every_truncation_of_a_packet_is_judged_alike() {
         judge_case(&case, &mut spread);
     }
     println!("{spread}");
+}
+
+#[test]
+fn the_longest_headers_and_packets_there_can_be_are_judged_alike() {
+    let mut spread = Spread::default();
+    for mut case in random::cases(random::seed() ^ 4, 20, 0) {
+        for headers in 0..10 {
+            for size in [2040, 2048] {
+                let mut packet = ether().vlan(1).vlan(2).ipv6();
+                for _ in 0..headers {
+                    packet = packet.layer(Kind::DestinationOptions).with("size", size);
+                }
+                case.probes.push(wire(packet.clone().tcp(443)));
+                case.probes
+                    .push(wire(packet.fragment(0, true).udp(53).payload(40_000)));
+            }
+        }
+        // 65,535 bytes of IPv4, and 65,535 bytes behind the IPv6 header.
+        case.probes
+            .push(wire(ether().ipv4().with("options", 40).udp(53).payload(65_467)));
+        case.probes.push(wire(ether().ipv6().tcp(443).payload(65_515)));
+        judge_case(&case, &mut spread);
+    }
+    println!("{spread}");
+}
+
+fn wire(packet: Packet) -> Probe {
+    Probe {
+        packet,
+        loopback: false,
+    }
 }
 
 #[track_caller]
