@@ -1,7 +1,5 @@
 //! Builds the eBPF object and puts it where `include_bytes!` finds it.
 
-#![expect(clippy::print_stdout, reason = "how a build script talks to cargo")]
-
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +9,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let (manifest, out) = (PathBuf::from(manifest), PathBuf::from(out));
-    let workspace = manifest.parent().unwrap_or(Path::new("."));
+    let workspace = manifest.parent().unwrap_or_else(|| Path::new("."));
     for input in [
         "ebpf/xdp/src",
         "ebpf/xdp/Cargo.toml",

@@ -22,7 +22,9 @@ const LOOPBACK: u32 = 1;
 /// Judges one inbound frame.
 #[xdp(frags)]
 pub fn ravelin_ingress(context: XdpContext) -> u32 {
-    let origin = Origin { loopback: frame::interface(&context) == LOOPBACK };
+    let origin = Origin {
+        loopback: frame::interface(&context) == LOOPBACK,
+    };
     let frame = XdpFrame::new(&context);
     let judgement = judge(&frame, &MapTables, origin, &mut Classes(&frame));
     maps::count(&judgement, frame.length() as u64);

@@ -4,8 +4,8 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use ravelin_datapath::wire::{
-    CLASS_COUNTERS as CLASSES, Counter, NODE_WORDS, PAGE_WORDS, Page, REASON_COUNTERS as REASONS, RULE_NAME_BYTES,
-    RULE_SLOTS as SLOTS, Setting, Settings, reason_counter,
+    CLASS_COUNTERS as CLASSES, Counter, NODE_WORDS, PAGE_WORDS, Page, REASON_COUNTERS as REASONS,
+    RULE_NAME_BYTES, RULE_SLOTS as SLOTS, Setting, Settings, reason_counter,
 };
 use ravelin_datapath::{Frame, Judgement, ParseClass, Tables, Witness};
 
@@ -80,7 +80,11 @@ impl Tables for MapTables {
 /// Counts a judged packet.
 #[inline(always)]
 pub fn count(judgement: &Judgement, bytes: u64) {
-    add(&REASON_COUNTERS, reason_counter(judgement.reason, judgement.verdict), bytes);
+    add(
+        &REASON_COUNTERS,
+        reason_counter(judgement.reason, judgement.verdict),
+        bytes,
+    );
     if let Some(matched) = judgement.rule {
         add(&RULE_COUNTERS, matched.entry.slot, bytes);
     }
