@@ -304,12 +304,11 @@ pub fn binary() -> PathBuf {
         return PathBuf::from(path);
     }
     let test = std::env::current_exe().expect("the test's own path");
-    // target/debug/deps/traffic-0123 → target/debug/ravelin
-    let path = test
-        .ancestors()
-        .nth(2)
-        .map(|directory| directory.join("ravelin"))
-        .expect("a target folder");
+    // A test is target/debug/deps/traffic-0123, the demo target/debug/ravelin-demo; wanted is target/debug/ravelin.
+    let mut folders = test.ancestors().skip(1);
+    let beside = folders.next().expect("a folder").join("ravelin");
+    let above = folders.next().expect("a target folder").join("ravelin");
+    let path = if beside.is_file() { beside } else { above };
     assert!(
         path.is_file(),
         "{} does not exist: build it with `cargo build -p ravelin-daemon`, or name it in RAVELIN_BIN",
