@@ -83,11 +83,11 @@ fn the_layers_of_the_daemon_know_only_what_is_below() {
 fn no_suite_is_forgotten() {
     let manifest = fs::read_to_string(workspace().join("tests/Cargo.toml")).expect("tests/Cargo.toml");
     let manifest: toml::Table = manifest.parse().expect("a manifest");
-    let named: Vec<&str> = manifest["test"]
-        .as_array()
-        .into_iter()
+    let named: Vec<&str> = ["bin", "test"]
+        .iter()
+        .filter_map(|kind| manifest.get(*kind)?.as_array())
         .flatten()
-        .filter_map(|test| test.get("path")?.as_str())
+        .filter_map(|target| target.get("path")?.as_str())
         .collect();
     let mut complaints = Vec::new();
     for entry in fs::read_dir(workspace().join("tests")).expect("tests").flatten() {
