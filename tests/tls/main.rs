@@ -1,5 +1,7 @@
 //! The edge with real clients and servers on loopback: handshakes, names, relay, reload, and clients that mean harm.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod handshakes;
 mod hostile;
 mod names;

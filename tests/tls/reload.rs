@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{NAME, SOON, policy};
 
-const SUCCESSFUL: &str = "ravelin_config_last_reload_successful";
+const SUCCESSFUL: &str = "ravelin_config_last_reload_successful{half=\"edge\"}";
 
 async fn session(edge: &Edge, authority: &Authority) -> TlsStream<TcpStream> {
     Client::new(authority)
@@ -126,7 +126,7 @@ fn a_pair_that_does_not_load_keeps_the_last_good_one_and_says_so() {
         &[("api", &good)],
     );
     assert_eq!(edge.metric(SUCCESSFUL), 1.0);
-    let since = edge.metric("ravelin_config_last_reload_success_timestamp_seconds");
+    let since = edge.metric("ravelin_config_last_reload_success_timestamp_seconds{half=\"edge\"}");
     assert!(since > 1.6e9);
     let other = authority.issue(&[NAME]);
     let half = &other.cert[..other.cert.len() / 2];

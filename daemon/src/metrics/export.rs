@@ -3,7 +3,7 @@
 //! registry → **export** → Prometheus. Bounded in connections, header size and time, because it may face a network; knows no
 //! metric by name and no secret to tell.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -33,7 +33,7 @@ pub trait Exposition: Send + Sync + 'static {
 /// What the endpoint tells.
 #[derive(Clone)]
 pub struct Sources {
-    /// Joined in this order. A metric two sources tell of is taken from the first.
+    /// Joined in this order. A series two sources tell of is taken from the first.
     pub metrics: Vec<Arc<dyn Exposition>>,
     /// `/readyz`: whether traffic may come, and why not.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
@@ -146,38 +146,73 @@ fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
 }
 
 async fn joined(sources: &[Arc<dyn Exposition>]) -> String {
-    let mut page = Page::default();
+    let mut texts = Vec::new();
     for source in sources {
         // One silent source must not take the others' metrics with it.
-        page.add(&timeout(SOURCE_TIMEOUT, source.text()).await.unwrap_or_default());
+        texts.push(timeout(SOURCE_TIMEOUT, source.text()).await.unwrap_or_default());
     }
-    page.text
+    match texts.as_slice() {
+        [only] => only.clone(),
+        several => Page::join(several.iter().map(String::as_str)),
+    }
 }
 
-/// Expositions joined into one: a metric family may stand in a page only once.
+/// Expositions joined into one: the format wants all series of a family in one place, and each of them once.
 #[derive(Default)]
 struct Page {
+    families: Vec<Family>,
+    numbers: HashMap<String, usize>,
+}
+
+#[derive(Default)]
+struct Family {
     text: String,
-    families: HashSet<String>,
+    /// Which exposition its header came from; another one's is left out.
+    exposition: usize,
+    series: HashSet<String>,
 }
 
 impl Page {
-    fn add(&mut self, exposition: &str) {
-        let mut new = HashSet::new();
-        let mut skip = false;
-        for line in exposition.lines() {
-            if let Some(family) = family(line) {
-                skip = self.families.contains(family);
-                if !skip && !new.contains(family) {
-                    new.insert(family.to_owned());
+    fn join<'t>(expositions: impl IntoIterator<Item = &'t str>) -> String {
+        let mut page = Self::default();
+        for (number, exposition) in expositions.into_iter().enumerate() {
+            page.add(number, exposition);
+        }
+        page.families.into_iter().map(|family| family.text).collect()
+    }
+
+    fn add(&mut self, exposition: usize, text: &str) {
+        // Series before any header belong to nothing and are left out.
+        let mut current = None;
+        for line in text.lines() {
+            if let Some(name) = family(line) {
+                let number = *self.numbers.entry(name.to_owned()).or_insert(self.families.len());
+                if number == self.families.len() {
+                    self.families.push(Family {
+                        exposition,
+                        ..Family::default()
+                    });
                 }
+                current = Some(number);
             }
-            if !skip {
-                self.text.push_str(line);
-                self.text.push('\n');
+            if let Some(family) = current.and_then(|number| self.families.get_mut(number)) {
+                family.add(exposition, line);
             }
         }
-        self.families.extend(new);
+    }
+}
+
+impl Family {
+    fn add(&mut self, exposition: usize, line: &str) {
+        let new = match line.rsplit_once(' ') {
+            _ if line.starts_with('#') => self.exposition == exposition,
+            Some((series, _)) => self.series.insert(series.to_owned()),
+            None => false,
+        };
+        if new {
+            self.text.push_str(line);
+            self.text.push('\n');
+        }
     }
 }
 
@@ -216,13 +251,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_family_two_sources_tell_of_is_taken_from_the_first() {
-        let mut page = Page::default();
-        page.add("# HELP a A.\n# TYPE a counter\na{x=\"1\"} 1\n");
-        page.add("# HELP a A.\n# TYPE a counter\na{x=\"2\"} 2\n# HELP b B.\n# TYPE b gauge\nb 3\n");
+    fn a_family_of_two_sources_stands_in_one_place_and_a_series_once() {
+        let first = "# HELP a A.\n# TYPE a counter\na{x=\"1\"} 1\n# HELP b B.\n# TYPE b gauge\nb 3\n";
+        let second = "lost 7\n# HELP a Other.\n# TYPE a counter\na{x=\"1\"} 9\na{x=\"2 2\"} 2\n# HELP c C.\n# TYPE c gauge\nc 4\n";
         assert_eq!(
-            page.text,
-            "# HELP a A.\n# TYPE a counter\na{x=\"1\"} 1\n# HELP b B.\n# TYPE b gauge\nb 3\n"
+            Page::join([first, second]),
+            "# HELP a A.\n# TYPE a counter\na{x=\"1\"} 1\na{x=\"2 2\"} 2\n# HELP b B.\n# TYPE b gauge\nb 3\n\
+             # HELP c C.\n# TYPE c gauge\nc 4\n"
         );
     }
 }

@@ -140,19 +140,22 @@ pub const ACCEPT_FAILURES: Metric = Metric {
     labels: &["listener", "cause"],
 };
 
-/// Whether the last reload worked.
+/// Whether the last reload worked. The filter has it too, with `half="filter"`: one alert watches both.
 pub const RELOAD_SUCCESSFUL: Metric = Metric {
-    name: "ravelin_edge_config_last_reload_successful",
+    name: "ravelin_config_last_reload_successful",
     help: "1 when the last load of the policy and its files worked, 0 when the last good one is still served.",
-    labels: &[],
+    labels: &["half"],
 };
 
 /// When the last good load was.
 pub const RELOAD_TIMESTAMP: Metric = Metric {
-    name: "ravelin_edge_config_last_reload_success_timestamp_seconds",
+    name: "ravelin_config_last_reload_success_timestamp_seconds",
     help: "When the policy and its files were last loaded without an error.",
-    labels: &[],
+    labels: &["half"],
 };
+
+/// The `half` of these metrics.
+pub const HALF: &str = "edge";
 
 /// Version of the program.
 pub const BUILD_INFO: Metric = Metric {

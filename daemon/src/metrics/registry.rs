@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::names::{
@@ -123,8 +123,12 @@ impl EdgeMetrics {
             upstream_connects: counters(&registry, names::UPSTREAM_CONNECTS)?,
             upstream_open: gauges(&registry, names::UPSTREAM_OPEN)?,
             accept_failures: counters(&registry, names::ACCEPT_FAILURES)?,
-            reload_successful: registered(&registry, IntGauge::with_opts(opts(names::RELOAD_SUCCESSFUL))?)?,
-            reload_timestamp: registered(&registry, Gauge::with_opts(opts(names::RELOAD_TIMESTAMP))?)?,
+            reload_successful: gauges(&registry, names::RELOAD_SUCCESSFUL)?.with_label_values(&[names::HALF]),
+            reload_timestamp: registered(
+                &registry,
+                GaugeVec::new(opts(names::RELOAD_TIMESTAMP), names::RELOAD_TIMESTAMP.labels)?,
+            )?
+            .with_label_values(&[names::HALF]),
             registry,
         })
     }

@@ -68,6 +68,8 @@ struct Reservation {
 struct Shard {
     table: Table,
     meter: Option<Meter>,
+    /// When the shared bucket is full again, as it was when it last judged a source of this shard.
+    shared_until: u64,
 }
 
 /// The bucket and the connection count of the sources without an entry.
@@ -103,6 +105,7 @@ impl Limiter {
             Mutex::new(Shard {
                 table: Table::new(capacity, hasher.clone()),
                 meter,
+                shared_until: FULL,
             })
         };
         Arc::new(Self {
@@ -127,28 +130,32 @@ impl Limiter {
         let source = Source::of(address);
         let nanos = self.nanos(now);
         let mut shard = self.shard(source);
-        let Shard { table, meter } = &mut *shard;
+        let Shard {
+            table,
+            meter,
+            shared_until,
+        } = &mut *shard;
         if let Some(entry) = table.find(source) {
             let judged = self.charge(&mut entry.full_at, &mut entry.open, meter.as_mut(), terms, nanos)?;
             return Ok(self.turn(source, false, judged));
         }
-        let mut shared = lock(&self.shared);
         // A source that was judged by the shared bucket until now takes its state along, or the change of bucket would
         // be a second burst.
-        let inherited = if shared.full_at > nanos {
-            shared.full_at
+        let inherited = if *shared_until > nanos {
+            *shared_until
         } else {
             FULL
         };
         if let Some(entry) = table.insert(source, inherited, nanos) {
-            drop(shared);
             let judged = self.charge(&mut entry.full_at, &mut entry.open, meter.as_mut(), terms, nanos)?;
             return Ok(self.turn(source, false, judged));
         }
         self.judged_by_shared.inc();
+        let mut shared = lock(&self.shared);
         let Account { full_at, open } = &mut *shared;
-        let judged = self.charge(full_at, open, meter.as_mut(), terms, nanos)?;
-        Ok(self.turn(source, true, judged))
+        let judged = self.charge(full_at, open, meter.as_mut(), terms, nanos);
+        *shared_until = *full_at;
+        Ok(self.turn(source, true, judged?))
     }
 
     /// How many sources have an entry.
@@ -278,8 +285,8 @@ impl SourceSlot {
 }
 
 impl Drop for SourceSlot {
-    /// Closes the connection in the account. One that still waited also gives its place in the rate back, if nobody has
-    /// taken a later one: then the bucket is as if it had never come.
+    /// Closes the connection in the account. One that still waited also gives its turn back if it was the last in line: then the
+    /// bucket is as if it had never come. A turn in the middle of the line is lost to its source, not to others.
     fn drop(&mut self) {
         let close = |full_at: &mut u64, open: &mut u32, reserved: Option<Reservation>| {
             *open = open.saturating_sub(1);

@@ -1,0 +1,128 @@
+//! A million sources against a table with a bound.
+
+use std::fs;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use ravelin_daemon::metrics::EdgeMetrics;
+use ravelin_daemon::metrics::names::Refusal;
+use ravelin_daemon::transport::limit::{Limiter, Terms, Turn};
+use ravelin_rules::policy::{OverLimit, Rate};
+
+fn resident_bytes() -> usize {
+    let pages = fs::read_to_string("/proc/self/statm").expect("statm");
+    let resident: usize = pages
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .expect("a number");
+    resident * 4096
+}
+
+fn source(number: u64) -> IpAddr {
+    // One /64 each.
+    IpAddr::V6(Ipv6Addr::from_bits(
+        0x2001_0db8 << 96 | u128::from(number) << 64 | 1,
+    ))
+}
+
+const TERMS: Terms = Terms {
+    per_source: Some(10),
+    over: OverLimit::Refuse,
+};
+
+/// The tests of this file measure the memory of the whole process: one after the other, in one test.
+#[test]
+fn a_million_sources_stay_under_the_stated_bound_and_the_door_stays_closed() {
+    let rate = Rate {
+        count: 1,
+        per: Duration::from_secs(60),
+    };
+    for max_sources in [1_000, 100_000, 1_000_000] {
+        let shared = EdgeMetrics::new()
+            .expect("metrics")
+            .listener("test")
+            .limiter_shared;
+        let before = resident_bytes();
+        let epoch = Instant::now();
+        let limiter = Limiter::new(Some((rate, 2)), max_sources, shared.clone(), epoch);
+        let bound = limiter.memory_bound();
+        assert_eq!(
+            bound,
+            max_sources as usize * Limiter::BYTES_PER_SOURCE + Limiter::FIXED_BYTES
+        );
+        let mut accepted_by_shared = 0;
+        for number in 0..1_000_000 {
+            let judged_by_shared = shared.get();
+            let judged = limiter.judge(source(number), TERMS, epoch + Duration::from_micros(number));
+            if shared.get() > judged_by_shared {
+                accepted_by_shared += usize::from(judged.is_ok());
+            } else {
+                assert!(judged.is_ok(), "source {number} has a full bucket of its own");
+            }
+        }
+        let grown = resident_bytes().saturating_sub(before);
+        eprintln!(
+            "max_sources {max_sources}: {} entries, bound {bound} bytes, set aside {}, resident +{grown}, {} judged by the shared bucket",
+            limiter.sources(),
+            limiter.memory(),
+            shared.get(),
+        );
+        assert!(limiter.sources() <= max_sources as usize);
+        assert_eq!(limiter.capacity(), max_sources as usize);
+        assert!(
+            limiter.memory() <= bound,
+            "{} set aside, {bound} promised",
+            limiter.memory()
+        );
+        assert!(grown <= bound + MEASURING, "{grown} grown, {bound} promised");
+        // A million newcomers in one second, at one a minute for each: together they got the share of one.
+        assert!(
+            accepted_by_shared <= 2,
+            "{accepted_by_shared} accepted by the shared bucket"
+        );
+        assert!(limiter.sources() >= max_sources as usize * 98 / 100);
+    }
+}
+
+#[test]
+fn entries_are_used_again_when_their_buckets_are_full_and_not_before() {
+    let rate = Rate {
+        count: 10,
+        per: Duration::from_secs(1),
+    };
+    let shared = EdgeMetrics::new()
+        .expect("metrics")
+        .listener("test")
+        .limiter_shared;
+    let epoch = Instant::now();
+    let limiter = Limiter::new(Some((rate, 1)), 64, shared.clone(), epoch);
+    let at = |milliseconds| epoch + Duration::from_millis(milliseconds);
+    for number in 0..64 {
+        assert!(matches!(
+            limiter.judge(source(number), TERMS, at(0)),
+            Ok(Turn::Now(_))
+        ));
+    }
+    assert_eq!(shared.get(), 0);
+    assert!(
+        limiter.judge(source(64), TERMS, at(99)).is_ok(),
+        "the shared bucket is full"
+    );
+    assert_eq!(
+        limiter
+            .judge(source(65), TERMS, at(99))
+            .expect_err("and now empty"),
+        Refusal::Rate
+    );
+    assert_eq!(shared.get(), 2);
+    for number in 100..164 {
+        // Each comes 100 ms and more after the entry it takes was used.
+        assert!(limiter.judge(source(number), TERMS, at(200)).is_ok());
+    }
+    assert_eq!(shared.get(), 2);
+    assert_eq!(limiter.sources(), 64);
+}
+
+/// What the measuring itself and the allocator may add.
+const MEASURING: usize = 512 * 1024;
