@@ -160,7 +160,7 @@ fn matches(pattern: &Written<String>, reporter: &mut Reporter) -> Vec<PathBuf> {
     let is_pattern = written.contains(['*', '?', '[']);
     let (folder, rest) = reporter.sources.start(pattern.span.file, written);
     let path = Path::new(&glob::Pattern::escape(&folder.display().to_string())).join(rest);
-    let found = match glob::glob(&path.display().to_string()) {
+    let found = match glob::glob_with(&path.display().to_string(), PATTERN_OPTIONS) {
         Ok(found) => found,
         Err(error) => {
             let message = format!("{} is not a file pattern: {}", quote(written), error.msg);
@@ -193,6 +193,13 @@ fn matches(pattern: &Written<String>, reporter: &mut Reporter) -> Vec<PathBuf> {
     }
     files
 }
+
+/// As in a shell, `*` leaves out names that start with a dot: editors keep lock files and copies under them.
+const PATTERN_OPTIONS: glob::MatchOptions = glob::MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
 
 /// A log or a disk image named by mistake must not fill the memory. 100,000 rules fit.
 const MAX_POLICY_FILE: u64 = 16 << 20;

@@ -1,5 +1,7 @@
 //! Address conditions: `source`, `destination`, `allow`, `deny`.
 
+use std::collections::HashSet;
+
 use super::prefix;
 use super::sets::{Families, Sets, origin};
 use crate::diagnostic::{Code, Reporter, quote};
@@ -49,12 +51,12 @@ pub(super) fn check(
     }
     let (mut anywhere, mut sound) = (None, true);
     let (mut named, mut elements) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
     for word in &list.value {
         match read(word, sets, reporter) {
             Some(Word::Anywhere) => anywhere = Some(word.span),
             Some(Word::Prefix(element)) => elements.push(element),
-            Some(Word::Set(index)) if named.contains(&index) => {}
-            Some(Word::Set(index)) => named.push(index),
+            Some(Word::Set(index)) => named.extend(seen.insert(index).then_some(index)),
             None => sound = false,
         }
     }
@@ -69,7 +71,7 @@ pub(super) fn check(
     if !sound {
         return Addresses::anywhere();
     }
-    let prefixes = sets.union(named, elements);
+    let prefixes = sets.union(named, elements, list.span, reporter);
     Addresses {
         condition: AddressMatch::Prefixes(prefixes.set),
         families: prefixes.families,

@@ -30,6 +30,12 @@ pub(super) fn check(
             return Vec::new();
         }
     };
+    if written.value.len() > MAX_MESSAGES {
+        let message = format!("more than {MAX_MESSAGES} messages in one list");
+        let help = "name each message once, or leave `icmp` out to match every message";
+        reporter.report(Code::TooLarge, written.span, message, help);
+        return Vec::new();
+    }
     written
         .value
         .iter()
@@ -158,6 +164,9 @@ pub(crate) static V6: Family = Family {
         ("listener-report-v2", 143, None),
     ],
 };
+
+/// There are no more types and codes than this.
+const MAX_MESSAGES: usize = 65_536;
 
 #[cfg(test)]
 mod tests {

@@ -29,8 +29,9 @@ mod upstream;
 
 use crate::diagnostic::Reporter;
 use crate::document::Document;
+use crate::document::rule::{Policy as WrittenPolicy, Rule as WrittenRule};
 use crate::policy::Policy;
-
+use crate::source::Span;
 use sets::Sets;
 
 /// Checks the document. Its set files are read here.
@@ -65,10 +66,8 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
     }
 }
 
-fn first_rule(
-    policies: &[crate::document::rule::Policy],
-    rules: &[crate::document::rule::Rule],
-) -> Option<crate::source::Span> {
+/// Where the first rule stands.
+fn first_rule(policies: &[WrittenPolicy], rules: &[WrittenRule]) -> Option<Span> {
     let scoped = policies.iter().flat_map(|policy| &policy.rules);
     scoped.chain(rules).map(|rule| rule.span).next()
 }

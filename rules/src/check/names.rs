@@ -53,16 +53,13 @@ impl Names {
     }
 
     fn unique(&mut self, name: &Written<String>, reporter: &mut Reporter) -> Option<String> {
-        if let Some(first) = self.seen.get(&name.value) {
+        if let Some(known) = self.seen.get(&name.value) {
+            // Lists of one kind are checked one after the other, wherever they stand in the file.
+            let (first, again) = (name.span.min(*known), name.span.max(*known));
             let message = format!("{} name {} is used twice", self.kind, quote(&name.value));
+            let related = [(first, "first used here")];
             let help = format!("give each {} a name of its own", self.kind);
-            reporter.report_with(
-                Code::DuplicateName,
-                name.span,
-                message,
-                &[(*first, "first used here")],
-                help,
-            );
+            reporter.report_with(Code::DuplicateName, again, message, &related, help);
             return None;
         }
         self.seen.insert(name.value.clone(), name.span);

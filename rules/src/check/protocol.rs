@@ -62,7 +62,7 @@ pub(super) fn check(list: Option<&Written<Vec<Written<Scalar>>>>, reporter: &mut
 }
 
 fn join(words: &[(Word, Span)], reporter: &mut Reporter) -> Selected {
-    let (mut numbers, mut services) = (Vec::new(), Vec::new());
+    let (mut numbers, mut services) = (Vec::new(), Vec::<(&Service, Span)>::new());
     for (word, span) in words {
         match word {
             Word::Any if words.len() == 1 => return Selected::any(false),
@@ -72,6 +72,7 @@ fn join(words: &[(Word, Span)], reporter: &mut Reporter) -> Selected {
                 return Selected::any(true);
             }
             Word::Number(number) => numbers.push(*number),
+            Word::Service(service) if services.iter().any(|(known, _)| std::ptr::eq(*known, *service)) => {}
             Word::Service(service) => services.push((*service, *span)),
         }
     }

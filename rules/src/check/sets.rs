@@ -19,6 +19,8 @@ pub(super) struct Sets {
     files: Vec<PathBuf>,
     /// Lists of sets that were joined before: rules that write the same list share one union.
     unions: HashMap<Vec<usize>, Prefixes>,
+    /// Elements that were copied into unions.
+    joined: usize,
 }
 
 #[derive(Debug)]
@@ -96,7 +98,7 @@ impl Sets {
         }
         let message = format!("set {} is not defined", quote(&format!("@{name}")));
         let names = || self.sets.iter().map(|set| set.name.as_str());
-        let help = match closest(name, names()) {
+        let help = match closest(name, names().take(MAX_COMPARED)) {
             Some(near) => format!("did you mean `@{near}`?"),
             None if self.sets.is_empty() => format!(
                 "define it: a `[[set]]` with `name = \"{}\"` and `entries`",
@@ -111,8 +113,14 @@ impl Sets {
         None
     }
 
-    /// The union of sets and single elements.
-    pub(super) fn union(&mut self, sets: Vec<usize>, elements: Vec<Element>) -> Prefixes {
+    /// The union of sets and single elements, which the list at `span` names.
+    pub(super) fn union(
+        &mut self,
+        sets: Vec<usize>,
+        elements: Vec<Element>,
+        span: Span,
+        reporter: &mut Reporter,
+    ) -> Prefixes {
         let shared = elements.is_empty();
         if shared && let Some(prefixes) = self.unions.get(&sets) {
             return prefixes.clone();
@@ -123,7 +131,19 @@ impl Sets {
             (Some(only), None) if shared => only.prefixes.clone(),
             _ => {
                 let from_sets = named().flat_map(|set| set.prefixes.set.elements());
-                Prefixes::new(from_sets.cloned().chain(elements).collect())
+                let joined: Vec<Element> = from_sets
+                    .cloned()
+                    .chain(elements)
+                    .take(MAX_JOINED - self.joined)
+                    .collect();
+                self.joined += joined.len();
+                if self.joined >= MAX_JOINED {
+                    let message =
+                        format!("lists of several sets have more than {MAX_JOINED} elements together");
+                    let help = "define one `[[set]]` that holds what the list holds, and use it alone: rules share it";
+                    reporter.report(Code::TooLarge, span, message, help);
+                }
+                Prefixes::new(joined)
             }
         };
         if shared {
@@ -204,6 +224,12 @@ fn printable(name: &str) -> &str {
         "name"
     }
 }
+
+/// A hundred rules that write `["@blocklist", "192.0.2.1"]` would otherwise hold a hundred copies of the blocklist.
+const MAX_JOINED: usize = 8 << 20;
+
+/// Suggesting a name costs time for each name there is, for each of a thousand messages.
+pub(super) const MAX_COMPARED: usize = 1_000;
 
 /// A help line stays a line.
 const MAX_LISTED: usize = 10;

@@ -1,10 +1,12 @@
 //! `[[upstream]]`, and who uses which.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::names::Names;
+use super::sets::MAX_COMPARED;
 use super::{socket, units};
 use crate::diagnostic::{Code, Reporter, closest, list, quote};
 use crate::document::upstream::Upstream as WrittenUpstream;
@@ -13,7 +15,10 @@ use crate::source::{Span, Written};
 
 /// Every upstream.
 #[derive(Debug, Default)]
-pub(super) struct Upstreams(Vec<Named>);
+pub(super) struct Upstreams {
+    upstreams: Vec<Named>,
+    by_name: HashMap<String, usize>,
+}
 
 #[derive(Debug)]
 struct Named {
@@ -37,7 +42,8 @@ pub(super) fn check(written: Vec<WrittenUpstream>, reporter: &mut Reporter) -> U
         let (Some(name), Some(written_name)) = (name, &written.name) else {
             continue;
         };
-        upstreams.0.push(Named {
+        upstreams.by_name.insert(name.clone(), upstreams.upstreams.len());
+        upstreams.upstreams.push(Named {
             upstream: Upstream {
                 name,
                 servers,
@@ -61,15 +67,18 @@ pub(super) fn check(written: Vec<WrittenUpstream>, reporter: &mut Reporter) -> U
 impl Upstreams {
     /// The name, when there is such an upstream, which is used from now on; reports one that is not defined.
     pub(super) fn find(&self, name: &Written<String>, reporter: &mut Reporter) -> Option<String> {
-        if let Some(named) = self.0.iter().find(|named| named.upstream.name == name.value) {
+        let index = self.by_name.get(&name.value);
+        if let Some(named) = index.and_then(|index| self.upstreams.get(*index)) {
             named.used.set(true);
             return Some(name.value.clone());
         }
         let message = format!("upstream {} is not defined", quote(&name.value));
-        let names = || self.0.iter().map(|named| named.upstream.name.as_str());
-        let help = match closest(&name.value, names()) {
+        let names = || self.upstreams.iter().map(|named| named.upstream.name.as_str());
+        let help = match closest(&name.value, names().take(MAX_COMPARED)) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if self.0.is_empty() => "define it: an `[[upstream]]` with `name` and `servers`".to_owned(),
+            None if self.upstreams.is_empty() => {
+                "define it: an `[[upstream]]` with `name` and `servers`".to_owned()
+            }
             None => format!("define it, or use {}", list(names().take(MAX_LISTED))),
         };
         reporter.report(Code::UnknownUpstream, name.span, message, help);
@@ -77,7 +86,7 @@ impl Upstreams {
     }
 
     pub(super) fn report_unused(&self, reporter: &mut Reporter) {
-        for named in self.0.iter().filter(|named| !named.used.get()) {
+        for named in self.upstreams.iter().filter(|named| !named.used.get()) {
             let message = format!("upstream `{}` is not used", named.upstream.name);
             let help = "name it in a route of a listener, or take it out";
             reporter.report(Code::UnusedUpstream, named.name, message, help);
@@ -85,7 +94,7 @@ impl Upstreams {
     }
 
     pub(super) fn into_policy(self) -> Vec<Upstream> {
-        self.0.into_iter().map(|named| named.upstream).collect()
+        self.upstreams.into_iter().map(|named| named.upstream).collect()
     }
 }
 

@@ -154,7 +154,7 @@ pub(crate) static ROOT: Table = Table {
             Kind::TextOrTexts,
             "none",
             "Files to read after this one, in the order of the list, those of one pattern in the order of their names. \
-             Patterns (`*`, `?`, `[…]`) are relative to this file; one without such characters must name a file that \
+             Patterns (`*`, `?`, `[…]`) are relative to this file, and `*` leaves out names that start with a dot; one without such characters must name a file that \
              exists. Included files hold sets, policies, rules, listeners and upstreams, which add up; they include \
              no files themselves. At most 1,000 files, of at most 16 MiB each.",
             "include = [\"rules.d/*.toml\"]",
