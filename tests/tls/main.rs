@@ -7,7 +7,6 @@ mod hostile;
 mod names;
 mod relay;
 mod reload;
-mod steady;
 
 use std::net::SocketAddr;
 use std::time::Duration;
