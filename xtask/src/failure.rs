@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// Why a command stopped.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// What was asked for was done, and the answer is "no": exit code 1.
+    /// What was asked for was done, and the answer is "no": exit code 1. Empty when everything is said already.
     No(String),
     /// It could not be done here; the text says what is missing and how to get it: exit code 2.
     Cannot(String),

@@ -34,7 +34,10 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("\n{failure}");
+            let text = failure.to_string();
+            if !text.is_empty() {
+                eprintln!("\n{text}");
+            }
             failure.exit_code()
         }
     }
