@@ -21,7 +21,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Drops from the policy what the difference does not need: rules one at a time, then the rest.
+    /// Drops from the policy what the difference does not need: rules one at a time, then classes, set entries, the host.
     ///
     /// `judges` judges the packet by a policy in both ways; `None` when it cannot be judged.
     #[must_use]
@@ -46,6 +46,19 @@ impl Difference {
             sketch.classes.remove(at);
             attempt(sketch, &mut smallest);
         }
+        for set in 0..smallest.sketch.sets.len() {
+            let mut sketch = smallest.sketch.clone();
+            sketch.sets[set].in_file = false;
+            attempt(sketch, &mut smallest);
+            for at in (0..smallest.sketch.sets[set].entries.len()).rev() {
+                let mut sketch = smallest.sketch.clone();
+                sketch.sets[set].entries.remove(at);
+                // A set without an entry is refused.
+                if !sketch.sets[set].entries.is_empty() {
+                    attempt(sketch, &mut smallest);
+                }
+            }
+        }
         let mut sketch = smallest.sketch.clone();
         sketch.host.clear();
         attempt(sketch, &mut smallest);
@@ -58,6 +71,9 @@ impl fmt::Display for Difference {
         let bytes = self.probe.packet.bytes();
         writeln!(f, "two judges differ (case seed {})", self.seed)?;
         writeln!(f, "--- policy\n{}", self.sketch.toml())?;
+        for (name, text) in self.sketch.set_files() {
+            writeln!(f, "--- {name}\n{text}")?;
+        }
         writeln!(f, "--- host addresses: {:?}", self.sketch.host)?;
         writeln!(
             f,

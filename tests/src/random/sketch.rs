@@ -4,6 +4,7 @@
 //! by the second, the datapath by tables of the first, so the reading of the policy is under test too.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,16 +95,26 @@ impl Sketch {
     /// # Panics
     /// When a file cannot be written.
     pub fn write(&self, folder: &Path) -> PathBuf {
-        for (at, set) in self.sets.iter().enumerate().filter(|(_, set)| set.in_file) {
-            let mut text = String::from("# a set file\n");
-            for entry in &set.entries {
-                writeln!(text, "{}  ; an entry", written(entry)).expect("a string takes every text");
-            }
-            std::fs::write(folder.join(set_file(at)), text).expect("a temporary folder can be written");
+        for (name, text) in self.set_files() {
+            fs::write(folder.join(name), text).expect("a temporary folder can be written");
         }
         let path = folder.join("policy.toml");
-        std::fs::write(&path, self.toml()).expect("a temporary folder can be written");
+        fs::write(&path, self.toml()).expect("a temporary folder can be written");
         path
+    }
+
+    /// The set files, by name.
+    #[must_use]
+    pub fn set_files(&self) -> Vec<(String, String)> {
+        let in_files = self.sets.iter().enumerate().filter(|(_, set)| set.in_file);
+        let text = |set: &SetSketch| {
+            let lines = set
+                .entries
+                .iter()
+                .map(|entry| format!("{}  ; an entry\n", written(entry)));
+            format!("# a set file\n{}", lines.collect::<String>())
+        };
+        in_files.map(|(at, set)| (set_file(at), text(set))).collect()
     }
 
     /// The policy as Ravelin reads it from the text.
