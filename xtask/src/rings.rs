@@ -68,7 +68,7 @@ impl Ring {
     pub(crate) fn steps(self) -> Result<Vec<Step>, Failure> {
         Ok(match self {
             Self::Lint => lint(&suites()?),
-            Self::Unit => unit(),
+            Self::Unit => unit()?,
             Self::Laws | Self::Kernel | Self::System => suites_of(self, &suites()?),
         })
     }
@@ -107,27 +107,22 @@ fn lint(suites: &[String]) -> Vec<Step> {
     steps
 }
 
-fn unit() -> Vec<Step> {
-    vec![tested(
-        "unit",
-        cargo(&[
-            "test",
-            "--workspace",
-            "--exclude",
-            "ravelin-tests",
-            "--locked",
-            "--no-fail-fast",
-        ]),
-    )]
+fn unit() -> Result<Vec<Step>, Failure> {
+    let mut steps = vec![tested(
+        "beside the code",
+        test(&["--lib", "--bins", "--no-fail-fast"]),
+    )];
+    for name in golden_suites()? {
+        steps.push(tested(&name, test(&["--test", &name])));
+    }
+    steps.push(tested("doc examples", test(&["--doc"])));
+    Ok(steps)
 }
 
 fn suites_of(ring: Ring, suites: &[String]) -> Vec<Step> {
     let mut steps = Vec::new();
-    if ring == Ring::Laws {
-        steps.push(tested("harness", suite(&["--lib", "--bins"])));
-    }
     for name in suites.iter().filter(|name| ring_of(name) == ring) {
-        let mut command = suite(&["--test", name]);
+        let mut command = test(&["--test", name]);
         if ring.needs_root() {
             // They share one kernel: its links, its pins, its two cores.
             command.args(["--", "--test-threads=1"]);
@@ -171,9 +166,39 @@ fn suite_names(manifest: &str) -> Vec<String> {
     names
 }
 
-fn suite(target: &[&str]) -> Command {
-    let mut command = cargo(&["test", "--package", "ravelin-tests", "--locked"]);
-    command.args(target);
+/// The suites that stand in a crate's own `tests` folder, where cargo finds them without being told.
+fn golden_suites() -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    for package in [
+        "benches",
+        "daemon",
+        "ebpf/build",
+        "ebpf/datapath",
+        "rules",
+        "xtask",
+    ] {
+        let Ok(entries) = fs::read_dir(workspace().join(package).join("tests")) else {
+            continue;
+        };
+        for entry in entries {
+            let path = entry
+                .map_err(|error| Failure::cannot(format!("cannot read {package}/tests: {error}")))?
+                .path();
+            if path.extension().is_some_and(|extension| extension == "rs")
+                && let Some(name) = path.file_stem()
+            {
+                names.push(name.to_string_lossy().into_owned());
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Always on the whole workspace, also for one suite: features are then the same everywhere, and nothing is built twice.
+fn test(what: &[&str]) -> Command {
+    let mut command = cargo(&["test", "--workspace", "--locked"]);
+    command.args(what);
     command
 }
 
