@@ -51,7 +51,7 @@ pub(crate) fn output_of(command: &mut Command) -> Option<String> {
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program())
         .file_name()
-        .unwrap_or(command.get_program());
+        .unwrap_or_else(|| command.get_program());
     let words = std::iter::once(program).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
