@@ -3,6 +3,7 @@
 //! A [`Daemon`] owns a [`Home`]; [`Daemon::kill`] and [`Daemon::start_again`] keep it, so pins and state survive as they
 //! would on a host. On a panic the log is printed. Knows the command line and the socket protocol, none of the code behind.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::home::Home;
 use crate::netns::{Namespace, expect_success};
@@ -226,7 +228,7 @@ impl Daemon {
     /// Runs a command that must succeed and print one JSON document.
     #[must_use]
     #[track_caller]
-    pub fn json(&self, command: &str) -> serde_json::Value {
+    pub fn json(&self, command: &str) -> Value {
         let output = self.ravelin(&[command, "--format", "json"]);
         expect_success(&format!("ravelin {command}"), &output);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
@@ -235,6 +237,47 @@ impl Daemon {
                 String::from_utf8_lossy(&output.stdout)
             )
         })
+    }
+
+    /// Packets by rule, from `ravelin rules`.
+    #[must_use]
+    #[track_caller]
+    pub fn rule_packets(&self) -> BTreeMap<String, u64> {
+        let rules = self.json("rules");
+        let rules = rules["rules"].as_array().expect("a list of rules").iter();
+        let entry = |rule: &Value| Some((rule["name"].as_str()?.to_owned(), rule["packets"].as_u64()?));
+        rules
+            .map(|rule| entry(rule).expect("a name and a count"))
+            .collect()
+    }
+
+    /// Packets that got `verdict` for `reason`, from `ravelin rules`.
+    #[must_use]
+    #[track_caller]
+    pub fn reason_packets(&self, verdict: &str, reason: &str) -> u64 {
+        let rules = self.json("rules");
+        let mut reasons = rules["reasons"].as_array().expect("a list of reasons").iter();
+        let found = reasons.find(|entry| entry["verdict"] == verdict && entry["reason"] == reason);
+        found.map_or(0, |entry| entry["packets"].as_u64().expect("a count"))
+    }
+
+    /// What the filter says of itself in `ravelin status`.
+    #[must_use]
+    #[track_caller]
+    pub fn filter_status(&self) -> Value {
+        self.json("status")["filter"].clone()
+    }
+
+    /// A metric of the filter without labels.
+    #[must_use]
+    #[track_caller]
+    pub fn gauge(&self, name: &str) -> f64 {
+        let answer = ask(&self.home.socket(), "metrics").expect("the metrics");
+        let text = answer["text"].as_str().expect("a text").to_owned();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no `{name}` in\n{text}"))
     }
 
     /// `ravelin reload`, which must be accepted.
@@ -287,7 +330,7 @@ impl Drop for Daemon {
 /// # Errors
 ///
 /// When nobody answers in time.
-pub fn ask(socket: &Path, action: &str) -> std::io::Result<serde_json::Value> {
+pub fn ask(socket: &Path, action: &str) -> std::io::Result<Value> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(READY))?;
     stream.write_all(format!("{{\"version\":1,\"action\":\"{action}\"}}\n").as_bytes())?;

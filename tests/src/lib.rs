@@ -21,4 +21,5 @@ pub mod prog_run;
 pub mod random;
 pub mod requires;
 pub mod runtime;
+pub mod scene;
 pub mod wait;

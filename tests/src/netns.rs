@@ -116,6 +116,7 @@ pub fn veth(left: End<'_>, right: End<'_>) {
     ip(&[
         "link",
         "add",
+        "name",
         left.interface,
         "netns",
         left.namespace.name(),
@@ -137,7 +138,7 @@ pub fn veth(left: End<'_>, right: End<'_>) {
         }
     }
     for end in [left, right] {
-        end.namespace.ip(&["link", "set", end.interface, "up"]);
+        end.namespace.ip(&["link", "set", "dev", end.interface, "up"]);
     }
 }
 

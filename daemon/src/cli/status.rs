@@ -44,7 +44,7 @@ fn text(status: &HalfStatus) -> Result<String, std::fmt::Error> {
     writeln!(
         text,
         "{} {} (process {})",
-        status.half, status.version, status.pid
+        status.half, status.release, status.pid
     )?;
     writeln!(text, "  policy       {}", status.policy)?;
     if let Some(filter) = &status.filter {

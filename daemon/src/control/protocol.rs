@@ -168,8 +168,8 @@ pub struct ClassCount {
 pub struct Status {
     /// `filter` or `edge`.
     pub half: String,
-    /// The version of ravelin.
-    pub version: String,
+    /// The version of ravelin. Not called `version`: that is the protocol's, on the same line.
+    pub release: String,
     /// Its process.
     pub pid: u32,
     /// The policy file.
@@ -228,7 +228,7 @@ pub struct InterfaceStatus {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Answer, Reply, Request, VERSION};
+    use super::{Action, Answer, Detached, FilterStatus, LastReload, Reply, Request, Rules, Status, VERSION};
 
     #[test]
     fn a_request_comes_back_as_it_was_written() {
@@ -253,6 +253,48 @@ mod tests {
         ] {
             let error = Request::parse(line.as_bytes()).unwrap_err();
             assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_answer_comes_back_as_it_was_written() {
+        let status = Status {
+            half: "filter".to_owned(),
+            release: "0.1.0".to_owned(),
+            pid: 1,
+            policy: "/etc/ravelin/ravelin.toml".to_owned(),
+            last_reload: LastReload {
+                successful: true,
+                error: None,
+                at: Some(1.5),
+                accepted: Some(1),
+                refused: Some(0),
+            },
+            filter: Some(FilterStatus {
+                generation: Some(1),
+                mode: Some("enforce".to_owned()),
+                rules: 0,
+                table_bytes: Some(4096),
+                interfaces: Vec::new(),
+            }),
+        };
+        let error = "why".to_owned();
+        for answer in [
+            Answer::Detached(Detached::default()),
+            Answer::Failed { error: error.clone() },
+            Answer::Forbidden { error: error.clone() },
+            Answer::Invalid { error: error.clone() },
+            Answer::Metrics { text: error.clone() },
+            Answer::Refused { diagnostics: error },
+            Answer::Rules(Rules::default()),
+            Answer::Status(Box::new(status)),
+        ] {
+            let reply = Reply {
+                version: VERSION,
+                answer,
+            };
+            let text = serde_json::to_string(&reply).unwrap();
+            assert_eq!(serde_json::from_str::<Reply>(&text).unwrap(), reply, "{text}");
         }
     }
 

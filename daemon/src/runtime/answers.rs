@@ -44,7 +44,7 @@ fn status(applier: &Applier) -> Answer {
     match live.status() {
         Ok(filter) => Answer::Status(Box::new(Status {
             half: "filter".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            release: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             policy: applier.settings.config.display().to_string(),
             last_reload: live.reloads.status(),

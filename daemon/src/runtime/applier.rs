@@ -233,6 +233,7 @@ impl Applier {
         match network.apply(&policy) {
             Ok(applied) => {
                 let generation = applied.generation;
+                tracing::info!(generation, addresses = ?applied.addresses, "policy is live with the host's new facts");
                 self.update(|live| live.applied = Some(Arc::new(applied.clone())));
                 self.remember(generation, None);
                 Answer::Reloaded {

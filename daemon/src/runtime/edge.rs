@@ -148,7 +148,7 @@ impl Handler for EdgeAnswers {
             },
             Action::Status => Answer::Status(Box::new(Status {
                 half: "edge".to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
+                release: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
                 policy: self.policy.clone(),
                 last_reload: self.last_reload(),

@@ -1,0 +1,152 @@
+//! The scene of most whole-daemon tests: a client, and a host whose interface `wan` is filtered.
+//!
+//! Addresses: client 10.77.0.1, 10.77.0.9 and fd00:77::1, host 10.77.0.2 and fd00:77::2.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::daemon::{Daemon, Half};
+use crate::netns::{End, Namespace, veth};
+
+/// Two namespaces and the veth pair between them.
+#[derive(Debug)]
+pub struct Scene {
+    /// Whoever sends; its interface is `up`.
+    pub client: Namespace,
+    /// Where the filter runs; its interface is `wan`.
+    pub host: Namespace,
+}
+
+impl Scene {
+    /// A fresh scene for `test`.
+    #[must_use]
+    #[track_caller]
+    pub fn new(test: &str) -> Self {
+        let client = Namespace::new(test, "client");
+        let host = Namespace::new(test, "host");
+        let scene = Self { client, host };
+        scene.join();
+        scene
+    }
+
+    /// Makes the veth pair; again when an end was deleted.
+    #[track_caller]
+    pub fn join(&self) {
+        veth(
+            End {
+                namespace: &self.client,
+                interface: "up",
+                addresses: &["10.77.0.1/24", "10.77.0.9/24", "fd00:77::1/64"],
+            },
+            End {
+                namespace: &self.host,
+                interface: "wan",
+                addresses: &["10.77.0.2/24", "fd00:77::2/64"],
+            },
+        );
+    }
+
+    /// A running filter on the host.
+    #[must_use]
+    #[track_caller]
+    pub fn filter(&self, test: &str, policy: &str) -> Daemon {
+        Daemon::new(test, Half::Filter, policy)
+            .inside(&self.host)
+            .started()
+    }
+
+    /// One UDP datagram from `source` to `target`, where somebody listens; whether it arrived.
+    #[must_use]
+    #[track_caller]
+    pub fn udp_arrives(&self, source: &str, target: &str) -> bool {
+        let receiver = self
+            .host
+            .run(|| UdpSocket::bind(target).expect("bind the receiver"));
+        receiver.set_read_timeout(Some(SILENCE)).expect("a timeout");
+        let sender = self
+            .client
+            .run(|| UdpSocket::bind(source).expect("bind the sender"));
+        sender
+            .send_to(b"hello", receiver.local_addr().expect("an address"))
+            .expect("send");
+        let mut buffer = [0; 16];
+        receiver
+            .recv(&mut buffer)
+            .is_ok_and(|length| &buffer[..length] == b"hello")
+    }
+
+    /// Whether a TCP connection from `source` to a listener on `target` carries bytes both ways.
+    #[must_use]
+    #[track_caller]
+    pub fn tcp_works(&self, source: &str, target: &str) -> bool {
+        let source = source.parse().expect("an address");
+        let listener = self
+            .host
+            .run(|| TcpListener::bind(target).expect("bind the listener"));
+        let target = listener.local_addr().expect("an address");
+        let echo = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept()?;
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            stream.write_all(&byte)
+        });
+        let worked = self
+            .client
+            .run(|| connect_from(source, target))
+            .and_then(|mut stream| {
+                stream.set_read_timeout(Some(SILENCE * 4))?;
+                stream.write_all(b"x")?;
+                let mut byte = [0];
+                stream.read_exact(&mut byte)
+            });
+        if worked.is_ok() {
+            echo.join().expect("the echo").expect("echoed");
+        }
+        worked.is_ok()
+    }
+
+    /// Whether an echo request from the client is answered.
+    #[must_use]
+    #[track_caller]
+    pub fn echo_answered(&self, target: &str) -> bool {
+        let target: IpAddr = target.parse().expect("an address");
+        let (domain, protocol, request, reply) = match target {
+            IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8, 0),
+            IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128, 129),
+        };
+        self.client.run(|| {
+            let mut socket = Socket::new(domain, Type::RAW, Some(protocol)).expect("a raw socket");
+            socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
+            // Type, code, checksum, identifier 1, sequence 1; the sum of the 16-bit words is all ones. For ICMPv6 the
+            // kernel fills it in.
+            let sum = !(u16::from(request) << 8).wrapping_add(2);
+            let [high, low] = sum.to_be_bytes();
+            let message = [request, 0, high, low, 0, 1, 0, 1];
+            socket
+                .send_to(&message, &SocketAddr::new(target, 0).into())
+                .expect("send");
+            let mut buffer = [0; 128];
+            // An IPv4 raw socket gives the IP header too; other ICMP messages, neighbour discovery above all, come by.
+            let start = if target.is_ipv4() { 20 } else { 0 };
+            while let Ok(length) = socket.read(&mut buffer) {
+                if length > start && buffer[start] == reply {
+                    return true;
+                }
+            }
+            false
+        })
+    }
+}
+
+fn connect_from(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.connect_timeout(&target.into(), SILENCE)?;
+    Ok(socket.into())
+}
+
+/// How long a packet that was dropped is waited for.
+pub const SILENCE: Duration = Duration::from_millis(300);
