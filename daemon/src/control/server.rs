@@ -26,6 +26,9 @@ use super::{Action, Answer};
 pub trait Handler: Send + Sync + 'static {
     /// Does `action` and tells what came of it.
     fn handle(&self, action: Action) -> impl Future<Output = Answer> + Send;
+
+    /// The answer to `action` has been sent, or its peer is gone: the place for what ends the process.
+    fn answered(&self, _action: Action) {}
 }
 
 /// A bound control socket; its file is removed on drop.
@@ -189,10 +192,13 @@ async fn converse<H: Handler>(stream: UnixStream, access: Arc<Access>, seats: Ar
     };
     let mut stream = BufReader::new(stream);
     loop {
-        let answer = match read_line(&mut stream).await {
+        let (action, answer) = match read_line(&mut stream).await {
             Line::Complete(line) => match Request::parse(&line) {
-                Ok(request) => answer(request.action, peer, standing, handler.as_ref()).await,
-                Err(error) => Answer::Invalid { error },
+                Ok(request) => {
+                    let answer = answer(request.action, peer, standing, handler.as_ref()).await;
+                    (Some(request.action), answer)
+                }
+                Err(error) => (None, Answer::Invalid { error }),
             },
             Line::TooLong => {
                 let error = format!("a request has at most {REQUEST_BYTES} bytes");
@@ -201,7 +207,11 @@ async fn converse<H: Handler>(stream: UnixStream, access: Arc<Access>, seats: Ar
             }
             Line::Ended => return,
         };
-        if write_line(&mut stream, answer).await.is_err() {
+        let written = write_line(&mut stream, answer).await;
+        if let Some(action) = action {
+            handler.answered(action);
+        }
+        if written.is_err() {
             return;
         }
     }

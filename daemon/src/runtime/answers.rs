@@ -37,6 +37,12 @@ impl Handler for Answers {
             }
         }
     }
+
+    fn answered(&self, action: Action) {
+        if action == Action::Detach {
+            self.0.end_if_detached();
+        }
+    }
 }
 
 fn status(applier: &Applier) -> Answer {

@@ -95,11 +95,15 @@ impl Applier {
             return failed("everything was detached already");
         };
         match network.detach() {
-            Ok(detached) => {
-                self.detached.notify_one();
-                Answer::Detached(detached)
-            }
+            Ok(detached) => Answer::Detached(detached),
             Err(error) => failed(&chain(&error)),
+        }
+    }
+
+    /// Lets the process end when there is nothing left to do for it.
+    pub(super) fn end_if_detached(&self) {
+        if self.lock().is_none() {
+            self.detached.notify_one();
         }
     }
 
