@@ -1,6 +1,10 @@
 //! Killed at any moment, the filter goes on filtering, and whoever comes back finds everything as it was left.
 
-#![expect(clippy::expect_used, clippy::print_stderr, reason = "a test fails by panicking, and shows its figures")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and shows its figures"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +21,9 @@ use ravelin_tests::{requires, wait};
 fn fifty_kills_at_random_moments_leave_packets_judged_and_counters_growing() {
     requires!(Root, Bpf, NetworkNamespaces);
     let scene = Scene::new("crash");
-    let mut daemon = Daemon::new("crash", Half::Both, &policy(0)).inside(&scene.host).started();
+    let mut daemon = Daemon::new("crash", Half::Both, &policy(0))
+        .inside(&scene.host)
+        .started();
     let mut random = Random(seed());
     let (mut filters, mut edges, mut dead, mut probes) = (0, 0, Duration::ZERO, 0_u32);
     let mut counters = daemon.rule_packets();
@@ -72,9 +78,15 @@ fn a_restarted_filter_adopts_what_is_attached_and_leaves_no_moment_without_a_pro
     filter.kill();
     filter.start();
     let after = filter.filter_status()["filter"].clone();
-    assert_ne!(before["interfaces"][0]["program"], after["interfaces"][0]["program"], "a new program");
+    assert_ne!(
+        before["interfaces"][0]["program"], after["interfaces"][0]["program"],
+        "a new program"
+    );
     assert_eq!(before["interfaces"][0]["index"], after["interfaces"][0]["index"]);
-    assert!(after["generation"].as_u64() > before["generation"].as_u64(), "generations are counted on");
+    assert!(
+        after["generation"].as_u64() > before["generation"].as_u64(),
+        "generations are counted on"
+    );
 }
 
 #[test]
@@ -89,7 +101,11 @@ fn a_filter_that_restarts_with_a_broken_policy_keeps_what_is_attached() {
     probe(&scene);
     assert_eq!(filter.gauge("ravelin_config_last_reload_successful"), 0.0);
     assert_eq!(filter.filter_status()["filter"]["interfaces"][0]["name"], "wan");
-    assert_eq!(filter.rule_packets()["let-in"], 2, "counters are read by the names that are pinned");
+    assert_eq!(
+        filter.rule_packets()["let-in"],
+        2,
+        "counters are read by the names that are pinned"
+    );
     filter.write_policy(&policy(1));
     filter.reload();
     probe(&scene);
@@ -105,7 +121,9 @@ fn an_interface_that_went_away_and_came_back_is_filtered_again() {
     let before = index(&filter);
     scene.host.ip(&["link", "del", "dev", "wan"]);
     scene.join();
-    wait::until("the new interface to be filtered", PATIENCE, || (index(&filter) != before).then_some(()));
+    wait::until("the new interface to be filtered", PATIENCE, || {
+        (index(&filter) != before).then_some(())
+    });
     probe(&scene);
 }
 
@@ -113,19 +131,30 @@ fn an_interface_that_went_away_and_came_back_is_filtered_again() {
 fn the_edge_ends_with_its_parent_and_holds_none_of_its_rights() {
     requires!(Root, Bpf, NetworkNamespaces);
     let scene = Scene::new("crash-rights");
-    let mut daemon = Daemon::new("crash-rights", Half::Both, &policy(0)).inside(&scene.host).started();
+    let mut daemon = Daemon::new("crash-rights", Half::Both, &policy(0))
+        .inside(&scene.host)
+        .started();
     let edge = edge(&daemon);
     let facts = fs::read_to_string(format!("/proc/{edge}/status")).expect("the edge's facts");
     let fact = |name: &str| {
-        let line = facts.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.expect(name).split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        let line = facts
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.expect(name)
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert!(fact("Uid").iter().all(|uid| uid != "0"), "{facts}");
     assert!(fact("Gid").iter().all(|gid| gid != "0"), "{facts}");
     assert!(!fact("Groups").contains(&"0".to_owned()), "{facts}");
     for set in ["CapPrm", "CapEff", "CapBnd"] {
         // CAP_NET_BIND_SERVICE is the tenth.
-        assert_eq!(u64::from_str_radix(&fact(set)[0], 16), Ok(1 << 10), "{set}: {facts}");
+        assert_eq!(
+            u64::from_str_radix(&fact(set)[0], 16),
+            Ok(1 << 10),
+            "{set}: {facts}"
+        );
     }
     for set in ["CapInh", "CapAmb"] {
         assert_eq!(u64::from_str_radix(&fact(set)[0], 16), Ok(0), "{set}: {facts}");
@@ -152,8 +181,14 @@ fn policy(round: u32) -> String {
 /// One packet that must arrive and one that must not.
 #[track_caller]
 fn probe(scene: &Scene) {
-    assert!(scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300"), "an allowed packet was dropped");
-    assert!(!scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"), "a denied packet arrived");
+    assert!(
+        scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300"),
+        "an allowed packet was dropped"
+    );
+    assert!(
+        !scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"),
+        "a denied packet arrived"
+    );
 }
 
 #[track_caller]
@@ -161,7 +196,10 @@ fn assert_grown(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>, r
     for (name, count) in before {
         // Rules of one round only are not listed once they have left the policy.
         if let Some(now) = after.get(name) {
-            assert!(now >= count, "round {round}: `{name}` went back from {count} to {now}");
+            assert!(
+                now >= count,
+                "round {round}: `{name}` went back from {count} to {now}"
+            );
         }
     }
 }
@@ -186,7 +224,10 @@ impl Random {
 }
 
 fn seed() -> u64 {
-    std::env::var("RAVELIN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x5eed)
+    std::env::var("RAVELIN_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(0x5eed)
 }
 
 const KILLS: u32 = 50;

@@ -268,15 +268,17 @@ impl Daemon {
         self.json("status")["filter"].clone()
     }
 
-    /// A metric of the filter without labels.
+    /// A metric that both halves have, of the filter.
     #[must_use]
     #[track_caller]
     pub fn gauge(&self, name: &str) -> f64 {
         let answer = ask(&self.home.socket(), "metrics").expect("the metrics");
         let text = answer["text"].as_str().expect("a text").to_owned();
+        // The label tells the filter's value from the edge's, which is served in the same text.
+        let line = format!("{name}{{half=\"filter\"}} ");
         let value = text
             .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+            .find_map(|text| text.strip_prefix(&line)?.parse().ok());
         value.unwrap_or_else(|| panic!("no `{name}` in\n{text}"))
     }
 
