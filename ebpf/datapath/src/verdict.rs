@@ -48,20 +48,20 @@ impl ClassVerdict {
     }
 }
 
-macro_rules! parse_classes {
-    ($($variant:ident = $number:literal, $label:literal, $default:ident, $judgeable:literal, $sentence:literal;)*) => {
-        /// A shape of packet that has a declared verdict of its own. See `docs/semantics.md`, section 8.
+macro_rules! labelled {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $number:literal, $label:literal, $sentence:literal;)* }) => {
+        $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
-        pub enum ParseClass {
+        pub enum $name {
             $(#[doc = $sentence] $variant = $number,)*
         }
 
-        impl ParseClass {
-            /// Every class, in the order of its number.
+        impl $name {
+            /// All of them, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The TOML key and metrics label.
+            /// The word in policies and metrics.
             #[must_use]
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$variant => $label,)* }
@@ -72,123 +72,83 @@ macro_rules! parse_classes {
             pub const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $sentence,)* }
             }
+        }
+    };
+}
 
+macro_rules! vocabulary {
+    (
+        classes { $($class:ident = $class_number:literal, $class_label:literal, $default:ident, $judgeable:literal, $class_sentence:literal;)* }
+        others { $($other:ident = $other_number:literal, $other_label:literal, $other_sentence:literal;)* }
+    ) => {
+        labelled! {
+            /// A shape of packet that has a declared verdict of its own. See `docs/semantics.md`, section 8.
+            ParseClass { $($class = $class_number, $class_label, $class_sentence;)* }
+        }
+
+        labelled! {
+            /// Why a verdict was reached: a parse class by its own number, or one of the others. The number is the index
+            /// of its counters.
+            Reason {
+                $($class = $class_number, $class_label, $class_sentence;)*
+                $($other = $other_number, $other_label, $other_sentence;)*
+            }
+        }
+
+        impl ParseClass {
             /// The verdict when `[firewall.classes]` does not say otherwise.
             #[must_use]
             pub const fn default_verdict(self) -> ClassVerdict {
-                match self { $(Self::$variant => ClassVerdict::$default,)* }
+                match self { $(Self::$class => ClassVerdict::$default,)* }
             }
 
             /// Whether enough of the packet is known for rules to judge it.
             #[must_use]
             pub const fn judgeable(self) -> bool {
-                match self { $(Self::$variant => $judgeable,)* }
+                match self { $(Self::$class => $judgeable,)* }
+            }
+        }
+
+        impl From<ParseClass> for Reason {
+            #[inline(always)]
+            fn from(class: ParseClass) -> Self {
+                match class { $(ParseClass::$class => Self::$class,)* }
             }
         }
     };
 }
 
-parse_classes! {
-    Truncated = 0, "truncated", Deny, false, "the frame ends before a header it announces";
-    BadVersion = 1, "bad_version", Deny, false, "the IP version does not match the EtherType";
-    BadHeaderLength = 2, "bad_header_length", Deny, false, "a header length field is impossible";
-    IpOptions = 3, "ip_options", Judge, true, "an IPv4 header with options";
-    FragmentFirst = 4, "fragment_first", Judge, true, "the first fragment of a datagram";
-    FragmentLater = 5, "fragment_later", Judge, true, "a fragment other than the first";
-    FragmentOrphan = 6, "fragment_orphan", Deny, true, "a later fragment whose first fragment is not known";
-    FragmentTiny = 7, "fragment_tiny", Deny, true, "a fragment that cuts or overlaps the upper header (RFC 1858, 3128, 7112)";
-    ExtHeaderChain = 8, "ext_header_chain", Deny, false, "more than 8 IPv6 extension headers, or a jumbogram";
-    RoutingHeader0 = 9, "routing_header_0", Deny, true, "an IPv6 routing header of type 0 (RFC 5095)";
-    UnknownNextHeader = 10, "unknown_next_header", Judge, true, "an IPv6 next header without a name";
-    Vlan = 11, "vlan", Judge, true, "a frame with one VLAN tag";
-    Qinq = 12, "qinq", Judge, true, "a frame with two VLAN tags";
-    VlanDepth = 13, "vlan_depth", Deny, false, "a frame with more than two VLAN tags";
-    NonIp = 14, "non_ip", Allow, false, "a frame that carries neither IPv4 nor IPv6";
-    SpoofedSource = 15, "spoofed_source", Deny, true, "a source address that cannot come from the wire";
-    Land = 16, "land", Deny, true, "source and destination address are the same";
-}
-
-macro_rules! reasons {
-    ($($variant:ident = $number:literal, $label:literal, $sentence:literal;)*) => {
-        /// Why a verdict was reached. The number is the index of its counter.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[repr(u8)]
-        pub enum Reason {
-            $(#[doc = $sentence] $variant = $number,)*
-        }
-
-        impl Reason {
-            /// Every reason, in the order of its number.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The metrics label.
-            #[must_use]
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$variant => $label,)* }
-            }
-
-            /// One sentence for people.
-            #[must_use]
-            pub const fn sentence(self) -> &'static str {
-                match self { $(Self::$variant => $sentence,)* }
-            }
-        }
-    };
-}
-
-// 0–16 are the parse classes, by the same number: `Reason::from(class)` is a cast in the kernel.
-reasons! {
-    Truncated = 0, "truncated", "the frame ends before a header it announces";
-    BadVersion = 1, "bad_version", "the IP version does not match the EtherType";
-    BadHeaderLength = 2, "bad_header_length", "a header length field is impossible";
-    IpOptions = 3, "ip_options", "an IPv4 header with options";
-    FragmentFirst = 4, "fragment_first", "the first fragment of a datagram";
-    FragmentLater = 5, "fragment_later", "a fragment other than the first";
-    FragmentOrphan = 6, "fragment_orphan", "a later fragment whose first fragment is not known";
-    FragmentTiny = 7, "fragment_tiny", "a fragment that cuts or overlaps the upper header";
-    ExtHeaderChain = 8, "ext_header_chain", "more than 8 IPv6 extension headers, or a jumbogram";
-    RoutingHeader0 = 9, "routing_header_0", "an IPv6 routing header of type 0";
-    UnknownNextHeader = 10, "unknown_next_header", "an IPv6 next header without a name";
-    Vlan = 11, "vlan", "a frame with one VLAN tag";
-    Qinq = 12, "qinq", "a frame with two VLAN tags";
-    VlanDepth = 13, "vlan_depth", "a frame with more than two VLAN tags";
-    NonIp = 14, "non_ip", "a frame that carries neither IPv4 nor IPv6";
-    SpoofedSource = 15, "spoofed_source", "a source address that cannot come from the wire";
-    Land = 16, "land", "source and destination address are the same";
-    Rule = 17, "rule", "a rule matched";
-    Default = 18, "default", "no rule matched";
-    Loopback = 19, "loopback", "essential: the loopback interface";
-    Arp = 20, "arp", "essential: address resolution";
-    IcmpError = 21, "icmp_error", "essential: ICMP errors, packet-too-big among them";
-    Ndp = 22, "ndp", "essential: IPv6 neighbour discovery";
-    Mld = 23, "mld", "essential: IPv6 multicast listener discovery";
-    DhcpClient = 24, "dhcp_client", "essential: replies to this host's DHCP client";
-    Dhcpv6Client = 25, "dhcpv6_client", "essential: replies to this host's DHCPv6 client";
-    TableFault = 26, "table_fault", "a table lookup left its table: a bug in Ravelin, and the packet is dropped";
-}
-
-impl From<ParseClass> for Reason {
-    #[inline(always)]
-    fn from(class: ParseClass) -> Self {
-        match class {
-            ParseClass::Truncated => Self::Truncated,
-            ParseClass::BadVersion => Self::BadVersion,
-            ParseClass::BadHeaderLength => Self::BadHeaderLength,
-            ParseClass::IpOptions => Self::IpOptions,
-            ParseClass::FragmentFirst => Self::FragmentFirst,
-            ParseClass::FragmentLater => Self::FragmentLater,
-            ParseClass::FragmentOrphan => Self::FragmentOrphan,
-            ParseClass::FragmentTiny => Self::FragmentTiny,
-            ParseClass::ExtHeaderChain => Self::ExtHeaderChain,
-            ParseClass::RoutingHeader0 => Self::RoutingHeader0,
-            ParseClass::UnknownNextHeader => Self::UnknownNextHeader,
-            ParseClass::Vlan => Self::Vlan,
-            ParseClass::Qinq => Self::Qinq,
-            ParseClass::VlanDepth => Self::VlanDepth,
-            ParseClass::NonIp => Self::NonIp,
-            ParseClass::SpoofedSource => Self::SpoofedSource,
-            ParseClass::Land => Self::Land,
-        }
+vocabulary! {
+    classes {
+        Truncated = 0, "truncated", Deny, false, "the frame ends before a header it announces";
+        BadVersion = 1, "bad_version", Deny, false, "the IP version does not match the EtherType";
+        BadHeaderLength = 2, "bad_header_length", Deny, false, "a header length field is impossible";
+        IpOptions = 3, "ip_options", Judge, true, "an IPv4 header with options";
+        FragmentFirst = 4, "fragment_first", Judge, true, "the first fragment of a datagram";
+        FragmentLater = 5, "fragment_later", Judge, true, "a fragment other than the first";
+        FragmentOrphan = 6, "fragment_orphan", Deny, true, "a later fragment whose first fragment is not known";
+        FragmentTiny = 7, "fragment_tiny", Deny, true, "a fragment that cuts or overlaps the upper header (RFC 1858, 3128, 7112)";
+        ExtHeaderChain = 8, "ext_header_chain", Deny, false, "more than 8 IPv6 extension headers, or a jumbogram";
+        RoutingHeader0 = 9, "routing_header_0", Deny, true, "an IPv6 routing header of type 0 (RFC 5095)";
+        UnknownNextHeader = 10, "unknown_next_header", Judge, true, "an IPv6 next header without a name";
+        Vlan = 11, "vlan", Judge, true, "a frame with one VLAN tag";
+        Qinq = 12, "qinq", Judge, true, "a frame with two VLAN tags";
+        VlanDepth = 13, "vlan_depth", Deny, false, "a frame with more than two VLAN tags";
+        NonIp = 14, "non_ip", Allow, false, "a frame that carries neither IPv4 nor IPv6";
+        SpoofedSource = 15, "spoofed_source", Deny, true, "a source address that cannot come from the wire";
+        Land = 16, "land", Deny, true, "source and destination address are the same";
+    }
+    others {
+        Rule = 17, "rule", "a rule matched";
+        Default = 18, "default", "no rule matched";
+        Loopback = 19, "loopback", "essential: the loopback interface";
+        Arp = 20, "arp", "essential: address resolution";
+        IcmpError = 21, "icmp_error", "essential: ICMP errors, packet-too-big among them";
+        Ndp = 22, "ndp", "essential: IPv6 neighbour discovery";
+        Mld = 23, "mld", "essential: IPv6 multicast listener discovery";
+        DhcpClient = 24, "dhcp_client", "essential: replies to this host's DHCP client";
+        Dhcpv6Client = 25, "dhcpv6_client", "essential: replies to this host's DHCPv6 client";
+        TableFault = 26, "table_fault", "a table lookup left its table: a bug in Ravelin, and the packet is dropped";
     }
 }
 
