@@ -1,6 +1,6 @@
 //! The real `ravelin` binary, started, talked to, killed and restarted.
 //!
-//! A [`Daemon`] owns a [`Home`]; [`Daemon::kill`] and [`Daemon::start_again`] keep it, so pins and state survive as they
+//! A [`Daemon`] owns a [`Home`]; [`Daemon::kill`] and a second [`Daemon::start`] keep it, so pins and state survive as they
 //! would on a host. On a panic the log is printed. Knows the command line and the socket protocol, none of the code behind.
 
 use std::collections::BTreeMap;
