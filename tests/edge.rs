@@ -1,14 +1,10 @@
 //! The real `ravelin edge` in a namespace of its own: port 443, both families, signals, and nothing left behind.
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and tells its figures"
-)]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +35,10 @@ struct World {
 }
 
 fn world(test: &str, backend: fn() -> Backend) -> World {
+    world_wrapped(test, backend, &[])
+}
+
+fn world_wrapped(test: &str, backend: fn() -> Backend, wrapper: &[&str]) -> World {
     let namespace = Namespace::new(test, "edge");
     let backend = namespace.run(backend);
     let policy = format!(
@@ -62,7 +62,9 @@ bind = "{METRICS}"
         backend.address()
     );
     let authority = Authority::new();
-    let daemon = Daemon::new(test, Half::Edge, &policy).inside(&namespace);
+    let daemon = Daemon::new(test, Half::Edge, &policy)
+        .inside(&namespace)
+        .wrapped(wrapper);
     daemon.home().write("authority.pem", &authority.pem());
     write_pair(&daemon, &authority.issue(&[NAME]));
     World {
@@ -211,6 +213,86 @@ fn promtool_finds_nothing_to_say_about_the_page_of_the_process() {
 }
 
 #[test]
+fn out_of_descriptors_it_waits_and_goes_on() {
+    requires!(Root, NetworkNamespaces, Tool("prlimit"));
+    let limit = 40;
+    let wrapper = ["prlimit", "--nofile=40:40"];
+    let world = world_wrapped("edge-descriptors", Backend::echo, &wrapper);
+    let to = address(LISTENER);
+    let held: Vec<_> = world.namespace.run(|| {
+        (0..60)
+            .map(|_| TcpStream::connect(to).expect("the backlog takes it"))
+            .collect()
+    });
+    wait::until("every descriptor to be used", SOON, || {
+        (world.held().1 >= limit).then_some(())
+    });
+    let before = cpu_ticks(&world);
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = cpu_ticks(&world) - before;
+    assert!(
+        spent < 30,
+        "{spent} ticks of processor time in a second of waiting"
+    );
+    drop(held);
+    let exhausted = "ravelin_edge_accept_failures_total{cause=\"exhausted\",listener=\"api\"}";
+    wait::until("room again", SOON, || (world.held().1 < limit).then_some(()));
+    assert!(world.metric(exhausted) > 0.0);
+    let client = Client::new(&world.authority);
+    world
+        .namespace
+        .run(|| inside(async { client.connect(to, NAME).await.map(drop) }))
+        .expect("it serves again");
+}
+
+/// User and system time of the process, in hundredths of a second.
+fn cpu_ticks(world: &World) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", world.daemon.pid())).expect("a stat");
+    let fields: Vec<_> = stat
+        .rsplit(')')
+        .next()
+        .expect("fields")
+        .split_whitespace()
+        .collect();
+    [11, 12]
+        .iter()
+        .map(|index| fields[*index].parse::<u64>().expect("ticks"))
+        .sum()
+}
+
+#[test]
+fn an_idle_connection_costs_little_memory() {
+    requires!(Root, NetworkNamespaces);
+    let world = world("edge-idle", Backend::echo);
+    let client = Client::new(&world.authority);
+    let to = address(LISTENER);
+    let (warm, count) = (100, 800);
+    let open = async |count: u64| {
+        let mut held = Vec::new();
+        for _ in 0..count {
+            let mut stream = client.connect(to, NAME).await.expect("a session");
+            // More than one read and write each way, so that what a connection keeps is there.
+            for _ in 0..2 {
+                stream.write_all(&[7; 4096]).await.expect("send");
+                stream.read_exact(&mut [0; 4096]).await.expect("an echo");
+            }
+            held.push(stream);
+        }
+        held
+    };
+    let per_connection = world.namespace.run(|| {
+        inside(async {
+            let _warm = open(warm).await;
+            let before = world.held().0;
+            let _held = open(count).await;
+            (world.held().0 - before) as f64 / count as f64
+        })
+    });
+    eprintln!("{per_connection:.1} KiB an idle connection");
+    assert!(per_connection <= 40.0, "{per_connection} KiB an idle connection");
+}
+
+#[test]
 fn twenty_thousand_connections_leave_memory_and_descriptors_as_they_were() {
     requires!(Root, NetworkNamespaces);
     let world = world("edge-steady", Backend::echo);
@@ -223,15 +305,7 @@ fn twenty_thousand_connections_leave_memory_and_descriptors_as_they_were() {
     let client = Client::new(&world.authority);
     let start = Instant::now();
     let churn = |count| {
-        world.namespace.run(|| {
-            // Made here, so that its threads are inside too.
-            let runtime = Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(churn(&client, count));
-        });
+        world.namespace.run(|| inside(churn(&client, count)));
         settled();
         world.held()
     };
@@ -257,6 +331,12 @@ fn twenty_thousand_connections_leave_memory_and_descriptors_as_they_were() {
         memory_after <= memory + ALLOWANCE_KIB,
         "{memory} KiB grew to {memory_after}"
     );
+}
+
+/// Runs a future on threads that are made here, so that they are inside the namespace too.
+fn inside<F: Future>(work: F) -> F::Output {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(work)
 }
 
 /// Opens and closes `count` connections, 32 at a time: of eight, three are served over TLS, one hangs up before a byte, one

@@ -4,6 +4,7 @@
 //! would on a host. On a panic the log is printed. Knows the command line and the socket protocol, none of the code behind.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -47,6 +48,7 @@ pub struct Daemon {
     home: Home,
     namespace: Option<PathBuf>,
     arguments: Vec<String>,
+    wrapper: Vec<String>,
     child: Option<Child>,
 }
 
@@ -65,6 +67,7 @@ impl Daemon {
             home,
             namespace: None,
             arguments: Vec::new(),
+            wrapper: Vec::new(),
             child: None,
         }
     }
@@ -80,6 +83,13 @@ impl Daemon {
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// The same daemon, started by another program: `prlimit --nofile=64`.
+    #[must_use]
+    pub fn wrapped(mut self, program: &[&str]) -> Self {
+        self.wrapper = program.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -289,17 +299,17 @@ impl Daemon {
     }
 
     fn in_namespace(&self) -> Command {
-        match &self.namespace {
-            Some(path) => {
-                let mut command = Command::new("nsenter");
-                command
-                    .arg(format!("--net={}", path.display()))
-                    .arg("--")
-                    .arg(binary());
-                command
-            }
-            None => Command::new(binary()),
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(path) = &self.namespace {
+            words.push("nsenter".into());
+            words.push(format!("--net={}", path.display()).into());
+            words.push("--".into());
         }
+        words.extend(self.wrapper.iter().map(OsString::from));
+        words.push(binary().into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
     }
 }
 

@@ -55,10 +55,7 @@ impl Edge {
             let stop = async {
                 let _stopped_or_dropped = stopped.await;
             };
-            service
-                .run(stop)
-                .await
-                .unwrap_or_else(|error| panic!("{}", error.chain()))
+            service.run(stop).await
         });
         Self {
             runtime: Some(runtime),

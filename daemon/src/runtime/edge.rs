@@ -124,7 +124,7 @@ async fn serve(settings: &Settings, mut socket: ControlSocket) -> Result<(), Edg
         tracing::info!(signal, "stopping; connections drain");
         notify::stopping();
     });
-    service.await?;
+    service.await;
     Ok(())
 }
 

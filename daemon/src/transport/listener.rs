@@ -6,9 +6,9 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ravelin_rules::policy::{self, OverLimit, Rate, SniPolicy};
+use ravelin_rules::policy::{self, OverLimit, Rate, SniPattern, SniPolicy};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 
@@ -37,7 +37,8 @@ pub(super) struct Listener {
     tickets: Tickets,
 }
 
-/// The parts of the policy that the limiter's state depends on.
+/// The parts of the policy that the limiter's state depends on. When they change the listener begins with a new limiter, which
+/// does not know the connections that are open; the cap on all connections does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limiting {
     rate: Option<(Rate, u32)>,
@@ -59,6 +60,7 @@ impl Listener {
             .iter()
             .map(|files| Certificate::load(files, provider))
             .collect::<Result<Vec<_>, _>>()?;
+        warn_about(policy, &certificates);
         let tickets = previous.map_or_else(tickets, |previous| Ok(Arc::clone(&previous.tickets)))?;
         let mut routes = Vec::new();
         for route in &policy.routes {
@@ -169,6 +171,34 @@ fn gate(
         ),
         total_cap: limits.concurrent.total,
         sources,
+    }
+}
+
+/// What works, and will not do what the operator wants.
+fn warn_about(policy: &policy::Listener, certificates: &[Certificate]) {
+    let listener = policy.name.as_str();
+    for route in &policy.routes {
+        let sni = &route.sni;
+        let covered = |name: &SniPattern| match sni {
+            SniPattern::Any => true,
+            SniPattern::Exact(exact) => name.matches(Some(exact)),
+            SniPattern::Wildcard(_) => name == sni,
+        };
+        if *sni != SniPattern::Any && !certificates.iter().any(|pair| pair.names.iter().any(covered)) {
+            tracing::warn!(
+                listener,
+                ?sni,
+                "no certificate holds the name of this route: clients will not trust it"
+            );
+        }
+    }
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs());
+    for pair in certificates {
+        if u64::try_from(pair.not_after).is_ok_and(|not_after| not_after < now) {
+            tracing::warn!(listener, certificate = %pair.file.display(), "this certificate has expired");
+        }
     }
 }
 

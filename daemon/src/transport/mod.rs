@@ -5,6 +5,7 @@
 
 mod accept;
 mod connection;
+mod descriptors;
 pub mod edge;
 pub mod limit;
 mod listen;

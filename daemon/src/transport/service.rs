@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ravelin_rules::Policy;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
+use super::descriptors;
 use super::edge::{Edge, EdgeError};
 use crate::metrics::export::{Exposition, Server, Sources, serve};
 use crate::metrics::registry::EdgeMetrics;
@@ -38,6 +40,7 @@ pub struct EdgeOptions {
 pub struct EdgeService {
     handle: EdgeHandle,
     watch: Watch,
+    hangup: Signal,
     drain: Duration,
 }
 
@@ -53,6 +56,8 @@ struct Running {
     edge: Arc<Edge>,
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
+    /// A policy was loaded: other files may be its own now.
+    reloaded: Notify,
     served: Mutex<Served>,
 }
 
@@ -81,6 +86,9 @@ impl EdgeService {
             filter,
             drain,
         } = options;
+        // From here on, not from `run`: a signal nobody listens for ends the process.
+        let hangup = signal(SignalKind::hangup()).map_err(|source| ServiceError::Signal { source })?;
+        descriptors::raise();
         let metrics = Arc::new(EdgeMetrics::new().map_err(|source| ServiceError::Metrics { source })?);
         let running = Running {
             policy,
@@ -89,13 +97,19 @@ impl EdgeService {
             edge: Arc::new(Edge::new(Arc::clone(&metrics))),
             metrics,
             reloading: tokio::sync::Mutex::new(()),
+            reloaded: Notify::new(),
             served: Mutex::new(Served::default()),
         };
         let handle = EdgeHandle(Arc::new(running));
         handle.reload().await?;
         let mut watch = Watch::new();
         watch.replace(handle.0.served().files.clone());
-        Ok(Self { handle, watch, drain })
+        Ok(Self {
+            handle,
+            watch,
+            hangup,
+            drain,
+        })
     }
 
     /// A handle for reloads that do not come from a signal or a changed file.
@@ -106,30 +120,28 @@ impl EdgeService {
 
     /// Serves until `stop` is ready, reloading on `SIGHUP` and when a file changes; then stops accepting and drains.
     /// Returns how many connections had to be cut.
-    ///
-    /// # Errors
-    ///
-    /// When `SIGHUP` cannot be listened for.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<usize, ServiceError> {
-        let mut hangup = signal(SignalKind::hangup()).map_err(|source| ServiceError::Signal { source })?;
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> usize {
         let running = &self.handle.0;
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                _ = hangup.recv() => tracing::info!("reload asked for by SIGHUP"),
+                () = running.reloaded.notified() => {
+                    self.watch.replace(running.served().files.clone());
+                    continue;
+                }
+                _ = self.hangup.recv() => tracing::info!("reload asked for by SIGHUP"),
                 () = self.watch.changed() => tracing::info!("reload because a file changed"),
             }
             // The error is already told; the last good policy goes on serving.
             drop(self.handle.reload().await);
-            self.watch.replace(running.served().files.clone());
         }
         running.served().stopping = true;
         let cut = running.edge.shutdown(self.drain).await;
         if cut > 0 {
             tracing::warn!(cut, "connections cut: they did not end in time");
         }
-        Ok(cut)
+        cut
     }
 }
 
@@ -179,6 +191,7 @@ impl Running {
         let loading = Arc::clone(self);
         let policy = blocking(move || (loading.load)(&loading.policy)).await?;
         let policy = policy.map_err(|report| ServiceError::Policy { report })?;
+        descriptors::warn_if_short(&policy);
         let files = watched(&self.policy, &policy);
 
         // What can fail comes first: the endpoint is bound, but dropped again if a listener cannot be served.
@@ -198,6 +211,7 @@ impl Running {
             (served.endpoint, served.asked_endpoint) = (endpoint, bind);
         }
         served.files = files;
+        self.reloaded.notify_one();
         Ok(())
     }
 
