@@ -90,6 +90,15 @@ fn no_suite_is_forgotten() {
         .filter_map(|target| target.get("path")?.as_str())
         .collect();
     let mut complaints = Vec::new();
+    let readme = fs::read_to_string(workspace().join("tests/README.md")).expect("tests/README.md");
+    for suite in manifest["test"].as_array().into_iter().flatten() {
+        let name = suite["name"].as_str().expect("a name");
+        if !readme.contains(&format!("| `{name}` |")) {
+            complaints.push(format!(
+                "tests/README.md does not say what the suite `{name}` shows"
+            ));
+        }
+    }
     for entry in fs::read_dir(workspace().join("tests")).expect("tests").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let folder_suite = format!("{name}/main.rs");
