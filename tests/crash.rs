@@ -1,10 +1,6 @@
 //! Killed at any moment, the filter goes on filtering, and whoever comes back finds everything as it was left.
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and shows its figures"
-)]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ravelin_tests::daemon::{Daemon, Half, ask};
 use ravelin_tests::scene::Scene;
-use ravelin_tests::{requires, wait};
+use ravelin_tests::{figures, requires, wait};
 
 #[test]
 fn fifty_kills_at_random_moments_leave_packets_judged_and_counters_growing() {
@@ -27,7 +23,7 @@ fn fifty_kills_at_random_moments_leave_packets_judged_and_counters_growing() {
     let mut random = Random(seed());
     let (mut filters, mut edges, mut dead, mut probes) = (0, 0, Duration::ZERO, 0_u32);
     let mut counters = daemon.rule_packets();
-    eprintln!("seed {}", random.0);
+    figures::show(&format!("seed {}", random.0));
 
     for round in 0..KILLS {
         // A moment: idle, or somewhere in a reload that has just begun.
@@ -59,10 +55,10 @@ fn fifty_kills_at_random_moments_leave_packets_judged_and_counters_growing() {
         assert_grown(&counters, &now, round);
         counters = now;
     }
-    eprintln!(
+    figures::show(&format!(
         "{KILLS} kills ({filters} of the filter, {edges} of the edge); {probes} probes in {dead:.1?} without a filter \
          process; counters at the end {counters:?}"
-    );
+    ));
     assert!(filters > 0 && edges > 0);
     // Each probe sends one packet of each kind, after each kill and after each restart; none was counted twice or not at all.
     assert_eq!(counters["let-in"], u64::from(KILLS * 2));

@@ -1,10 +1,6 @@
 //! A reload is one step: no packet is judged by half a policy or by none, and a policy that does not load changes nothing.
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and shows its figures"
-)]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +13,7 @@ use nix::sys::socket::sockopt::RcvBufForce;
 use ravelin_tests::daemon::{Daemon, Half, ask};
 use ravelin_tests::netns::{End, expect_success, veth};
 use ravelin_tests::scene::Scene;
-use ravelin_tests::{requires, wait};
+use ravelin_tests::{figures, requires, wait};
 
 #[test]
 fn three_hundred_reloads_under_full_load_lose_nothing_and_let_nothing_through() {
@@ -94,12 +90,12 @@ fn three_hundred_reloads_under_full_load_lose_nothing_and_let_nothing_through() 
     let (sent, received) = (sent.into_inner(), received.into_inner());
     let (flooded, leaked) = (flooded.into_inner(), leaked.into_inner());
     let overflowed = transmit_drops(&scene, "flood");
-    eprintln!(
+    figures::show(&format!(
         "{RELOADS} reloads ({generation} generations) in {elapsed:.1?}, slowest {slowest:.1?}; \
          allowed: sent {sent}, counted {}, received {received}; \
          denied: sent {flooded}, dropped before the filter {overflowed}, counted {}, received {leaked}",
         rules["flow"], rules["noise"]
-    );
+    ));
     assert!(generation > u64::from(RELOADS), "every reload is a generation");
     assert_eq!(received, sent, "the receiver misses packets");
     assert_eq!(

@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use ravelin_tests::daemon::{Daemon, Half};
-use ravelin_tests::netns::{End, Namespace, veth};
+use ravelin_tests::netns::{End, Namespace, expect_success, veth};
 use ravelin_tests::scene::{SILENCE, Scene};
 use ravelin_tests::{requires, wait};
 
@@ -211,6 +211,85 @@ fn the_loopback_interface_can_be_filtered_and_essentials_let_it_through() {
         !arrives(),
         "without essentials the loopback interface is one like any other"
     );
+}
+
+#[test]
+fn an_interface_that_refuses_native_mode_is_generic_by_default_and_an_error_when_native_is_asked_for() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("traffic-native");
+    let policy = |interfaces: &str, mode: &str, port: u16| {
+        format!(
+            "[firewall]\ninterfaces = {interfaces}\nxdp_mode = \"{mode}\"\nstateful = false\n\
+             [[rule]]\nname = \"open\"\naction = \"allow\"\nprotocol = \"udp\"\nports = [{port}]\n"
+        )
+    };
+    let filter = scene.filter("traffic-native", &policy(r#"["wan"]"#, "native", 5300));
+    // The loopback device has no native mode. The other interface must not notice the attempt.
+    filter.write_policy(&policy(r#"["wan", "lo"]"#, "native", 5301));
+    let output = filter.ravelin(&["reload"]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(2) && words.contains("cannot attach to `lo` in native mode"),
+        "{words}"
+    );
+    assert!(
+        scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300"),
+        "the old policy stays"
+    );
+    assert!(
+        !scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"),
+        "no part of the new one is live"
+    );
+
+    filter.write_policy(&policy(r#"["wan", "lo"]"#, "auto", 5301));
+    filter.reload();
+    let status = filter.filter_status();
+    let interfaces = status["filter"]["interfaces"]
+        .as_array()
+        .expect("interfaces")
+        .iter();
+    let modes: Vec<(&str, &str, bool)> = interfaces
+        .filter_map(|interface| {
+            let fallback = interface["fallback"].is_string();
+            Some((interface["name"].as_str()?, interface["mode"].as_str()?, fallback))
+        })
+        .collect();
+    assert_eq!(modes, [("lo", "generic", true), ("wan", "native", false)]);
+    assert!(scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"));
+
+    // Native and generic cannot be swapped in one step, so this is not done behind the operator's back.
+    filter.write_policy(&policy(r#"["wan", "lo"]"#, "native", 5302));
+    let output = filter.ravelin(&["reload"]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(2) && words.contains("`lo` is attached in generic mode"),
+        "{words}"
+    );
+    assert!(scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"));
+}
+
+#[test]
+fn a_pinned_map_of_another_shape_is_refused_until_it_is_detached() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("traffic-shape");
+    let mut filter = scene.filter("traffic-shape", POLICY);
+    filter.kill();
+    let maps = filter.home().pins().join("ravelin/maps-1");
+    std::fs::rename(maps.join("CLASS_COUNTERS"), maps.join("REASON_COUNTERS"))
+        .expect("a map in another's place");
+    assert_eq!(filter.run_to_end().code(), Some(2));
+    assert!(
+        filter.logs().contains("has another shape than `REASON_COUNTERS`"),
+        "{}",
+        filter.logs()
+    );
+    assert!(
+        !scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"),
+        "packets are still judged"
+    );
+    expect_success("ravelin detach", &filter.ravelin(&["detach"]));
+    filter.start();
+    assert!(scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300"));
 }
 
 #[test]

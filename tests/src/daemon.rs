@@ -49,6 +49,7 @@ pub struct Daemon {
     namespace: Option<PathBuf>,
     arguments: Vec<String>,
     wrapper: Vec<String>,
+    variables: Vec<(String, PathBuf)>,
     child: Option<Child>,
 }
 
@@ -68,6 +69,7 @@ impl Daemon {
             namespace: None,
             arguments: Vec::new(),
             wrapper: Vec::new(),
+            variables: Vec::new(),
             child: None,
         }
     }
@@ -90,6 +92,13 @@ impl Daemon {
     #[must_use]
     pub fn wrapped(mut self, program: &[&str]) -> Self {
         self.wrapper = program.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// The same daemon, with an environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &Path) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -129,6 +138,7 @@ impl Daemon {
             .arg("--state-dir")
             .arg(self.home.state())
             .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);

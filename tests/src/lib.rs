@@ -12,6 +12,7 @@ pub mod classbench;
 pub mod client;
 pub mod daemon;
 pub mod edge;
+pub mod figures;
 pub mod fixture;
 pub mod home;
 pub mod netns;
