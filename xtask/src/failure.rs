@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// Why a command stopped.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// What was asked for was done, and the answer is "no": exit code 1. Empty when everything is said already.
+    /// What was asked for was done, and the answer is "no": exit code 1.
     No(String),
     /// It could not be done here; the text says what is missing and how to get it: exit code 2.
     Cannot(String),
@@ -19,6 +19,14 @@ impl Failure {
 
     pub(crate) fn cannot(text: impl Into<String>) -> Self {
         Self::Cannot(text.into())
+    }
+
+    /// The same end, with nothing left to say.
+    pub(crate) fn told(self) -> Self {
+        match self {
+            Self::No(_) => Self::No(String::new()),
+            Self::Cannot(_) => Self::Cannot(String::new()),
+        }
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {

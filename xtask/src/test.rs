@@ -82,7 +82,7 @@ pub(crate) fn run(request: &Request) -> Result<(), Failure> {
         println!("\n{failure}");
     }
     summary(request, &rows, started.elapsed());
-    outcome.map_err(|_told| Failure::no(""))
+    outcome.map_err(Failure::told)
 }
 
 fn run_rings(request: &Request, rows: &mut Vec<Row>) -> Result<(), Failure> {
