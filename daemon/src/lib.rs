@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod causes;
 pub mod cli;
 pub mod control;
 pub mod metrics;

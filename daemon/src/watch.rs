@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use ravelin_rules::Policy;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -110,6 +111,21 @@ impl Watch {
             }
         }
     }
+}
+
+/// The files of the policy whose main file is `main`, and the folders in which a pattern of its `include` may find another.
+#[must_use]
+pub fn policy_files(main: &Path, policy: &Policy) -> Vec<PathBuf> {
+    let included = policy
+        .files
+        .iter()
+        .filter(|file| *file != main && file.extension().is_some_and(|extension| extension == "toml"));
+    // The main file's folder is not watched for its own sake: sockets and logs come and go there.
+    let folders = included.filter_map(|file| directory(file));
+    let mut files: Vec<PathBuf> = folders.collect();
+    files.extend(policy.files.iter().cloned());
+    files.push(main.to_owned());
+    files
 }
 
 impl Default for Watch {

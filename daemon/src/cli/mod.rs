@@ -5,11 +5,13 @@
 
 mod check;
 mod compile;
+mod completions;
 mod detach;
 mod edge;
 mod explain;
 mod filter;
 mod halves;
+mod man;
 mod output;
 mod planned;
 mod reload;
@@ -33,10 +35,12 @@ pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Check(command) => command.run(),
         Command::Compile(command) => command.run(),
+        Command::Completions(command) => command.run(),
         Command::Detach(command) => command.run(),
         Command::Edge(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Filter(command) => command.run(),
+        Command::Man(command) => command.run(),
         Command::Planned(command) => command.run(),
         Command::Reload(command) => command.run(),
         Command::Rules(command) => command.run(),
@@ -91,6 +95,8 @@ enum Command {
     Status(status::Status),
     Rules(rules::Rules),
     Detach(detach::Detach),
+    Completions(completions::Completions),
+    Man(man::Man),
     #[command(flatten)]
     Planned(planned::Planned),
 }
@@ -161,6 +167,19 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::Arguments;
+
+    #[test]
+    fn a_command_of_the_help_has_words_and_one_that_is_not_built_is_not_in_it() {
+        for command in Arguments::command().get_subcommands() {
+            let built = !matches!(command.get_name(), "ban" | "top" | "apply");
+            assert!(built || command.is_hide_set(), "{}", command.get_name());
+            assert!(
+                command.is_hide_set() || command.get_about().is_some(),
+                "{}",
+                command.get_name()
+            );
+        }
+    }
 
     #[test]
     fn the_definition_is_sound() {

@@ -3,8 +3,9 @@
 //! `println!` panics when the reader of a pipe is gone (`ravelin rules | head`); here a closed pipe ends the output quietly.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
+
+use crate::causes::chain;
 
 /// Prints `text`, and a line end if it has none.
 pub(super) fn print(text: &str) {
@@ -26,13 +27,6 @@ pub(super) fn print_error(text: &str) {
 }
 
 /// Prints `failure` and its causes: `ravelin: what failed: because of`.
-pub(super) fn failure(failure: &dyn Error) {
-    let mut line = format!("ravelin: {failure}");
-    let mut cause = failure.source();
-    while let Some(error) = cause {
-        // Writing to a string cannot fail.
-        let _ok = write!(line, ": {error}");
-        cause = error.source();
-    }
-    print_error(&line);
+pub(super) fn failure(failure: &(dyn Error + 'static)) {
+    print_error(&format!("ravelin: {}", chain(failure)));
 }

@@ -11,6 +11,7 @@ use super::adopt::{AdoptError, Pinned};
 use super::interface::{AttachedMode, Interface, InterfaceError};
 use super::load::{Generation, LoadError, PROGRAM};
 use super::pins::{PinDir, PinsError};
+use crate::causes::chain;
 
 /// A program on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -354,15 +355,4 @@ fn program_by_id(id: u32) -> Option<Xdp> {
 fn program_name(id: u32) -> Option<String> {
     let info = loaded_programs().flatten().find(|info| info.id() == id)?;
     info.name_as_str().map(str::to_owned)
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

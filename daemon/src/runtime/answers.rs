@@ -7,8 +7,8 @@ use tokio::task::spawn_blocking;
 
 use super::applier::{Applier, failed};
 use super::live::Live;
-use super::logging::chain;
 use super::reload::Cause;
+use crate::causes::chain;
 use crate::control::protocol::{ClassCount, ReasonCount, RuleCount, Rules, Status};
 use crate::control::server::Handler;
 use crate::control::{Action, Answer};

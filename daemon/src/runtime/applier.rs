@@ -13,15 +13,16 @@ use nix::net::if_::if_nametoindex;
 use ravelin_rules::{Loaded, Policy, Report, load};
 use tokio::sync::Notify;
 
-use super::filter::{FilterError, watched};
+use super::filter::FilterError;
 use super::live::{Live, seconds};
-use super::logging::chain;
 use super::reload::ReloadQueue;
 use super::state::State;
+use crate::causes::chain;
 use crate::control::Answer;
 use crate::network::metrics::Facts;
 use crate::network::{ApplyError, Network, addresses, metrics};
 use crate::settings::Settings;
+use crate::watch::policy_files;
 
 /// The state of a running filter.
 #[derive(Debug)]
@@ -283,7 +284,7 @@ impl Applier {
             .clone()
             .or_else(|| network.counters().ok().map(Arc::new));
         self.update(|live| {
-            live.files = watched(&self.settings.config, &policy);
+            live.files = policy_files(&self.settings.config, &policy);
             live.policy = Some(Arc::clone(&policy));
             live.applied = Some(Arc::new(applied.clone()));
             live.kept = Vec::new();

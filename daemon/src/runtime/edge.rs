@@ -17,10 +17,11 @@ use ravelin_rules::policy::LogFormat;
 use ravelin_rules::{Policy, load};
 use tokio::task::spawn_blocking;
 
-use super::logging::{LoggingError, chain};
+use super::logging::LoggingError;
 use super::sandbox::SandboxError;
 use super::shutdown::StopSignals;
 use super::{logging, notify, sandbox};
+use crate::causes::chain;
 use crate::control::peer::{Access, operators};
 use crate::control::protocol::{LastReload, Status};
 use crate::control::server::{BindError, ControlSocket, Handler};

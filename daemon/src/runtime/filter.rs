@@ -4,12 +4,11 @@
 //! whatever reason, the kernel goes on with the last generation.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ravelin_rules::policy::LogFormat;
-use ravelin_rules::{Loaded, Policy, Report, load};
+use ravelin_rules::{Loaded, Report, load};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
@@ -179,24 +178,6 @@ fn log_format(loaded: &Result<Loaded, Report>) -> LogFormat {
     loaded
         .as_ref()
         .map_or_else(|_| LogFormat::default(), |loaded| loaded.policy.log)
-}
-
-/// Files whose change is a reload: those the policy was read from, and folders where a pattern may find a new one.
-pub(super) fn watched(main: &Path, policy: &Policy) -> Vec<PathBuf> {
-    let mut files = policy.files.clone();
-    files.push(main.to_owned());
-    let included = policy
-        .files
-        .iter()
-        .filter(|file| file.extension().is_some_and(|end| end == "toml"));
-    let folders = included.filter_map(|file| file.parent());
-    // The main file's own folder often holds other things (a socket, a log) that come and go.
-    files.extend(
-        folders
-            .filter(|folder| Some(*folder) != main.parent())
-            .map(Path::to_owned),
-    );
-    files
 }
 
 /// How often the host is asked for its addresses.

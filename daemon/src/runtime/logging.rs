@@ -35,15 +35,3 @@ pub struct LoggingError {
     level: String,
     source: ParseError,
 }
-
-/// An error and its causes on one line, for a log field or an answer.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

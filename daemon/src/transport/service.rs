@@ -19,7 +19,7 @@ use super::descriptors;
 use super::edge::{Edge, EdgeError};
 use crate::metrics::export::{Exposition, Server, Sources, serve};
 use crate::metrics::registry::EdgeMetrics;
-use crate::watch::Watch;
+use crate::watch::{Watch, policy_files};
 
 /// Reads a policy file; the error is the text the operator sees (a rendered report).
 pub type LoadPolicy = Arc<dyn Fn(&Path) -> Result<Policy, String> + Send + Sync>;
@@ -257,22 +257,9 @@ impl Running {
     }
 }
 
-/// Every file whose change is a reload. Folders of included files count too: a new file may appear in them.
+/// Every file whose change is a reload.
 fn watched(main: &Path, policy: &Policy) -> Vec<PathBuf> {
-    let mut files = policy.files.clone();
-    files.push(main.to_owned());
-    let included = policy
-        .files
-        .iter()
-        .filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
-    let folders = included
-        .filter_map(|file| file.parent())
-        .filter(|folder| Some(*folder) != main.parent());
-    files.extend(
-        folders
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .map(Path::to_owned),
-    );
+    let mut files = policy_files(main, policy);
     for pair in policy
         .listeners
         .iter()
@@ -334,13 +321,6 @@ impl ServiceError {
     /// The error and its causes on one line: `cause: cause`.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        crate::causes::chain(self)
     }
 }
