@@ -3,7 +3,6 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use ravelin_tests::daemon::{Daemon, Half};
 use ravelin_tests::edge::get;
 use ravelin_tests::netns::Namespace;
 use ravelin_tests::pki::{Authority, Pair};
+use ravelin_tests::promtool::check_metrics;
 use ravelin_tests::{requires, wait};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Builder;
@@ -189,26 +189,7 @@ fn promtool_finds_nothing_to_say_about_the_page_of_the_process() {
     let world = world("edge-promtool", || Backend::http(""));
     world.curl(&format!("https://{NAME}/"), "127.0.0.1");
     let page = world.page();
-    let mut promtool = std::process::Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool runs");
-    promtool
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(page.as_bytes())
-        .expect("it reads");
-    let output = promtool.wait_with_output().expect("it ends");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success() && said.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
+    check_metrics(&page);
     assert!(page.contains("\nprocess_resident_memory_bytes"), "{page}");
 }
 

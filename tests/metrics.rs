@@ -4,15 +4,17 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ravelin_tests::backend::Backend;
 use ravelin_tests::client::Client;
+use ravelin_tests::daemon::{Daemon, Half};
 use ravelin_tests::edge::{Edge, get, request};
 use ravelin_tests::pki::Authority;
+use ravelin_tests::promtool::check_metrics;
 use ravelin_tests::requires;
 use ravelin_tests::runtime::runtime;
+use ravelin_tests::scene::Scene;
 
 struct World {
     edge: Edge,
@@ -57,26 +59,7 @@ fn promtool_finds_nothing_to_say_about_the_live_page() {
         .block_on(Client::new(&world.authority).connect(to, "api.example.com"))
         .expect("a session");
     let page = world.edge.metrics();
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool runs");
-    promtool
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(page.as_bytes())
-        .expect("it reads");
-    let output = promtool.wait_with_output().expect("it ends");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success() && said.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
+    check_metrics(&page);
     for name in [
         "ravelin_build_info",
         "ravelin_config_last_reload_successful",
@@ -89,6 +72,34 @@ fn promtool_finds_nothing_to_say_about_the_live_page() {
     ] {
         assert!(page.contains(&format!("\n{name}")), "no {name} in\n{page}");
     }
+}
+
+#[test]
+fn promtool_finds_nothing_to_say_about_the_page_of_both_halves() {
+    requires!(Root, Bpf, NetworkNamespaces, Tool("promtool"));
+    let scene = Scene::new("metrics-both");
+    let policy = "[firewall]\ninterfaces = [\"wan\"]\nstateful = false\n[metrics]\nbind = \"127.0.0.1:9465\"\n\
+                  [[rule]]\nname = \"in\"\naction = \"allow\"\nprotocol = \"udp\"\nports = [5300]\n";
+    let _daemon = Daemon::new("metrics-both", Half::Both, policy)
+        .inside(&scene.host)
+        .started();
+    let (status, page) = scene
+        .host
+        .run(|| get("127.0.0.1:9465".parse().expect("an address"), "/metrics"));
+    assert_eq!(status, 200);
+    check_metrics(&page);
+    for half in ["edge", "filter"] {
+        assert!(
+            page.contains(&format!(
+                "\nravelin_config_last_reload_successful{{half=\"{half}\"}} 1\n"
+            )),
+            "{page}"
+        );
+    }
+    assert!(
+        page.contains("\nravelin_rule_packets_total{rule=\"in\"}"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -21,7 +21,24 @@ pub struct Watch {
     notices: Option<RecommendedWatcher>,
     noticed: mpsc::Receiver<()>,
     directories: BTreeSet<PathBuf>,
-    seen: BTreeMap<PathBuf, Option<Stamp>>,
+    seen: Seen,
+    /// There is reason to look.
+    due: bool,
+}
+
+/// What a set of files was like at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen(BTreeMap<PathBuf, Option<Stamp>>);
+
+impl Seen {
+    /// The files as they are now. Take it before they are read: what changes while they are read is then a change.
+    pub fn now(files: impl IntoIterator<Item = PathBuf>) -> Self {
+        let stamped = |file: PathBuf| {
+            let state = stamp(&file);
+            (file, state)
+        };
+        Self(files.into_iter().map(stamped).collect())
+    }
 }
 
 /// What changes when a file does: modification and change time, length, which file it is.
@@ -46,16 +63,21 @@ impl Watch {
             notices,
             noticed,
             directories: BTreeSet::new(),
-            seen: BTreeMap::new(),
+            seen: Seen::default(),
+            due: false,
         }
     }
 
     /// Watches these files from now on and no others. What was already watched keeps its last known state: a change between the
     /// last look and now is not lost.
     pub fn replace(&mut self, files: impl IntoIterator<Item = PathBuf>) {
-        let files: BTreeSet<PathBuf> = files.into_iter().collect();
+        self.replace_seen(Seen::now(files));
+    }
+
+    /// Like [`replace`](Self::replace), for files that were last known to be like this.
+    pub fn replace_seen(&mut self, mut seen: Seen) {
         let mut directories = BTreeSet::new();
-        for file in &files {
+        for file in seen.0.keys() {
             directories.extend(directory(file));
             // A link's target can be replaced without a notice in the link's directory.
             directories.extend(fs::canonicalize(file).ok().as_deref().and_then(directory));
@@ -72,24 +94,27 @@ impl Watch {
             }
         }
         self.directories = directories;
-        let mut known = std::mem::take(&mut self.seen);
-        let stamped = |file: PathBuf| {
-            let state = known.remove(&file).unwrap_or_else(|| stamp(&file));
-            (file, state)
-        };
-        self.seen = files.into_iter().map(stamped).collect();
+        for (file, known) in std::mem::take(&mut self.seen).0 {
+            seen.0.entry(file).and_modify(|state| *state = known);
+        }
+        self.seen = seen;
+        self.due = true;
     }
 
     /// Ready when a file has changed and its writer seems to be done. Loses nothing when dropped half-way.
     pub async fn changed(&mut self) {
         loop {
-            // A notice, or the regular look for file systems that give none. The channel's other end lives as long as `notices`.
-            match timeout(LOOK_EVERY, self.noticed.recv()).await {
-                Ok(None) => tokio::time::sleep(LOOK_EVERY).await,
-                Ok(Some(())) => self.settled().await,
-                Err(_) => {}
+            if !self.due {
+                // A notice, or the regular look for file systems that give none. The channel's other end lives as long as
+                // `notices`.
+                if let Ok(None) = timeout(LOOK_EVERY, self.noticed.recv()).await {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                self.due = true;
             }
-            let now: BTreeMap<_, _> = self.seen.keys().map(|file| (file.clone(), stamp(file))).collect();
+            self.settled().await;
+            let now = Seen::now(self.seen.0.keys().cloned());
+            self.due = false;
             if now != self.seen {
                 self.seen = now;
                 return;

@@ -19,6 +19,7 @@ pub mod netns;
 pub mod packet;
 pub mod pki;
 pub mod prog_run;
+pub mod promtool;
 pub mod random;
 pub mod requires;
 pub mod runtime;

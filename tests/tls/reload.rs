@@ -195,6 +195,26 @@ fn changed_files_are_seen_without_being_told() {
 }
 
 #[test]
+fn files_of_a_policy_that_came_by_command_are_watched_too() {
+    let authority = Authority::new();
+    let backend = Backend::echo();
+    let first = policy(backend.address(), "", "");
+    let edge = Edge::start("reload-rewatch", &first, &[("api", &authority.issue(&[NAME]))]);
+    edge.write_pair("new/pair", &authority.issue(&[NAME]));
+    edge.write_policy(
+        &first
+            .replace("api.pem", "new/pair.pem")
+            .replace("api.key", "new/pair.key"),
+    );
+    edge.reload().expect("the policy loads");
+    let latest = authority.issue(&[NAME]);
+    edge.write_pair("new/pair", &latest);
+    wait::until("the replaced pair to be served", SOON, || {
+        (leaf(&runtime().block_on(session(&edge, &authority))) == latest.der).then_some(())
+    });
+}
+
+#[test]
 fn a_reload_touches_no_live_connection_and_moves_new_ones() {
     let authority = Authority::new();
     let (first, second) = (Backend::http("first"), Backend::http("second"));

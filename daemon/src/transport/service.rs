@@ -19,7 +19,7 @@ use super::descriptors;
 use super::edge::{Edge, EdgeError};
 use crate::metrics::export::{Exposition, Server, Sources, serve};
 use crate::metrics::registry::EdgeMetrics;
-use crate::watch::{Watch, policy_files};
+use crate::watch::{Seen, Watch, policy_files};
 
 /// Reads a policy file; the error is the text the operator sees (a rendered report).
 pub type LoadPolicy = Arc<dyn Fn(&Path) -> Result<Policy, String> + Send + Sync>;
@@ -66,7 +66,8 @@ struct Running {
 struct Served {
     endpoint: Option<Server>,
     asked_endpoint: Option<SocketAddr>,
-    files: Vec<PathBuf>,
+    /// The files it was read from, as they were before that.
+    files: Seen,
     /// Why the last reload failed.
     failure: Option<String>,
     stopping: bool,
@@ -103,7 +104,7 @@ impl EdgeService {
         let handle = EdgeHandle(Arc::new(running));
         handle.reload().await?;
         let mut watch = Watch::new();
-        watch.replace(handle.0.served().files.clone());
+        watch.replace_seen(handle.0.served().files.clone());
         Ok(Self {
             handle,
             watch,
@@ -127,7 +128,7 @@ impl EdgeService {
             tokio::select! {
                 () = &mut stop => break,
                 () = running.reloaded.notified() => {
-                    self.watch.replace(running.served().files.clone());
+                    self.watch.replace_seen(running.served().files.clone());
                     continue;
                 }
                 _ = self.hangup.recv() => tracing::info!("reload asked for by SIGHUP"),
@@ -192,7 +193,7 @@ impl Running {
         let policy = blocking(move || (loading.load)(&loading.policy)).await?;
         let policy = policy.map_err(|report| ServiceError::Policy { report })?;
         descriptors::warn_if_short(&policy);
-        let files = watched(&self.policy, &policy);
+        let files = Seen::now(watched(&self.policy, &policy));
 
         // What can fail comes first: the endpoint is bound, but dropped again if a listener cannot be served.
         let bind = policy.metrics;
