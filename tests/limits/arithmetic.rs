@@ -219,3 +219,42 @@ fn fifty_threads_get_no_more_than_burst_and_rate_together() {
     );
     assert!(accepted >= 20 + 90, "{accepted} accepted");
 }
+
+#[test]
+fn entries_are_used_again_when_their_buckets_are_full_and_not_before() {
+    let rate = Rate {
+        count: 10,
+        per: Duration::from_secs(1),
+    };
+    let shared = EdgeMetrics::new()
+        .expect("metrics")
+        .listener("test")
+        .limiter_shared;
+    let epoch = Instant::now();
+    let limiter = Limiter::new(Some((rate, 1)), 64, shared.clone(), epoch);
+    let at = |milliseconds| epoch + Duration::from_millis(milliseconds);
+    for number in 0..64 {
+        assert!(matches!(
+            limiter.judge(address(number), REFUSE, at(0)),
+            Ok(Turn::Now(_))
+        ));
+    }
+    assert_eq!(shared.get(), 0);
+    assert!(
+        limiter.judge(address(64), REFUSE, at(99)).is_ok(),
+        "the shared bucket is full"
+    );
+    assert_eq!(
+        limiter
+            .judge(address(65), REFUSE, at(99))
+            .expect_err("and now empty"),
+        Refusal::Rate
+    );
+    assert_eq!(shared.get(), 2);
+    for number in 100..164 {
+        // Each comes 100 ms and more after the entry it takes was used.
+        assert!(limiter.judge(address(number), REFUSE, at(200)).is_ok());
+    }
+    assert_eq!(shared.get(), 2);
+    assert_eq!(limiter.sources(), 64);
+}

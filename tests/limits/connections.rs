@@ -1,7 +1,7 @@
 //! The edge under clients that want more than their share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ravelin_tests::backend::Backend;
@@ -19,6 +19,12 @@ const SOON: Duration = Duration::from_secs(20);
 const ADMITTED: &str = "ravelin_edge_admitted_total{listener=\"api\"}";
 const GREEDY: &str = "127.0.0.2";
 const OTHER: &str = "127.0.0.3";
+
+/// Held by the tests that measure time while others would use it up.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 struct World {
     edge: Edge,
@@ -80,6 +86,7 @@ async fn served(
 /// Fifty clients of one source connect again and again while another source connects at its ease; what was let in is read from
 /// the edge's own counter, between two looks at its own clock.
 fn flood(world: &World, rate: f64, burst: f64, delayed: bool) {
+    let _alone = alone();
     let to = world.edge.address("api");
     let stop = Arc::new(AtomicBool::new(false));
     let served_clients = Arc::new(AtomicUsize::new(0));
@@ -160,6 +167,7 @@ fn fifty_clients_of_one_source_that_must_wait_get_burst_and_rate_and_no_more() {
 fn a_client_that_hangs_up_leaves_the_queue_at_once() {
     let limits = "connections = { rate = \"1/s\", burst = 1, over = \"delay\" }\ndelay = { max = \"20s\", queue = 100 }";
     let world = world("limits-abandon", "", limits);
+    let _alone = alone();
     let queue = "ravelin_edge_delay_queue_connections{listener=\"api\"}";
     runtime().block_on(async {
         let _first = world.served(GREEDY).await.expect("the burst");

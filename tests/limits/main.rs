@@ -8,4 +8,3 @@
 
 mod arithmetic;
 mod connections;
-mod memory;

@@ -1,12 +1,13 @@
-//! A million sources against a table with a bound.
+//! A million sources against a table with a bound. A suite of its own: it measures the memory of the whole process.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use ravelin_daemon::metrics::EdgeMetrics;
-use ravelin_daemon::metrics::names::Refusal;
-use ravelin_daemon::transport::limit::{Limiter, Terms, Turn};
+use ravelin_daemon::transport::limit::{Limiter, Terms};
 use ravelin_rules::policy::{OverLimit, Rate};
 
 fn resident_bytes() -> usize {
@@ -31,7 +32,6 @@ const TERMS: Terms = Terms {
     over: OverLimit::Refuse,
 };
 
-/// The tests of this file measure the memory of the whole process: one after the other, in one test.
 #[test]
 fn a_million_sources_stay_under_the_stated_bound_and_the_door_stays_closed() {
     let rate = Rate {
@@ -83,45 +83,6 @@ fn a_million_sources_stay_under_the_stated_bound_and_the_door_stays_closed() {
         );
         assert!(limiter.sources() >= max_sources as usize * 98 / 100);
     }
-}
-
-#[test]
-fn entries_are_used_again_when_their_buckets_are_full_and_not_before() {
-    let rate = Rate {
-        count: 10,
-        per: Duration::from_secs(1),
-    };
-    let shared = EdgeMetrics::new()
-        .expect("metrics")
-        .listener("test")
-        .limiter_shared;
-    let epoch = Instant::now();
-    let limiter = Limiter::new(Some((rate, 1)), 64, shared.clone(), epoch);
-    let at = |milliseconds| epoch + Duration::from_millis(milliseconds);
-    for number in 0..64 {
-        assert!(matches!(
-            limiter.judge(source(number), TERMS, at(0)),
-            Ok(Turn::Now(_))
-        ));
-    }
-    assert_eq!(shared.get(), 0);
-    assert!(
-        limiter.judge(source(64), TERMS, at(99)).is_ok(),
-        "the shared bucket is full"
-    );
-    assert_eq!(
-        limiter
-            .judge(source(65), TERMS, at(99))
-            .expect_err("and now empty"),
-        Refusal::Rate
-    );
-    assert_eq!(shared.get(), 2);
-    for number in 100..164 {
-        // Each comes 100 ms and more after the entry it takes was used.
-        assert!(limiter.judge(source(number), TERMS, at(200)).is_ok());
-    }
-    assert_eq!(shared.get(), 2);
-    assert_eq!(limiter.sources(), 64);
 }
 
 /// What the measuring itself and the allocator may add.
