@@ -7,6 +7,7 @@ use ravelin_tests::backend::Backend;
 use ravelin_tests::client::Client;
 use ravelin_tests::edge::Edge;
 use ravelin_tests::pki::Authority;
+use ravelin_tests::requires;
 use ravelin_tests::runtime::runtime;
 use ravelin_tests::wait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -224,6 +225,7 @@ fn a_connection_without_a_byte_is_closed_at_the_idle_timeout_and_a_busy_one_is_n
 
 #[test]
 fn the_upstream_hears_of_the_client_in_a_proxy_header() {
+    requires!(Tool("openssl"));
     let (heard, hearing): (_, Receiver<Vec<u8>>) = sync_channel(1);
     let backend = Backend::new(move |mut stream| {
         let heard = heard.clone();
