@@ -46,7 +46,7 @@ fn certificates_change_under_200_connections_a_second_and_none_fails() {
     let backend = Backend::echo();
     let mut pair = authority.issue(&[NAME]);
     let edge = Edge::start(
-        "reload-load",
+        "tls-reload-load",
         &policy(backend.address(), "", ""),
         &[("api", &pair)],
     );
@@ -121,7 +121,7 @@ fn a_pair_that_does_not_load_keeps_the_last_good_one_and_says_so() {
     let backend = Backend::echo();
     let good = authority.issue(&[NAME]);
     let edge = Edge::start(
-        "reload-bad",
+        "tls-reload-bad",
         &policy(backend.address(), "", ""),
         &[("api", &good)],
     );
@@ -172,7 +172,7 @@ fn changed_files_are_seen_without_being_told() {
     let authority = Authority::new();
     let backend = Backend::echo();
     let edge = Edge::start(
-        "reload-watch",
+        "tls-reload-watch",
         &policy(backend.address(), "", ""),
         &[("api", &authority.issue(&[NAME]))],
     );
@@ -199,7 +199,11 @@ fn files_of_a_policy_that_came_by_command_are_watched_too() {
     let authority = Authority::new();
     let backend = Backend::echo();
     let first = policy(backend.address(), "", "");
-    let edge = Edge::start("reload-rewatch", &first, &[("api", &authority.issue(&[NAME]))]);
+    let edge = Edge::start(
+        "tls-reload-rewatch",
+        &first,
+        &[("api", &authority.issue(&[NAME]))],
+    );
     edge.write_pair("new/pair", &authority.issue(&[NAME]));
     edge.write_policy(
         &first
@@ -220,7 +224,7 @@ fn a_reload_touches_no_live_connection_and_moves_new_ones() {
     let (first, second) = (Backend::http("first"), Backend::http("second"));
     let echo = Backend::echo();
     let edge = Edge::start(
-        "reload-live",
+        "tls-reload-live",
         &policy(echo.address(), "", ""),
         &[("api", &authority.issue(&[NAME]))],
     );
@@ -265,7 +269,7 @@ fn a_listener_that_cannot_be_bound_changes_nothing() {
         .map(|address| (taken, address))
         .expect("an address");
     let good = policy(backend.address(), "", "");
-    let edge = Edge::start("reload-bind", &good, &[("api", &authority.issue(&[NAME]))]);
+    let edge = Edge::start("tls-reload-bind", &good, &[("api", &authority.issue(&[NAME]))]);
     let second = good
         .split("[[upstream]]")
         .next()
@@ -291,7 +295,7 @@ fn a_stop_lets_connections_finish_and_cuts_those_that_do_not() {
     let authority = Authority::new();
     let backend = Backend::echo();
     let edge = Edge::start(
-        "reload-stop",
+        "tls-reload-stop",
         &policy(backend.address(), "", ""),
         &[("api", &authority.issue(&[NAME]))],
     );
