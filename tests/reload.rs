@@ -66,6 +66,7 @@ fn three_hundred_reloads_under_full_load_lose_nothing_and_let_nothing_through() 
         wait::until("both flows to run", Duration::from_secs(10), || {
             (received.load(Ordering::Relaxed) > 1000 && flooded.load(Ordering::Relaxed) > 1000).then_some(())
         });
+        let descriptors = open_descriptors(&filter);
         for round in 0..RELOADS {
             filter.write_policy(&policies()[usize::from(round % 2 == 0)]);
             let begin = Instant::now();
@@ -77,6 +78,11 @@ fn three_hundred_reloads_under_full_load_lose_nothing_and_let_nothing_through() 
             }
         }
         stop.store(true, Ordering::Relaxed);
+        let now = open_descriptors(&filter);
+        assert!(
+            now <= descriptors + 4,
+            "old generations are kept: {descriptors} descriptors became {now}"
+        );
         for sender in senders {
             sender.join().expect("a sender");
         }
@@ -257,6 +263,12 @@ fn generation(filter: &Daemon) -> u64 {
     filter.filter_status()["filter"]["generation"]
         .as_u64()
         .expect("a generation")
+}
+
+fn open_descriptors(filter: &Daemon) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", filter.pid()))
+        .expect("the filter's descriptors")
+        .count()
 }
 
 /// Counts what arrives until `stop`, and then what is still on its way.
