@@ -143,6 +143,13 @@ fn ring_of(suite: &str) -> Ring {
     }
 }
 
+/// Every suite of every package.
+pub(crate) fn all_suites() -> Result<Vec<String>, Failure> {
+    let mut all = golden_suites()?;
+    all.extend(suites()?);
+    Ok(all)
+}
+
 /// The suites of the `tests` package, as its manifest names them.
 fn suites() -> Result<Vec<String>, Failure> {
     let path = workspace().join("tests/Cargo.toml");
@@ -197,7 +204,7 @@ fn golden_suites() -> Result<Vec<String>, Failure> {
 }
 
 /// Always on the whole workspace, also for one suite: features are then the same everywhere, and nothing is built twice.
-fn test(what: &[&str]) -> Command {
+pub(crate) fn test(what: &[&str]) -> Command {
     let mut command = cargo(&["test", "--workspace", "--locked"]);
     command.args(what);
     command
