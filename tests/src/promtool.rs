@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// Panics with the tool's words when it has any. Needs `promtool` ([`crate::requires`]).
+/// Panics with the tool's words when it has any. Needs `promtool` ([`mod@crate::requires`]).
 #[track_caller]
 pub fn check_metrics(page: &str) {
     let mut promtool = Command::new("promtool")
