@@ -7,7 +7,7 @@
 //! ```
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -164,14 +164,15 @@ pub(crate) fn text(output: &Output) -> String {
     .concat()
 }
 
-/// Held while the demo runs: a second one would take the first one's world away.
+/// Held while the demo runs: a second one would take the first one's world away. The lock is on the program itself, so that
+/// no file is left behind.
 pub(crate) fn lock() -> Result<File, String> {
-    let path = std::env::temp_dir().join("ravelin-demo.lock");
-    let file = File::create(&path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    let cannot = |error: io::Error| format!("cannot lock the demo's own file: {error}");
+    let file = std::env::current_exe().and_then(File::open).map_err(cannot)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err("another demo is running; wait for it, or end it".to_owned()),
-        Err(TryLockError::Error(error)) => Err(format!("cannot lock {}: {error}", path.display())),
+        Err(TryLockError::Error(error)) => Err(cannot(error)),
     }
 }
 
