@@ -68,14 +68,9 @@ impl Watch {
         }
     }
 
-    /// Watches these files from now on and no others. What was already watched keeps its last known state: a change between the
-    /// last look and now is not lost.
-    pub fn replace(&mut self, files: impl IntoIterator<Item = PathBuf>) {
-        self.replace_seen(Seen::now(files));
-    }
-
-    /// Like [`replace`](Self::replace), for files that were last known to be like this.
-    pub fn replace_seen(&mut self, mut seen: Seen) {
+    /// Watches these files from now on and no others; they were last known to be like this. What was already watched keeps its own
+    /// last known state: a change between the last look and now is not lost.
+    pub fn replace(&mut self, mut seen: Seen) {
         let mut directories = BTreeSet::new();
         for file in seen.0.keys() {
             directories.extend(directory(file));
@@ -215,7 +210,7 @@ mod tests {
         let (watched, neighbour) = (home.join("watched"), home.join("neighbour"));
         fs::write(&watched, "1").unwrap();
         let mut watch = Watch::new();
-        watch.replace([watched.clone()]);
+        watch.replace(Seen::now([watched.clone()]));
         fs::write(&neighbour, "x").unwrap();
         assert!(
             timeout(Duration::from_millis(600), watch.changed())
@@ -244,7 +239,7 @@ mod tests {
         std::os::unix::fs::symlink("1", home.join("current")).unwrap();
         std::os::unix::fs::symlink("current/pem", home.join("pem")).unwrap();
         let mut watch = Watch::new();
-        watch.replace([home.join("pem")]);
+        watch.replace(Seen::now([home.join("pem")]));
         std::os::unix::fs::symlink("2", home.join("next")).unwrap();
         fs::rename(home.join("next"), home.join("current")).unwrap();
         timeout(Duration::from_secs(5), watch.changed())

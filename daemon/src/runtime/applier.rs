@@ -4,7 +4,6 @@
 //! One thread at a time applies; readers see the last snapshot and never wait for it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -22,7 +21,7 @@ use crate::control::Answer;
 use crate::network::metrics::Facts;
 use crate::network::{ApplyError, Network, addresses, metrics};
 use crate::settings::Settings;
-use crate::watch::policy_files;
+use crate::watch::{Seen, policy_files};
 
 /// The state of a running filter.
 #[derive(Debug)]
@@ -126,14 +125,13 @@ impl Applier {
         self.live.load_full()
     }
 
-    /// Files whose change is a reload.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        let live = self.live();
-        if live.files.is_empty() {
-            vec![self.settings.config.clone()]
-        } else {
-            live.files.clone()
-        }
+    /// Files whose change is a reload, as they were last known.
+    pub(super) fn files(&self) -> Seen {
+        self.live().files.clone().unwrap_or_else(|| self.config_alone())
+    }
+
+    fn config_alone(&self) -> Seen {
+        Seen::now([self.settings.config.clone()])
     }
 
     /// One line for the service manager.
@@ -258,6 +256,8 @@ impl Applier {
 
     fn make_live(&self, network: &mut Network, loaded: Loaded) -> Result<u32, ApplyError> {
         let policy = Arc::new(loaded.policy);
+        // Before the policy is applied, which takes a moment: what changes meanwhile is a change.
+        let files = Seen::now(policy_files(&self.settings.config, &policy));
         let applied = network.apply(&policy)?;
         let generation = applied.generation;
         for attachment in &applied.interfaces {
@@ -284,7 +284,7 @@ impl Applier {
             .clone()
             .or_else(|| network.counters().ok().map(Arc::new));
         self.update(|live| {
-            live.files = policy_files(&self.settings.config, &policy);
+            live.files = Some(files.clone());
             live.policy = Some(Arc::clone(&policy));
             live.applied = Some(Arc::new(applied.clone()));
             live.kept = Vec::new();
@@ -310,8 +310,8 @@ impl Applier {
             let generation = self.make_live(network, last_good)?;
             self.remember(generation, None);
             // The files to watch are the originals, not the copies.
-            let config = self.settings.config.clone();
-            self.update(|live| live.files = vec![config.clone()]);
+            let config = self.config_alone();
+            self.update(|live| live.files = Some(config.clone()));
         } else {
             return Err(failure);
         }

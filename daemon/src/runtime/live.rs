@@ -1,6 +1,5 @@
 //! What is live in a filter, and how its reloads went: written by the one reload worker, read by everybody who asks.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,6 +9,7 @@ use crate::control::protocol::{FilterStatus, InterfaceStatus, LastReload};
 use crate::network::attach::Attachment;
 use crate::network::counters::{Counters, CountersError};
 use crate::network::{Applied, RuleSlot};
+use crate::watch::Seen;
 
 /// A snapshot. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +22,8 @@ pub(super) struct Live {
     pub(super) kept: Vec<Attachment>,
     /// Handles on the counters; `None` when nothing of this version was ever loaded.
     pub(super) counters: Option<Arc<Counters>>,
-    /// Files whose change is a reload.
-    pub(super) files: Vec<PathBuf>,
+    /// Files whose change is a reload, as they were before the policy was applied; `None` before the first.
+    pub(super) files: Option<Seen>,
     /// How reloads went.
     pub(super) reloads: Reloads,
 }

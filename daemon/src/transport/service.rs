@@ -104,7 +104,7 @@ impl EdgeService {
         let handle = EdgeHandle(Arc::new(running));
         handle.reload().await?;
         let mut watch = Watch::new();
-        watch.replace_seen(handle.0.served().files.clone());
+        watch.replace(handle.0.served().files.clone());
         Ok(Self {
             handle,
             watch,
@@ -128,7 +128,7 @@ impl EdgeService {
             tokio::select! {
                 () = &mut stop => break,
                 () = running.reloaded.notified() => {
-                    self.watch.replace_seen(running.served().files.clone());
+                    self.watch.replace(running.served().files.clone());
                     continue;
                 }
                 _ = self.hangup.recv() => tracing::info!("reload asked for by SIGHUP"),
