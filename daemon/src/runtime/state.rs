@@ -14,6 +14,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use ravelin_rules::{Loaded, Report, load_below};
 
 /// The state folder.
@@ -45,26 +47,36 @@ impl State {
     }
 
     /// Keeps a copy of the policy whose main file is `main` and which was read from `files`.
+    ///
+    /// # Errors
+    ///
+    /// When the copy cannot be written, or is no longer a policy that loads: somebody has edited the files since. Then the
+    /// earlier copy stays.
     pub(super) fn remember_policy(&self, main: &Path, files: &[PathBuf]) -> Result<(), StateError> {
         let new = self.folder.join("last-good.new");
-        self.copy(main, files, &new)
-            .map_err(|source| StateError::write(&new, source))?;
+        let failed = |source| StateError::write(&new, source);
+        self.copy(main, files, &new).map_err(failed)?;
+        if !matches!(load_copy(&new), Some(Ok(_))) {
+            return Err(failed(io::Error::other(
+                "the files have changed since they were read",
+            )));
+        }
         let last_good = self.folder.join(LAST_GOOD);
-        // Between the two renames there is no last good policy; a crash right there costs it until the next reload.
-        let old = self.folder.join("last-good.old");
-        let _none_yet = fs::remove_dir_all(&old);
-        let _none_yet = fs::rename(&last_good, &old);
-        fs::rename(&new, &last_good).map_err(|source| StateError::write(&last_good, source))?;
-        let _best_effort = fs::remove_dir_all(&old);
-        Ok(())
+        // One step, so that a crash finds the old copy or the new one.
+        let exchanged = renameat2(AT_FDCWD, &new, AT_FDCWD, &last_good, RenameFlags::RENAME_EXCHANGE);
+        match exchanged {
+            Ok(()) => {
+                let _best_effort = fs::remove_dir_all(&new);
+                Ok(())
+            }
+            Err(Errno::ENOENT) => fs::rename(&new, &last_good).map_err(failed),
+            Err(error) => Err(failed(error.into())),
+        }
     }
 
     /// Loads the last good policy; `None` when there is none.
     pub(super) fn last_good(&self) -> Option<Result<Loaded, Report>> {
-        let folder = self.folder.join(LAST_GOOD);
-        let main = fs::read(folder.join(MAIN)).ok()?;
-        let main = PathBuf::from(std::ffi::OsString::from_vec(main));
-        Some(load_below(&folder.join(FILES), &main))
+        load_copy(&self.folder.join(LAST_GOOD))
     }
 
     fn copy(&self, main: &Path, files: &[PathBuf], to: &Path) -> io::Result<()> {
@@ -81,6 +93,13 @@ impl State {
         let main = Path::new("/").join(relative(main)?);
         replace(&to.join(MAIN), main.as_os_str().as_bytes())
     }
+}
+
+/// Loads the copy in `folder`; `None` when there is none.
+fn load_copy(folder: &Path) -> Option<Result<Loaded, Report>> {
+    let main = fs::read(folder.join(MAIN)).ok()?;
+    let main = PathBuf::from(std::ffi::OsString::from_vec(main));
+    Some(load_below(&folder.join(FILES), &main))
 }
 
 /// Why nothing could be kept.
@@ -174,6 +193,23 @@ mod tests {
         fs::remove_file(&included).unwrap();
         let again = state.last_good().unwrap().unwrap();
         assert_eq!(again.policy.rules.len(), 1);
+    }
+
+    #[test]
+    fn a_policy_that_broke_after_it_was_read_does_not_replace_the_last_good_one() {
+        let folder = folder("edited");
+        let main = folder.0.join("etc/ravelin.toml");
+        fs::write(
+            &main,
+            "[firewall]\nstateful = false\n[[rule]]\nname = \"a\"\naction = \"deny\"\n",
+        )
+        .unwrap();
+        let loaded = ravelin_rules::load(&main).unwrap();
+        let state = State::open(&folder.0.join("state")).unwrap();
+        state.remember_policy(&main, &loaded.policy.files).unwrap();
+        fs::write(&main, "half a poli").unwrap();
+        state.remember_policy(&main, &loaded.policy.files).unwrap_err();
+        assert_eq!(state.last_good().unwrap().unwrap().policy.rules.len(), 1);
     }
 
     #[test]
