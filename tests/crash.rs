@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ravelin_tests::daemon::{Daemon, Half, ask};
+use ravelin_tests::random::{self, Random};
 use ravelin_tests::scene::Scene;
 use ravelin_tests::{figures, requires, wait};
 
@@ -20,10 +21,11 @@ fn fifty_kills_at_random_moments_leave_packets_judged_and_counters_growing() {
     let mut daemon = Daemon::new("crash", Half::Both, &policy(0))
         .inside(&scene.host)
         .started();
-    let mut random = Random(seed());
+    let seed = random::seed();
+    let mut random = Random::new(seed);
     let (mut filters, mut edges, mut dead, mut probes) = (0, 0, Duration::ZERO, 0_u32);
     let mut counters = daemon.rule_packets();
-    figures::show(&format!("seed {}", random.0));
+    figures::show(&format!("seed {seed}"));
 
     for round in 0..KILLS {
         // A moment: idle, or somewhere in a reload that has just begun.
@@ -204,26 +206,6 @@ fn edge(daemon: &Daemon) -> Pid {
     let status = ask(&daemon.home().edge_socket(), "status").expect("the edge answers");
     let pid = status["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
     Pid::from_raw(pid.expect("a pid"))
-}
-
-/// Steele and Vigna's splitmix64: a run can be repeated from its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
-fn seed() -> u64 {
-    std::env::var("RAVELIN_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(0x5eed)
 }
 
 const KILLS: u32 = 50;

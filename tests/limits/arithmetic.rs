@@ -9,6 +9,7 @@ use ravelin_daemon::metrics::EdgeMetrics;
 use ravelin_daemon::metrics::names::Refusal;
 use ravelin_daemon::transport::limit::{Limiter, SourceSlot, Terms, Turn};
 use ravelin_rules::policy::{DelayQueue, OverLimit, Rate};
+use ravelin_tests::random::Random;
 
 /// A bucket in units of 1/period: a whole connection is `period` units, one unit drips in each nanosecond.
 struct Bucket {
@@ -37,20 +38,6 @@ impl Model {
             bucket.level -= self.period;
         }
         accepted
-    }
-}
-
-/// Numbers that look random and are the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
     }
 }
 
@@ -90,7 +77,7 @@ fn a_hundred_thousand_random_arrivals_are_judged_as_the_model_judges_them() {
             burst: u128::from(burst),
             buckets: HashMap::new(),
         };
-        let mut numbers = Numbers(count);
+        let mut numbers = Random::new(count);
         let (mut now, mut accepted) = (0_u64, 0);
         for arrival in 0..100_000 {
             // Bursts at one moment, steps to the nanosecond, and now and then a long pause.
@@ -138,7 +125,7 @@ fn delayed_arrivals_take_exactly_the_turns_the_rate_allows() {
         per_source: None,
         over: OverLimit::Delay(queue),
     };
-    let mut numbers = Numbers(7);
+    let mut numbers = Random::new(7);
     let mut waiting: Vec<(u64, SourceSlot)> = Vec::new();
     let mut turns: Vec<u64> = Vec::new();
     let (mut now, mut refused) = (0_u64, 0);
