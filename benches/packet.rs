@@ -12,7 +12,7 @@
 )]
 
 use ravelin_benches::Spread;
-use ravelin_rules::{HostFacts, Policy, TableImage};
+use ravelin_rules::{Direction, HostFacts, Policy, TableImage};
 use ravelin_tests::classbench::{FAMILIES, packets_of, policy};
 use ravelin_tests::prog_run::{Bench, Kernel};
 
@@ -57,7 +57,8 @@ fn truncated(family: &str, size: usize, rules: usize) -> Policy {
 
 impl Subject {
     fn new(name: &str, policy: &Policy, frames: &[Vec<u8>]) -> Self {
-        let image = TableImage::compile(policy, &HostFacts::default()).expect("the set compiles");
+        let image =
+            TableImage::compile(policy, &HostFacts::default(), Direction::Inbound).expect("the set compiles");
         let frames = frames
             .iter()
             .step_by(frames.len().div_ceil(PACKETS))

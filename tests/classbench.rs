@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use ravelin_datapath::wire::{NODE_WORDS, Setting};
 use ravelin_datapath::{Origin, Reason, SliceFrame, Tables, decide};
-use ravelin_rules::{HostFacts, Policy, TableImage, reference};
+use ravelin_rules::{Direction, HostFacts, Policy, TableImage, reference};
 use ravelin_tests::classbench::{FAMILIES, packets_of, policy, trace};
 use ravelin_tests::prog_run::{Bench, Kernel};
 use ravelin_tests::requires;
@@ -19,7 +19,8 @@ fn every_trace_packet_gets_the_oracles_verdict_and_rule_in_the_kernel() {
     let bench = Bench::new("classbench-1000");
     for family in FAMILIES {
         let policy = policy(family, 1000);
-        let image = TableImage::compile(&policy, &HostFacts::default()).expect("1,000 rules compile");
+        let image = TableImage::compile(&policy, &HostFacts::default(), Direction::Inbound)
+            .expect("1,000 rules compile");
         let frames = trace(family, 1000);
         let ruled = bench.run(|| {
             let mut kernel = Kernel::load(&image);
@@ -29,7 +30,13 @@ fn every_trace_packet_gets_the_oracles_verdict_and_rule_in_the_kernel() {
                 image.report()
             );
             let decisions = frames.iter().map(|frame| {
-                let expected = reference::judge(&policy, &HostFacts::default(), false, frame);
+                let expected = reference::judge(
+                    &policy,
+                    &HostFacts::default(),
+                    Direction::Inbound,
+                    Origin::default(),
+                    frame,
+                );
                 let decided = decide(&SliceFrame(frame), &image, Origin::default());
                 assert_eq!(
                     decided, expected,
@@ -61,7 +68,8 @@ fn ten_thousand_rules_load() {
     for family in FAMILIES {
         let policy = policy(family, 10000);
         let start = Instant::now();
-        let image = TableImage::compile(&policy, &HostFacts::default()).expect("10,000 rules compile");
+        let image = TableImage::compile(&policy, &HostFacts::default(), Direction::Inbound)
+            .expect("10,000 rules compile");
         let compiled = start.elapsed();
         bench.run(|| {
             let start = Instant::now();
@@ -73,7 +81,13 @@ fn ten_thousand_rules_load() {
             );
             println!("{family}: {:?}", image.report());
             for frame in packets_of(&policy).iter().step_by(20) {
-                let expected = reference::judge(&policy, &HostFacts::default(), false, frame);
+                let expected = reference::judge(
+                    &policy,
+                    &HostFacts::default(),
+                    Direction::Inbound,
+                    Origin::default(),
+                    frame,
+                );
                 kernel.confirm(frame, &expected);
             }
         });
@@ -94,7 +108,8 @@ fn a_packet_costs_at_most_twice_the_table_reads_at_1000_rules_that_it_costs_at_1
 
 /// Table reads a packet, over one packet for each rule.
 fn mean_reads(policy: &Policy) -> f64 {
-    let image = TableImage::compile(policy, &HostFacts::default()).expect("the set compiles");
+    let image =
+        TableImage::compile(policy, &HostFacts::default(), Direction::Inbound).expect("the set compiles");
     let counting = Counting {
         image: &image,
         reads: Cell::new(0),

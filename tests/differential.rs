@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use ravelin_datapath::{Decision, Origin, Reason, SliceFrame, decide};
-use ravelin_rules::{Budget, HostFacts, Policy, TableImage, reference};
+use ravelin_rules::{Budget, Direction, HostFacts, Policy, TableImage, reference};
 use ravelin_tests::packet::{Kind, Packet, ether};
 use ravelin_tests::random::{self, Case, Difference, Probe, Sketch, Spread};
 
@@ -102,7 +102,7 @@ fn judge_case(case: &Case, spread: &mut Spread) {
         case.seed
     );
     let images = BUDGETS.map(|budget| {
-        TableImage::compile_within(&loaded, &host, budget)
+        TableImage::compile_within(&loaded, &host, Direction::Inbound, budget)
             .unwrap_or_else(|error| panic!("seed {}: {error}\n{}", case.seed, case.sketch.toml()))
     });
     for probe in &case.probes {
@@ -122,7 +122,11 @@ fn judge_case(case: &Case, spread: &mut Spread) {
         spread.count(&reference::judge(
             &policy,
             &host,
-            probe.loopback,
+            Direction::Inbound,
+            Origin {
+                loopback: probe.loopback,
+                ..Origin::default()
+            },
             &probe.packet.bytes(),
         ));
     }
@@ -132,9 +136,19 @@ fn both(policy: &Policy, host: &HostFacts, image: &TableImage, probe: &Probe) ->
     let bytes = probe.packet.bytes();
     let origin = Origin {
         loopback: probe.loopback,
+        ..Origin::default()
     };
     [
-        reference::judge(policy, host, probe.loopback, &bytes),
+        reference::judge(
+            policy,
+            host,
+            Direction::Inbound,
+            Origin {
+                loopback: probe.loopback,
+                ..Origin::default()
+            },
+            &bytes,
+        ),
         decide(&SliceFrame(&bytes), image, origin),
     ]
 }
@@ -142,7 +156,8 @@ fn both(policy: &Policy, host: &HostFacts, image: &TableImage, probe: &Probe) ->
 /// Both answers of a policy that is read and compiled for this packet alone.
 fn anew(sketch: &Sketch, probe: &Probe, budget: Budget) -> [Decision; 2] {
     let (policy, host) = (sketch.policy(), sketch.host());
-    let image = TableImage::compile_within(&sketch.load(), &host, budget).expect("a random policy compiles");
+    let image = TableImage::compile_within(&sketch.load(), &host, Direction::Inbound, budget)
+        .expect("a random policy compiles");
     both(&policy, &host, &image, probe)
 }
 
@@ -168,7 +183,8 @@ static SMALL_WORLD: LazyLock<Vec<World>> = LazyLock::new(|| {
     cases
         .map(|(case, budget)| {
             let (policy, host) = (case.policy(), case.host());
-            let image = TableImage::compile_within(&policy, &host, budget).expect("a random policy compiles");
+            let image = TableImage::compile_within(&policy, &host, Direction::Inbound, budget)
+                .expect("a random policy compiles");
             World { policy, host, image }
         })
         .collect()

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use ravelin_datapath::wire::MAX_ROWS;
-use ravelin_datapath::{Decision, ParseClass};
-use ravelin_rules::{Budget, HostFacts, TableImage, reference};
+use ravelin_datapath::{Decision, Origin, ParseClass};
+use ravelin_rules::{Budget, Direction, HostFacts, TableImage, reference};
 use ravelin_tests::fixture;
 use ravelin_tests::prog_run::{Bench, Kernel};
 use ravelin_tests::random::{self, Difference, Probe, Sketch, Spread};
@@ -25,13 +25,22 @@ fn the_oracle_and_the_kernel_agree_on_random_policies_and_packets() {
                 BIT_VECTORS
             };
             let (policy, host) = (case.policy(), case.host());
-            let image = TableImage::compile_within(&policy, &host, budget)
+            let image = TableImage::compile_within(&policy, &host, Direction::Inbound, budget)
                 .unwrap_or_else(|error| panic!("{error}\n{}", case.sketch.toml()));
             let mut kernel = Kernel::load(&image);
             for probe in case.probes.iter().filter(|probe| fits_a_test_run(probe)) {
                 let bytes = probe.packet.bytes();
                 let said = [
-                    reference::judge(&policy, &host, probe.loopback, &bytes),
+                    reference::judge(
+                        &policy,
+                        &host,
+                        Direction::Inbound,
+                        Origin {
+                            loopback: probe.loopback,
+                            ..Origin::default()
+                        },
+                        &bytes,
+                    ),
                     kernel.decide(&bytes, probe.loopback),
                 ];
                 if said[0] != said[1] {
@@ -68,7 +77,7 @@ fn the_kernel_decides_as_every_fixture_row_says() {
         // Rows of one policy stand together: one generation serves them.
         for rows in run.chunk_by(|a, b| Arc::ptr_eq(a.policy(), b.policy()) && a.host() == b.host()) {
             let row = rows[0];
-            let image = TableImage::compile(row.policy(), &row.host())
+            let image = TableImage::compile(row.policy(), &row.host(), Direction::Inbound)
                 .unwrap_or_else(|error| panic!("{}: {}: {error}", row.file, row.description));
             let mut kernel = Kernel::load(&image);
             for row in rows {
@@ -121,7 +130,8 @@ fn the_richest_policy_leaves_the_verifier_half_its_budget() {
     let policy = ravelin_rules::load(file.path())
         .unwrap_or_else(|report| panic!("{}", report.render()))
         .policy;
-    let image = TableImage::compile_within(&policy, &HostFacts::default(), BIT_VECTORS).expect("it compiles");
+    let image = TableImage::compile_within(&policy, &HostFacts::default(), Direction::Inbound, BIT_VECTORS)
+        .expect("it compiles");
     let walked = bench.run(|| Kernel::load(&image).verified_instructions());
     println!(
         "{} rules, {} MiB of tables: {walked} instructions walked",
@@ -134,9 +144,18 @@ fn the_richest_policy_leaves_the_verifier_half_its_budget() {
 /// Both answers of a policy that is compiled and loaded for this packet alone.
 fn anew(sketch: &Sketch, probe: &Probe, budget: Budget) -> Option<[Decision; 2]> {
     let (policy, host) = (sketch.policy(), sketch.host());
-    let image = TableImage::compile_within(&policy, &host, budget).ok()?;
+    let image = TableImage::compile_within(&policy, &host, Direction::Inbound, budget).ok()?;
     let bytes = probe.packet.bytes();
-    let oracle = reference::judge(&policy, &host, probe.loopback, &bytes);
+    let oracle = reference::judge(
+        &policy,
+        &host,
+        Direction::Inbound,
+        Origin {
+            loopback: probe.loopback,
+            ..Origin::default()
+        },
+        &bytes,
+    );
     Some([oracle, Kernel::load(&image).decide(&bytes, probe.loopback)])
 }
 

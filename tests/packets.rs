@@ -1,6 +1,7 @@
 //! The fixture rows in user space: the oracle, and the compiled tables. `kernel.rs` runs the same rows in the kernel.
 
 use ravelin_datapath::{ClassVerdict, Origin, ParseClass, Reason, SliceFrame, decide};
+use ravelin_rules::Direction;
 use ravelin_rules::{TableImage, reference};
 use ravelin_tests::fixture;
 use ravelin_tests::random::Spread;
@@ -8,7 +9,16 @@ use ravelin_tests::random::Spread;
 #[test]
 fn the_oracle_decides_as_every_row_says() {
     for row in fixture::all() {
-        let decision = reference::judge(row.policy(), &row.host(), row.loopback, &row.frame());
+        let decision = reference::judge(
+            row.policy(),
+            &row.host(),
+            Direction::Inbound,
+            Origin {
+                loopback: row.loopback,
+                ..Origin::default()
+            },
+            &row.frame(),
+        );
         row.assert("the oracle", &decision);
     }
 }
@@ -17,10 +27,11 @@ fn the_oracle_decides_as_every_row_says() {
 fn the_tables_decide_as_every_row_says() {
     let mut count = 0;
     for row in fixture::all() {
-        let image = TableImage::compile(row.policy(), &row.host())
+        let image = TableImage::compile(row.policy(), &row.host(), Direction::Inbound)
             .unwrap_or_else(|error| panic!("{}: {}: {error}", row.file, row.description));
         let origin = Origin {
             loopback: row.loopback,
+            ..Origin::default()
         };
         let decision = decide(&SliceFrame(&row.frame()), &image, origin);
         row.assert("the datapath", &decision);
@@ -36,7 +47,11 @@ fn every_reason_and_every_class_is_reached_by_a_row() {
         spread.count(&reference::judge(
             row.policy(),
             &row.host(),
-            row.loopback,
+            Direction::Inbound,
+            Origin {
+                loopback: row.loopback,
+                ..Origin::default()
+            },
             &row.frame(),
         ));
     }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use ravelin_daemon::control::Action;
 use ravelin_daemon::control::protocol::{Request, VERSION};
 use ravelin_datapath::{Origin, SliceFrame, decide};
-use ravelin_rules::{HostFacts, reference};
+use ravelin_rules::{Direction, HostFacts, reference};
 use ravelin_tests::random::{self, Random};
 
 #[test]
@@ -89,10 +89,19 @@ fn load(folder: &Path, bytes: &[u8]) -> bool {
     let report = match ravelin_rules::load(&path) {
         Ok(loaded) => {
             let host = HostFacts::default();
-            if let Ok(image) = loaded.compile(&host) {
+            if let Ok(image) = loaded.compile(&host, Direction::Inbound) {
                 let frame = ravelin_tests::packet::ether().ipv4().tcp(443).bytes();
                 let said = decide(&SliceFrame(&frame), &image, Origin::default());
-                assert_eq!(said, reference::judge(&loaded.policy, &host, false, &frame));
+                assert_eq!(
+                    said,
+                    reference::judge(
+                        &loaded.policy,
+                        &host,
+                        Direction::Inbound,
+                        Origin::default(),
+                        &frame
+                    )
+                );
             }
             assert!(loaded.warnings.is_empty() || loaded.warnings.render().contains("warning"));
             return true;

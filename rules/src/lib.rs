@@ -24,4 +24,4 @@ pub use diagnostic::{Code, Diagnostic, Location, Report, Severity, Spot};
 pub use image::{SizeReport, TableImage};
 pub use load::{Loaded, load, load_below};
 pub use manual::policy_reference;
-pub use policy::{HostFacts, Policy};
+pub use policy::{Direction, HostFacts, Policy};

@@ -9,7 +9,7 @@ use crate::check;
 use crate::diagnostic::{Code, Report, Reporter, quote};
 use crate::document::{Document, Role};
 use crate::source::{FileId, Sources, Written, read_bounded, read_regular};
-use crate::{HostFacts, Policy, TableImage};
+use crate::{Direction, HostFacts, Policy, TableImage};
 
 /// A policy that was accepted.
 #[derive(Clone, Debug)]
@@ -24,13 +24,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The tables of the policy for a host with these addresses.
+    /// The tables of the policy for packets of one direction, on this host.
     ///
     /// # Errors
     ///
     /// The warnings and one error more: the policy does not fit the bounds of a generation.
-    pub fn compile(&self, host: &HostFacts) -> Result<TableImage, Report> {
-        TableImage::compile(&self.policy, host).map_err(|error| {
+    pub fn compile(&self, host: &HostFacts, direction: Direction) -> Result<TableImage, Report> {
+        TableImage::compile(&self.policy, host, direction).map_err(|error| {
             let error = error.to_string();
             // A compile error says what does not fit, a semicolon, and what to do.
             let (message, help) = error.split_once("; ").unwrap_or((&error, "write fewer rules"));

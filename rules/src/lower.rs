@@ -68,10 +68,7 @@ fn row(rule: &Rule, index: u32) -> Row {
 }
 
 fn addresses(condition: &AddressMatch) -> Option<PrefixSet> {
-    match condition {
-        AddressMatch::Anywhere => None,
-        AddressMatch::Prefixes(prefixes) => Some(prefixes.clone()),
-    }
+    condition.include.clone()
 }
 
 fn restrict(protocols: &mut Option<Vec<u8>>, to: &[u8]) {

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ravelin_rules::{Code, HostFacts, Report, Severity, load};
+use ravelin_rules::{Code, Direction, HostFacts, Report, Severity, load};
 
 #[test]
 fn every_bad_policy_is_refused_with_the_golden_report() {
@@ -129,7 +129,10 @@ fn policy_with_too_many_rules() -> Report {
     let rules: String = rules.collect();
     fs::write(&path, format!("[firewall]\nstateful = false\n{rules}")).unwrap();
     let loaded = load(&path).unwrap();
-    let report = loaded.compile(&HostFacts::default()).err().unwrap();
+    let report = loaded
+        .compile(&HostFacts::default(), Direction::Inbound)
+        .err()
+        .unwrap();
     assert_eq!(report.diagnostics()[0].code, Code::DoesNotFit);
     report
 }

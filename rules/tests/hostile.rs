@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use ravelin_rules::{HostFacts, load};
+use ravelin_rules::{Direction, HostFacts, load};
 use tempfile::TempDir;
 
 /// One way to damage a text.
@@ -113,7 +113,11 @@ fn apply(text: &mut Vec<u8>, damage: &Damage) {
 
 /// Loads, compiles and renders: everything `ravelin check` does with a policy.
 fn exercise(path: &Path) {
-    let report = match load(path).and_then(|loaded| loaded.compile(&HostFacts::default()).map(|_| loaded)) {
+    let report = match load(path).and_then(|loaded| {
+        loaded
+            .compile(&HostFacts::default(), Direction::Inbound)
+            .map(|_| loaded)
+    }) {
         Ok(loaded) => loaded.warnings,
         Err(report) => {
             assert!(report.has_errors(), "refused without an error");

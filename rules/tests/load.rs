@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 use ravelin_rules::policy::{
-    AddressMatch, Balance, DelayQueue, IcmpMatch, LogFormat, Mode, OverLimit, PortRange, Protocols,
-    ProxyHeader, Scope, SniPattern, SniPolicy, TcpFlags, TlsVersion, XdpMode,
+    Action, Balance, DelayQueue, IcmpMatch, LogFormat, Mode, OverLimit, PortRange, Protocols, ProxyHeader,
+    Scope, SniPattern, SniPolicy, TcpFlags, TlsVersion, XdpMode,
 };
 use ravelin_rules::{Code, Loaded, Policy, load};
 use tempfile::TempDir;
@@ -74,7 +74,7 @@ fn every_condition_of_a_rule_arrives() {
         panic!("three rules")
     };
     let port = |first, last| PortRange { first, last };
-    assert_eq!(tcp.action, Verdict::Allow);
+    assert_eq!(tcp.action, Action::Allow);
     assert_eq!(tcp.protocols, Protocols::Only(vec![6]));
     assert_eq!(tcp.ports, [port(443, 443), port(8000, 8100), port(22, 22)]);
     assert_eq!(tcp.source_ports, [port(1024, 65535)]);
@@ -87,9 +87,13 @@ fn every_condition_of_a_rule_arrives() {
         ("2001:db8::1", true),
         ("2001:db8::2", false),
     ] {
-        assert_eq!(tcp.source.contains(address.parse().unwrap()), inside, "{address}");
+        assert_eq!(
+            tcp.source.contains(address.parse().unwrap(), &[], 0),
+            inside,
+            "{address}"
+        );
     }
-    assert!(matches!(ping.source, AddressMatch::Anywhere));
+    assert!(ping.source.is_anywhere());
     let message = |kind, code| IcmpMatch { kind, code };
     assert_eq!(
         ping.icmp,
@@ -131,8 +135,8 @@ fn a_service_brings_its_protocols_and_ports() {
 fn a_mapped_address_is_an_ipv6_address() {
     let policy = policy(&["[[rule]]\nname = \"m\"\naction = \"deny\"\nsource = \"::ffff:192.0.2.1\"\n"]);
     let source = &policy.rules[0].source;
-    assert!(source.contains("::ffff:192.0.2.1".parse().unwrap()));
-    assert!(!source.contains("192.0.2.1".parse().unwrap()));
+    assert!(source.contains("::ffff:192.0.2.1".parse().unwrap(), &[], 0));
+    assert!(!source.contains("192.0.2.1".parse().unwrap(), &[], 0));
 }
 
 #[test]
@@ -150,10 +154,7 @@ fn rules_that_use_the_same_sets_share_their_prefixes() {
     let prefixes: Vec<_> = policy
         .rules
         .iter()
-        .map(|rule| match &rule.source {
-            AddressMatch::Anywhere => panic!("a set is not anywhere"),
-            AddressMatch::Prefixes(prefixes) => prefixes,
-        })
+        .map(|rule| rule.source.include.as_ref().expect("a set is not anywhere"))
         .collect();
     let shared =
         |one: usize, other: usize| std::ptr::eq(prefixes[one].elements(), prefixes[other].elements());
@@ -175,14 +176,13 @@ fn set_files_are_read_in_every_form_and_remember_their_lines() {
         ),
     ]);
     let loaded = load(&folder.path().join("ravelin.toml")).unwrap();
-    let AddressMatch::Prefixes(prefixes) = &loaded.policy.rules[0].source else {
-        panic!("a set")
-    };
+    let prefixes = loaded.policy.rules[0].source.include.as_ref().expect("a set");
     let found: Vec<(String, String)> = prefixes
         .elements()
         .iter()
         .map(|element| {
-            let origin = element.origin.rsplit('/').next().unwrap();
+            let origin = element.origin.to_string();
+            let origin = origin.rsplit('/').next().unwrap();
             (element.prefix.to_string(), origin.to_owned())
         })
         .collect();
@@ -263,7 +263,7 @@ fn an_empty_policy_has_the_defaults() {
         (Mode::Enforce, XdpMode::Auto)
     );
     assert_eq!((policy.metrics, policy.log), (None, LogFormat::Text));
-    assert!(!policy.host_name.is_empty());
+    assert!(!policy.host.name.is_empty());
     for class in ParseClass::ALL {
         assert_eq!(policy.firewall.classes.of(*class), class.default_verdict());
     }
@@ -291,8 +291,13 @@ fn every_word_of_the_firewall_arrives() {
     )
     .policy;
     let firewall = &policy.firewall;
-    assert_eq!(policy.host_name, "edge-7");
-    assert_eq!(firewall.interfaces, ["eth0", "lo"]);
+    assert_eq!(policy.host.name, "edge-7");
+    let names: Vec<_> = firewall
+        .interfaces
+        .iter()
+        .map(|interface| interface.name.as_str())
+        .collect();
+    assert_eq!(names, ["eth0", "lo"]);
     assert_eq!(
         (firewall.xdp_mode, firewall.mode),
         (XdpMode::Native, Mode::Observe)
@@ -313,8 +318,8 @@ fn a_listener_without_limits_has_the_defaults() {
         panic!("one listener")
     };
     let limits = &listener.limits;
-    assert!(matches!(listener.allow, AddressMatch::Anywhere));
-    assert!(!listener.deny.contains("192.0.2.1".parse().unwrap()));
+    assert!(listener.allow.is_anywhere());
+    assert!(!listener.deny.contains("192.0.2.1".parse().unwrap(), &[], 0));
     assert_eq!(listener.sni_policy, SniPolicy::Strict);
     assert_eq!(listener.tls.min_version, TlsVersion::V1_2);
     assert!(listener.tls.alpn.is_empty() && limits.connections.is_none());
@@ -351,7 +356,7 @@ fn every_limit_of_a_listener_arrives() {
     .policy;
     let listener = &policy.listeners[0];
     let connections = listener.limits.connections.as_ref().unwrap();
-    assert!(listener.deny.contains("192.0.2.1".parse().unwrap()));
+    assert!(listener.deny.contains("192.0.2.1".parse().unwrap(), &[], 0));
     assert_eq!(listener.sni_policy, SniPolicy::Default);
     assert_eq!(listener.limits.handshake_timeout, Duration::from_millis(500));
     assert_eq!(listener.limits.idle_timeout, Duration::from_secs(7 * 86_400));

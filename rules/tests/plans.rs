@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use ravelin_rules::lower::lower;
-use ravelin_rules::{HostFacts, TableImage, load};
+use ravelin_rules::{Direction, HostFacts, TableImage, load};
 
 #[test]
 fn every_good_policy_compiles_to_its_golden_plan() {
@@ -43,7 +43,8 @@ fn plan(policy: &Path) -> String {
     let policy = load(policy)
         .unwrap_or_else(|report| panic!("{}", report.render()))
         .policy;
-    let image = TableImage::compile(&policy, &HostFacts::default()).expect("a good policy compiles");
+    let image = TableImage::compile(&policy, &HostFacts::default(), Direction::Inbound)
+        .expect("a good policy compiles");
     let report = image.report();
     let mut plan = lower(&policy.rules).to_string();
     for (rule, name) in image.rule_names().iter().enumerate() {

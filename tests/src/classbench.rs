@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
+use ravelin_datapath::{ClassVerdict, ParseClass};
 use ravelin_rules::Policy;
-use ravelin_rules::policy::address::Element;
 use ravelin_rules::policy::rule::Place;
 use ravelin_rules::policy::{
-    AddressMatch, ClassVerdicts, Firewall, LogFormat, Mode, PortRange, PrefixSet, Protocols, Rule, RuleName,
-    Scope, XdpMode,
+    Action, AddressMatch, ClassVerdicts, Element, Firewall, List, Origin, PortRange, PrefixSet, Protocols,
+    Rule, RuleName,
 };
 
 use crate::packet::ether;
@@ -42,21 +41,13 @@ pub fn policy(family: &str, size: usize) -> Policy {
             classes.with(class, ClassVerdict::Judge)
         });
     Policy {
-        host_name: "bench".to_owned(),
         firewall: Firewall {
-            interfaces: vec![],
-            xdp_mode: XdpMode::Auto,
-            inbound: Verdict::Deny,
             essentials: false,
-            mode: Mode::Enforce,
             classes,
+            ..Firewall::default()
         },
         rules,
-        listeners: vec![],
-        upstreams: vec![],
-        metrics: None,
-        log: LogFormat::Text,
-        files: vec![],
+        ..Policy::default()
     }
 }
 
@@ -78,12 +69,12 @@ pub fn trace(family: &str, size: usize) -> Vec<Vec<u8>> {
 /// When a rule's prefixes are not IPv4 prefixes.
 #[must_use]
 pub fn packets_of(policy: &Policy) -> Vec<Vec<u8>> {
-    let first = |condition: &AddressMatch| match condition {
-        AddressMatch::Prefixes(prefixes) => match prefixes.elements()[0].prefix.network() {
+    let first = |condition: &AddressMatch| match &condition.include {
+        Some(prefixes) => match prefixes.elements()[0].prefix.network() {
             std::net::IpAddr::V4(address) => address,
             std::net::IpAddr::V6(address) => panic!("ClassBench has no IPv6 prefix such as {address}"),
         },
-        AddressMatch::Anywhere => Ipv4Addr::UNSPECIFIED,
+        None => Ipv4Addr::UNSPECIFIED,
     };
     let port = |ranges: &[PortRange]| ranges.first().map_or(0, |range| range.first);
     let packet = |rule: &Rule| {
@@ -141,37 +132,37 @@ fn rule(line: &str, number: u32, file: &Arc<PathBuf>) -> Rule {
     else {
         panic!("{}:{}: not a rule: {line}", file.display(), number + 1)
     };
+    let name = RuleName::parse(&format!("r{number}")).expect("a valid name");
+    let action = if number.is_multiple_of(2) {
+        Action::Allow
+    } else {
+        Action::Deny
+    };
+    let place = Place {
+        file: Arc::clone(file),
+        line: number + 1,
+        column: 1,
+    };
     Rule {
-        name: RuleName::parse(&format!("r{number}")).expect("a valid name"),
-        scope: Scope::Host,
-        priority: None,
-        action: if number.is_multiple_of(2) {
-            Verdict::Allow
-        } else {
-            Verdict::Deny
-        },
         source: addresses(source),
         destination: addresses(destination),
         protocols: protocols(protocol),
         ports: ports(dport_low, dport_high),
         source_ports: ports(sport_low, sport_high),
-        icmp: vec![],
-        tcp_flags: None,
-        comment: None,
-        place: Place {
-            file: Arc::clone(file),
-            line: number + 1,
-            column: 1,
-        },
+        ..Rule::new(name, action, place)
     }
 }
 
 /// A prefix of length 0 stays an IPv4 prefix: ClassBench rules do not reach IPv6.
 fn addresses(text: &str) -> AddressMatch {
     let prefix: IpNet = text.parse().expect("a prefix");
-    AddressMatch::Prefixes(PrefixSet::new(vec![Element {
+    AddressMatch::among(PrefixSet::new(vec![Element {
         prefix: prefix.trunc(),
-        origin: "classbench".into(),
+        expires: None,
+        origin: Origin {
+            list: Arc::new(List::default()),
+            line: 0,
+        },
     }]))
 }
 

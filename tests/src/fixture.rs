@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ravelin_datapath::{ClassSet, Decision, ParseClass, Reason, Verdict};
+use ravelin_rules::policy::InterfaceFacts;
 use ravelin_rules::{HostFacts, Policy};
 use serde::Deserialize;
 
@@ -93,7 +94,12 @@ impl Row {
     #[must_use]
     pub fn host(&self) -> HostFacts {
         HostFacts {
-            addresses: self.host.clone(),
+            interfaces: vec![InterfaceFacts {
+                name: "eth0".to_owned(),
+                index: 2,
+                addresses: self.host.clone(),
+            }],
+            ..HostFacts::default()
         }
     }
 

@@ -171,6 +171,7 @@ impl Kernel {
             verdict,
             reason,
             rule,
+            observed: None,
             seen,
         }
     }

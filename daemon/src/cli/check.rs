@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ravelin_datapath::Verdict;
 use ravelin_rules::policy::Scope;
-use ravelin_rules::{HostFacts, Loaded, Policy, TableImage};
+use ravelin_rules::{Direction, HostFacts, Loaded, Policy, TableImage};
 use thiserror::Error;
 
 use super::output::print;
@@ -39,7 +39,7 @@ impl Check {
             return Err(CannotOpen { file, source }.into());
         }
         let compiled = ravelin_rules::load(&self.file).and_then(|loaded| {
-            let image = loaded.compile(&HostFacts::default())?;
+            let image = loaded.compile(&HostFacts::default(), Direction::Inbound)?;
             Ok((loaded, image))
         });
         let (report, outcome) = match &compiled {
@@ -84,7 +84,13 @@ fn summary(loaded: &Loaded, image: &TableImage) -> String {
 fn interfaces(policy: &Policy) -> String {
     match policy.firewall.interfaces.as_slice() {
         [] => "no interface".to_owned(),
-        names => names.join(", "),
+        interfaces => {
+            let names: Vec<&str> = interfaces
+                .iter()
+                .map(|interface| interface.name.as_str())
+                .collect();
+            names.join(", ")
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use ravelin_rules::image::FamilyReport;
-use ravelin_rules::{HostFacts, SizeReport, TableImage, load};
+use ravelin_rules::{Direction, HostFacts, SizeReport, TableImage, load};
 use serde_json::json;
 
 use super::{Failure, Format, Outcome, output};
@@ -35,7 +35,7 @@ impl Compile {
         let read = start.elapsed();
         let start = Instant::now();
         // The host's own addresses are added by the filter; they cost one trie entry each.
-        let image = TableImage::compile(&policy, &HostFacts::default())?;
+        let image = TableImage::compile(&policy, &HostFacts::default(), Direction::Inbound)?;
         let built = start.elapsed();
         match self.format {
             Format::Json => output::print(&json(image.report(), read, built)),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ravelin_datapath::Verdict;
 use ravelin_rules::explain::{Question, explain, parse_icmp, parse_protocol, parse_tcp_flags};
-use ravelin_rules::{HostFacts, Report};
+use ravelin_rules::{Direction, HostFacts, Report};
 use thiserror::Error;
 
 use super::output::{print, print_error};
@@ -82,7 +82,9 @@ impl Explain {
         }
         let host = HostFacts::default();
         let loaded = ravelin_rules::load(&self.file).map_err(|report| self.refused(&report))?;
-        let image = loaded.compile(&host).map_err(|report| self.refused(&report))?;
+        let image = loaded
+            .compile(&host, Direction::Inbound)
+            .map_err(|report| self.refused(&report))?;
         let trace = explain(&loaded.policy, &host, &image, &question)?;
         match self.format {
             Format::Json => print(&trace.to_json()),

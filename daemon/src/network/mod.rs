@@ -20,9 +20,8 @@ mod tables;
 use std::net::IpAddr;
 use std::path::Path;
 
-use ravelin_datapath::Verdict;
-use ravelin_rules::policy::{Mode, RuleName};
-use ravelin_rules::{CompileError, HostFacts, Policy, TableImage};
+use ravelin_rules::policy::{Action, Direction, Mode, RuleName};
+use ravelin_rules::{CompileError, Policy, TableImage};
 
 use self::attach::{AttachError, Attachment};
 use self::counters::{Counters, CountersError};
@@ -76,18 +75,21 @@ impl Network {
         if policy.firewall.interfaces.is_empty() {
             return Err(ApplyError::NoInterfaces);
         }
-        let addresses = addresses::held_by(&policy.firewall.interfaces).map_err(ApplyError::Addresses)?;
-        let host = HostFacts {
-            addresses: addresses.clone(),
-        };
-        let image = TableImage::compile(policy, &host)?;
+        let host = addresses::facts(&policy.firewall.interfaces).map_err(ApplyError::Addresses)?;
+        let image = TableImage::compile(policy, &host, Direction::Inbound)?;
         let number = self.number.wrapping_add(1);
         let mut generation = Generation::load(&self.pins, &image, number)?;
+        let names: Vec<String> = policy
+            .firewall
+            .interfaces
+            .iter()
+            .map(|interface| interface.name.clone())
+            .collect();
         let interfaces = attach::swap(
             &self.pins,
             &mut generation,
             self.live.as_mut(),
-            &policy.firewall.interfaces,
+            &names,
             policy.firewall.xdp_mode,
         )?;
         self.pins.remove_other_maps();
@@ -97,7 +99,7 @@ impl Network {
             rules: named_slots(policy, generation.slots()),
             table_bytes: generation.table_bytes(),
             mode: policy.firewall.mode,
-            addresses,
+            addresses: sorted(host.addresses()),
         };
         self.live = Some(generation);
         self.number = number;
@@ -157,9 +159,16 @@ pub struct RuleSlot {
     /// The rule.
     pub name: RuleName,
     /// Its action; `None` for a rule of an earlier process, of which only the name is known.
-    pub action: Option<Verdict>,
+    pub action: Option<Action>,
     /// Its element in the rule counter map.
     pub slot: u32,
+}
+
+fn sorted(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = addresses.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
 }
 
 fn named_slots(policy: &Policy, slots: &[u32]) -> Vec<RuleSlot> {

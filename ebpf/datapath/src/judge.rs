@@ -11,11 +11,15 @@ use crate::{
     ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, classify, essentials, parse,
 };
 
-/// Where a frame came in.
+/// Where and when a frame came in, or goes out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The loopback interface.
     pub loopback: bool,
+    /// The interface, by the kernel's number.
+    pub interface: u32,
+    /// Nanoseconds since boot, suspended time counted. Zero when the tables ask for no time.
+    pub now: u64,
 }
 
 /// What was decided, with what the kernel needs to count it.
@@ -27,6 +31,8 @@ pub struct Judgement {
     pub reason: Reason,
     /// The matched rule's entry: its action and its counter.
     pub rule: Option<Matched>,
+    /// The first rule in observe mode that matched before the decision fell.
+    pub observed: Option<Matched>,
 }
 
 /// Who is told of the parse classes seen on the way.
@@ -62,6 +68,7 @@ pub(crate) struct End {
     pub(crate) verdict: Verdict,
     pub(crate) reason: Reason,
     pub(crate) rule: Option<Matched>,
+    pub(crate) observed: Option<Matched>,
 }
 
 impl End {
@@ -71,6 +78,7 @@ impl End {
             verdict,
             reason,
             rule: None,
+            observed: None,
         }
     }
 }
@@ -94,11 +102,13 @@ pub fn judge(
         verdict,
         reason,
         rule,
+        observed,
     }) = judge.run(frame, origin);
     Judgement {
         verdict,
         reason,
         rule,
+        observed,
     }
 }
 
@@ -181,6 +191,7 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
                     verdict: entry.verdict,
                     reason: Reason::Rule,
                     rule: Some(Matched { rule, entry }),
+                    observed: None,
                 })
             }
             None => {

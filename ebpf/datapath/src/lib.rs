@@ -50,11 +50,13 @@ pub fn decide(frame: &impl Frame, tables: &impl Tables, origin: Origin) -> Decis
         verdict,
         reason,
         rule,
+        observed,
     } = judge(frame, tables, origin, &mut seen);
     Decision {
         verdict,
         reason,
         rule: rule.map(|matched| matched.rule),
+        observed: observed.map(|matched| matched.rule),
         seen,
     }
 }

@@ -188,6 +188,8 @@ pub struct Decision {
     pub reason: Reason,
     /// The deciding rule: its index in the policy's order of judgement. `Some` exactly when the reason is [`Reason::Rule`].
     pub rule: Option<u32>,
+    /// The first rule in observe mode that matched before the decision fell, by the same index.
+    pub observed: Option<u32>,
     /// The parse classes seen up to the decision.
     pub seen: ClassSet,
 }

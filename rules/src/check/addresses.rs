@@ -18,9 +18,9 @@ pub(super) struct Addresses {
 
 impl Addresses {
     /// No condition.
-    pub(super) const fn anywhere() -> Self {
+    pub(super) fn anywhere() -> Self {
         Self {
-            condition: AddressMatch::Anywhere,
+            condition: AddressMatch::anywhere(),
             families: Families::BOTH,
         }
     }
@@ -73,7 +73,7 @@ pub(super) fn check(
     }
     let prefixes = sets.union(named, elements, list.span, reporter);
     Addresses {
-        condition: AddressMatch::Prefixes(prefixes.set),
+        condition: AddressMatch::among(prefixes.set),
         families: prefixes.families,
     }
 }
@@ -94,7 +94,8 @@ fn read(word: &Written<String>, sets: &mut Sets, reporter: &mut Reporter) -> Opt
     match prefix::parse(text) {
         Ok(prefix) => Some(Word::Prefix(Element {
             prefix,
-            origin: origin(word.span, reporter).into(),
+            expires: None,
+            origin: origin(word.span, None, reporter),
         })),
         Err(error) => {
             report(text, error, word.span, reporter);

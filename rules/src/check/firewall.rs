@@ -4,7 +4,7 @@ use ravelin_datapath::{ClassVerdict, Verdict};
 
 use crate::diagnostic::{Code, Reporter, quote};
 use crate::document;
-use crate::policy::{ClassVerdicts, Firewall, Mode, XdpMode};
+use crate::policy::{ClassVerdicts, Firewall, Interface, Mode, XdpMode};
 use crate::source::{Span, Written};
 
 /// The table with its defaults. `first_rule`: where the first rule stands, if there is one.
@@ -18,14 +18,7 @@ pub(super) fn check(
             let message = "a policy with rules needs `[firewall] stateful = false`";
             reporter.report(Code::StatefulMissing, span, message, WRITE_STATEFUL);
         }
-        return Firewall {
-            interfaces: Vec::new(),
-            xdp_mode: XdpMode::default(),
-            inbound: Verdict::Deny,
-            essentials: true,
-            mode: Mode::default(),
-            classes: ClassVerdicts::default(),
-        };
+        return Firewall::default();
     };
     stateful(written.span, written.stateful, reporter);
     let mut classes = ClassVerdicts::default();
@@ -48,6 +41,7 @@ pub(super) fn check(
             Some("allow") => Verdict::Allow,
             _ => Verdict::Deny,
         },
+        outbound: Verdict::Allow,
         essentials: written.essentials.is_none_or(|essentials| essentials.value),
         mode: match written.mode.map(|word| word.value) {
             Some("observe") => Mode::Observe,
@@ -72,7 +66,7 @@ fn stateful(table: Span, written: Option<Written<bool>>, reporter: &mut Reporter
     }
 }
 
-fn interfaces(written: Vec<Written<String>>, reporter: &mut Reporter) -> Vec<String> {
+fn interfaces(written: Vec<Written<String>>, reporter: &mut Reporter) -> Vec<Interface> {
     let mut names: Vec<Written<String>> = Vec::new();
     for name in written {
         if !is_interface(&name.value) {
@@ -98,7 +92,13 @@ fn interfaces(written: Vec<Written<String>>, reporter: &mut Reporter) -> Vec<Str
             names.push(name);
         }
     }
-    names.into_iter().map(|name| name.value).collect()
+    names
+        .into_iter()
+        .map(|name| Interface {
+            name: name.value,
+            vpc: None,
+        })
+        .collect()
 }
 
 /// The form the kernel takes (`dev_valid_name`): below 16 bytes, no `/`, `:` or blank, not `.` or `..`.

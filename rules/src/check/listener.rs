@@ -92,7 +92,7 @@ fn deny(
     reporter: &mut Reporter,
 ) -> AddressMatch {
     match list.filter(|list| !list.value.is_empty()) {
-        None => AddressMatch::Prefixes(PrefixSet::default()),
+        None => AddressMatch::among(PrefixSet::default()),
         list => {
             let Addresses { condition, .. } = addresses::check("deny", list, sets, reporter);
             condition

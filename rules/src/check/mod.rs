@@ -30,7 +30,7 @@ mod upstream;
 use crate::diagnostic::Reporter;
 use crate::document::Document;
 use crate::document::rule::{Policy as WrittenPolicy, Rule as WrittenRule};
-use crate::policy::Policy;
+use crate::policy::{Host, Policy};
 use crate::source::Span;
 use sets::Sets;
 
@@ -55,7 +55,12 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
     let mut files: Vec<_> = reporter.sources.names().map(ToOwned::to_owned).collect();
     files.extend(sets.into_files());
     Policy {
-        host_name: host::name(document.host, reporter),
+        host: Host {
+            name: host::name(document.host, reporter),
+            ..Host::default()
+        },
+        vpcs: Vec::new(),
+        inert: Vec::new(),
         firewall,
         rules,
         listeners,

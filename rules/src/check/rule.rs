@@ -1,7 +1,5 @@
 //! One rule: from what was written to what it asks.
 
-use ravelin_datapath::Verdict;
-
 use super::addresses::{self, Addresses};
 use super::protocol::{self, ICMP, ICMPV6, SCTP, Selected, TCP, UDP};
 use super::sets::{Families, Sets};
@@ -9,7 +7,7 @@ use super::{icmp, numbers, ports, tcp_flags};
 use crate::diagnostic::{Code, Reporter};
 use crate::document::Scalar;
 use crate::document::rule::Rule as WrittenRule;
-use crate::policy::{PortRange, Protocols, Rule, RuleName, Scope};
+use crate::policy::{Action, Direction, Mode, PortRange, Protocols, Rule, RuleName, Scope};
 use crate::source::Written;
 
 /// Checks every condition. `None`: the rule is disabled, or has no usable name or action, which was reported.
@@ -31,8 +29,8 @@ pub(super) fn check(
     report_stateful(written.stateful, reporter);
     report_families(written, &source, &destination, &protocol, reporter);
     let action = match written.action?.value {
-        "allow" => Verdict::Allow,
-        _ => Verdict::Deny,
+        "allow" => Action::Allow,
+        _ => Action::Deny,
     };
     let name = RuleName::parse(&name?)?;
     let enabled = written.enabled.is_none_or(|enabled| enabled.value);
@@ -40,7 +38,11 @@ pub(super) fn check(
         name,
         scope,
         priority,
+        direction: Direction::Inbound,
         action,
+        mode: Mode::Enforce,
+        expires: None,
+        interface: None,
         source: source.condition,
         destination: destination.condition,
         protocols: protocol.protocols,

@@ -34,12 +34,12 @@ pub(super) fn check(
         for rule in &written {
             let name = names.check(rule.name.as_ref(), reporter);
             let place = rule.span;
-            let rule = rule::check(rule, name, scope, sets, reporter);
+            let rule = rule::check(rule, name, scope.clone(), sets, reporter);
             rules.extend(rule.map(|rule| (place, rule)));
         }
     }
     // A `[[rule]]` may stand before a `[[policy]]` of the same scope: file order is the order of places, not of lists.
-    rules.sort_by_key(|(place, rule)| (rule.scope, rule.priority.is_none(), rule.priority, *place));
+    rules.sort_by_key(|(place, rule)| (rule.scope.level(), rule.priority.is_none(), rule.priority, *place));
     rules.into_iter().map(|(_, rule)| rule).collect()
 }
 

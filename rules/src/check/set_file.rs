@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::prefix::{self, PrefixError};
 use crate::diagnostic::{Code, Reporter, Spot, quote};
-use crate::policy::address::Element;
+use crate::policy::{Element, List, Origin};
 use crate::source::{Span, read_regular};
 
 /// Reads the file into `elements`; false when something was reported.
@@ -28,6 +28,11 @@ pub(super) fn read(
         }
     };
     let name = path.display().to_string();
+    let list = Arc::new(List {
+        file: path.to_owned(),
+        set: Some(set.to_owned()),
+        feed: true,
+    });
     let before = elements.len();
     let mut bad = BadLines::default();
     for (number, line) in (1_u32..).zip(bytes.split(|byte| *byte == b'\n')) {
@@ -43,7 +48,11 @@ pub(super) fn read(
             }
             Ok(Ok(prefix)) => elements.push(Element {
                 prefix,
-                origin: format!("{name}:{number} (@{set})").into(),
+                expires: None,
+                origin: Origin {
+                    list: Arc::clone(&list),
+                    line: number,
+                },
             }),
             _ => bad.add(number, line),
         }

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::names::Names;
 use super::{prefix, set_file};
 use crate::diagnostic::{Code, Reporter, closest, list, quote};
 use crate::document::set::Set;
-use crate::policy::PrefixSet;
-use crate::policy::address::Element;
+use crate::policy::{Element, List, Origin, PrefixSet};
 use crate::source::{Span, Written};
 
 /// Every set, by name.
@@ -200,7 +200,8 @@ fn element(entry: &Written<String>, set: &str, reporter: &mut Reporter) -> Optio
     match prefix::parse(&entry.value) {
         Ok(prefix) => Some(Element {
             prefix,
-            origin: format!("{} (@{set})", origin(entry.span, reporter)).into(),
+            expires: None,
+            origin: origin(entry.span, Some(set), reporter),
         }),
         Err(error) => {
             let text = &entry.value;
@@ -210,10 +211,17 @@ fn element(entry: &Written<String>, set: &str, reporter: &mut Reporter) -> Optio
     }
 }
 
-/// Where an element was written: `policy.toml:12`.
-pub(super) fn origin(span: Span, reporter: &Reporter) -> String {
+/// Where an element of a policy file was written.
+pub(super) fn origin(span: Span, set: Option<&str>, reporter: &Reporter) -> Origin {
     let place = reporter.sources.place(span);
-    format!("{}:{}", place.file.display(), place.line)
+    Origin {
+        list: Arc::new(List {
+            file: place.file.to_path_buf(),
+            set: set.map(ToOwned::to_owned),
+            feed: false,
+        }),
+        line: place.line,
+    }
 }
 
 /// The name, when it can be written into a TOML text as it is.

@@ -15,9 +15,9 @@ mod words;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ravelin_datapath::ParseClass;
 use ravelin_datapath::classify::{Combine, SourceClass};
 use ravelin_datapath::wire::{ABI, Plane, RULE_SLOTS, RuleEntry, Setting, Settings};
+use ravelin_datapath::{ParseClass, Verdict};
 
 use self::bits::Bits;
 pub use self::combine::Budget;
@@ -30,7 +30,7 @@ use crate::image::{Combined, FamilyReport, SizeReport, TableImage};
 use crate::ir::Row;
 use crate::lower::lower;
 use crate::policy::{Mode, PrefixSet};
-use crate::{HostFacts, Policy};
+use crate::{Direction, HostFacts, Policy};
 
 /// Why a valid policy has no tables.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,13 +65,13 @@ pub enum CompileError {
 }
 
 impl TableImage {
-    /// Compiles a policy for a host with these addresses.
+    /// Compiles what a policy says of packets of one direction, for this host.
     ///
     /// # Errors
     ///
     /// [`CompileError`] when the policy does not fit the bounds of a generation.
-    pub fn compile(policy: &Policy, host: &HostFacts) -> Result<Self, CompileError> {
-        Self::compile_within(policy, host, Budget::default())
+    pub fn compile(policy: &Policy, host: &HostFacts, direction: Direction) -> Result<Self, CompileError> {
+        Self::compile_within(policy, host, direction, Budget::default())
     }
 
     /// Compiles a policy, with a budget for cross products: 0 makes every family combine by bit vectors.
@@ -79,7 +79,12 @@ impl TableImage {
     /// # Errors
     ///
     /// [`CompileError`] when the policy does not fit the bounds of a generation.
-    pub fn compile_within(policy: &Policy, host: &HostFacts, budget: Budget) -> Result<Self, CompileError> {
+    pub fn compile_within(
+        policy: &Policy,
+        host: &HostFacts,
+        direction: Direction,
+        budget: Budget,
+    ) -> Result<Self, CompileError> {
         if policy.rules.len() > RULE_SLOTS as usize {
             return Err(CompileError::TooManyCounters {
                 rules: policy.rules.len(),
@@ -92,7 +97,7 @@ impl TableImage {
         settings.set(Setting::Abi, ABI);
         settings.set(Setting::Enforce, (policy.firewall.mode == Mode::Enforce).into());
         settings.set(Setting::Essentials, policy.firewall.essentials.into());
-        settings.set(Setting::Default, policy.firewall.inbound as u32);
+        settings.set(Setting::Default, policy.firewall.default_of(direction) as u32);
         for class in ParseClass::ALL {
             settings.set_class(*class, policy.firewall.classes.of(*class));
         }
@@ -101,7 +106,7 @@ impl TableImage {
             .iter()
             .map(|rule| {
                 RuleEntry {
-                    verdict: rule.action,
+                    verdict: rule.action.verdict().unwrap_or(Verdict::Deny),
                     slot: 0,
                 }
                 .pack()
@@ -301,7 +306,7 @@ fn spans(plane: Plane, set: &PrefixSet) -> Vec<Span> {
 fn spoofed_spans(plane: Plane, host: &HostFacts) -> Vec<Span> {
     let fixed = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::1/128", "ff00::/8"];
     let fixed = fixed.iter().filter_map(|prefix| prefix.parse().ok());
-    let own = host.addresses.iter().map(|address| IpNet::from(*address));
+    let own = host.addresses().map(IpNet::from);
     fixed
         .chain(own)
         .filter_map(|prefix| span(plane, prefix))

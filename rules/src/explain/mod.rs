@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use ravelin_datapath::{Decision, Origin, SliceFrame, Verdict, decide};
 
-use crate::policy::{AddressMatch, Mode, PrefixSet, Protocols, Rule};
+use crate::policy::{Action, AddressMatch, Direction, Mode, PrefixSet, Protocols, Rule};
 use crate::reference::{Condition, Facts, covers, examine};
 use crate::{HostFacts, Policy, TableImage};
 
@@ -34,7 +34,7 @@ pub fn explain(
     let upper = question.upper()?;
     let frame = question.frame()?;
     let tables = decide(&SliceFrame(&frame), image, Origin::default());
-    let oracle = examine(policy, host, false, &frame);
+    let oracle = examine(policy, host, Direction::Inbound, Origin::default(), &frame);
     let asked = match &oracle.facts {
         None => 0,
         Some(_) => oracle
@@ -106,7 +106,7 @@ impl Trace {
 struct Tried {
     name: String,
     place: String,
-    action: Verdict,
+    action: Action,
     /// Only the conditions that the rule has.
     conditions: Vec<Checked>,
 }
@@ -204,10 +204,7 @@ fn compared(subject: &str, fact: &str, is: &str, wanted: &str) -> String {
 
 fn addressed(side: &'static str, wanted: &AddressMatch, address: IpAddr) -> Checked {
     let nothing = PrefixSet::default();
-    let set = match wanted {
-        AddressMatch::Anywhere => &nothing,
-        AddressMatch::Prefixes(set) => set,
-    };
+    let set = wanted.include.as_ref().unwrap_or(&nothing);
     let mut elements = set.elements().iter();
     let element = elements.find(|element| covers(&element.prefix, address));
     Checked {

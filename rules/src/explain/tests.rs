@@ -23,7 +23,7 @@ fn trace(text: &str, question: &Question) -> Trace {
     let path = folder.path().join("policy.toml");
     fs::write(&path, format!("[firewall]\nstateful = false\n{text}")).unwrap();
     let loaded = crate::load(&path).unwrap_or_else(|report| panic!("{}", report.render()));
-    let image = loaded.compile(&HostFacts::default()).unwrap();
+    let image = loaded.compile(&HostFacts::default(), Direction::Inbound).unwrap();
     explain(&loaded.policy, &HostFacts::default(), &image, question).unwrap()
 }
 
@@ -36,7 +36,13 @@ fn the_frame_of_a_question_holds_what_was_asked() {
         let (folder, host) = (tempfile::tempdir().unwrap(), HostFacts::default());
         let path = folder.path().join("policy.toml");
         fs::write(&path, "[firewall]\nstateful = false\nessentials = false\n").unwrap();
-        let examined = examine(&crate::load(&path).unwrap().policy, &host, false, &frame);
+        let examined = examine(
+            &crate::load(&path).unwrap().policy,
+            &host,
+            Direction::Inbound,
+            Origin::default(),
+            &frame,
+        );
         examined.facts.expect("the question reaches the rules")
     };
     let tcp = Question {

@@ -5,33 +5,44 @@
 
 pub mod address;
 pub mod edge;
+pub mod facts;
 pub mod name;
 pub mod rate;
 pub mod rule;
+pub mod time;
+pub mod zone;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 
-pub use address::{AddressMatch, PrefixSet};
+pub use address::{AddressMatch, Element, List, Origin, PrefixSet};
 pub use edge::{
     Balance, CertificateFiles, ConcurrentLimit, ConnectionLimit, DelayQueue, Listener, ListenerLimits,
     OverLimit, ProxyHeader, Route, SniPattern, SniPolicy, Tls, TlsVersion, Upstream,
 };
+pub use facts::{HostFacts, InterfaceFacts};
 pub use name::RuleName;
 pub use rate::Rate;
-pub use rule::{IcmpMatch, PortRange, Protocols, Rule, Scope, TcpFlags};
+pub use rule::{Action, Direction, IcmpMatch, Level, PortRange, Protocols, Rule, Scope, TcpFlags};
+pub use time::{Clock, Timestamp};
+pub use zone::{Host, Interface, Vpc};
 
 /// One whole policy: what `ravelin check` accepts and everything else works from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// `[host] name`, or the host's own name.
-    pub host_name: String,
+    /// `[host]`.
+    pub host: Host,
+    /// `[[vpc]]`, in file order; names are unique.
+    pub vpcs: Vec<Vpc>,
     /// `[firewall]`.
     pub firewall: Firewall,
-    /// Every enabled rule, in the order of judgement: scope, priority, file order.
+    /// Every enabled rule of a scope that this host is in, both directions, in the order of judgement: scope, priority,
+    /// file order. Rules that have expired are among them: what is judged when, the clock decides.
     pub rules: Vec<Rule>,
+    /// Every enabled rule of a region or VPC that this host is not in, in the order written.
+    pub inert: Vec<Rule>,
     /// `[[listener]]`, in file order.
     pub listeners: Vec<Listener>,
     /// `[[upstream]]`, in file order; names are unique.
@@ -45,6 +56,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The VPC of that name.
+    #[must_use]
+    pub fn vpc(&self, name: &str) -> Option<&Vpc> {
+        self.vpcs.iter().find(|vpc| vpc.name == name)
+    }
+
     /// The upstream of that name. Routes name only upstreams that exist.
     #[must_use]
     pub fn upstream(&self, name: &str) -> Option<&Upstream> {
@@ -56,17 +73,45 @@ impl Policy {
 #[derive(Clone, Debug)]
 pub struct Firewall {
     /// Interfaces to filter. Empty is fine to check and explain, not to run the filter.
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<Interface>,
     /// `xdp_mode`.
     pub xdp_mode: XdpMode,
     /// `inbound`: the verdict when nothing matched.
     pub inbound: Verdict,
+    /// `outbound`: the same for packets that the host sends.
+    pub outbound: Verdict,
     /// `essentials`: ARP, NDP, ICMP errors, DHCP clients pass before all rules.
     pub essentials: bool,
     /// `mode`: whether verdicts are carried out.
     pub mode: Mode,
     /// The declared verdict of each parse class.
     pub classes: ClassVerdicts,
+}
+
+impl Default for Firewall {
+    /// What a policy without `[firewall]` means.
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            xdp_mode: XdpMode::default(),
+            inbound: Verdict::Deny,
+            outbound: Verdict::Allow,
+            essentials: true,
+            mode: Mode::default(),
+            classes: ClassVerdicts::default(),
+        }
+    }
+}
+
+impl Firewall {
+    /// The verdict of a packet of that direction that no rule decides.
+    #[must_use]
+    pub const fn default_of(&self, direction: Direction) -> Verdict {
+        match direction {
+            Direction::Inbound => self.inbound,
+            Direction::Outbound => self.outbound,
+        }
+    }
 }
 
 /// The declared verdict of every parse class, defaults filled in.
@@ -128,11 +173,4 @@ pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-}
-
-/// What is true of the host and not written in the policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostFacts {
-    /// The addresses the host holds on the filtered interfaces: a packet from the wire that claims one is spoofed.
-    pub addresses: Vec<std::net::IpAddr>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ravelin_datapath::Verdict;
 
-use super::{AddressMatch, RuleName};
+use super::{AddressMatch, Mode, RuleName, Timestamp};
 
 /// A rule as it is judged. An empty list of ports or ICMP types means no condition.
 #[derive(Clone, Debug)]
@@ -16,8 +16,16 @@ pub struct Rule {
     pub scope: Scope,
     /// Lower first; `None`: file order after all rules with a priority of the same scope.
     pub priority: Option<u32>,
+    /// `direction`.
+    pub direction: Direction,
     /// `action`.
-    pub action: Verdict,
+    pub action: Action,
+    /// `mode`: a rule that observes is counted when it matches, and decides nothing.
+    pub mode: Mode,
+    /// `expires`: from this second on the rule is not there.
+    pub expires: Option<Timestamp>,
+    /// `interface`: the packet comes in, or goes out, on the interface of that name.
+    pub interface: Option<String>,
     /// `source`.
     pub source: AddressMatch,
     /// `destination`.
@@ -38,8 +46,34 @@ pub struct Rule {
     pub place: Place,
 }
 
+impl Rule {
+    /// An inbound rule of the host that matches every packet.
+    #[must_use]
+    pub fn new(name: RuleName, action: Action, place: Place) -> Self {
+        Self {
+            name,
+            scope: Scope::Host,
+            priority: None,
+            direction: Direction::Inbound,
+            action,
+            mode: Mode::Enforce,
+            expires: None,
+            interface: None,
+            source: AddressMatch::anywhere(),
+            destination: AddressMatch::anywhere(),
+            protocols: Protocols::Any,
+            ports: Vec::new(),
+            source_ports: Vec::new(),
+            icmp: Vec::new(),
+            tcp_flags: None,
+            comment: None,
+            place,
+        }
+    }
+}
+
 /// A place in a policy file, for messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The file, as the user named it.
     pub file: Arc<PathBuf>,
@@ -49,13 +83,109 @@ pub struct Place {
     pub column: u32,
 }
 
-/// Scopes in the order of judgement. Region and VPC scopes are not supported yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// From the wire to the host.
+    #[default]
+    Inbound,
+    /// From the host to the wire.
+    Outbound,
+}
+
+impl Direction {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
+
+    /// The word in policies.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// What a rule does with a packet that it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The packet passes.
+    Allow,
+    /// The packet is dropped.
+    Deny,
+    /// The rest of this scope is left out: judgement goes on with the next scope.
+    Next,
+}
+
+impl Action {
+    /// The word in policies.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Next => "next",
+        }
+    }
+
+    /// The verdict; `None` for `next`.
+    #[must_use]
+    pub const fn verdict(self) -> Option<Verdict> {
+        match self {
+            Self::Allow => Some(Verdict::Allow),
+            Self::Deny => Some(Verdict::Deny),
+            Self::Next => None,
+        }
+    }
+}
+
+impl From<Verdict> for Action {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Allow => Self::Allow,
+            Verdict::Deny => Self::Deny,
+        }
+    }
+}
+
+/// Where a rule is judged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Judged first.
+    /// On every host, first.
     Global,
-    /// Judged last; also the scope of a top-level `[[rule]]`.
+    /// On the hosts of this region.
+    Region(String),
+    /// On the hosts of this VPC.
+    Vpc(String),
+    /// Last; also the scope of a top-level `[[rule]]`.
     Host,
+}
+
+/// Scopes in the order of judgement: a host is in at most one of each level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// First.
+    Global,
+    /// Then the host's region.
+    Region,
+    /// Then its VPC.
+    Vpc,
+    /// Last the host's own rules.
+    Host,
+}
+
+impl Scope {
+    /// The scope's place in the order of judgement.
+    #[must_use]
+    pub const fn level(&self) -> Level {
+        match self {
+            Self::Global => Level::Global,
+            Self::Region(_) => Level::Region,
+            Self::Vpc(_) => Level::Vpc,
+            Self::Host => Level::Host,
+        }
+    }
 }
 
 /// A set of IP protocol numbers.

@@ -42,8 +42,8 @@ impl Condition {
     /// Whether `rule` has this condition at all.
     pub(crate) fn is_in(self, rule: &Rule) -> bool {
         match self {
-            Self::Source => !matches!(rule.source, AddressMatch::Anywhere),
-            Self::Destination => !matches!(rule.destination, AddressMatch::Anywhere),
+            Self::Source => !rule.source.is_anywhere(),
+            Self::Destination => !rule.destination.is_anywhere(),
             Self::Protocol => rule.protocols != Protocols::Any,
             Self::Ports => !rule.ports.is_empty(),
             Self::SourcePorts => !rule.source_ports.is_empty(),
@@ -126,13 +126,11 @@ pub(crate) fn covers(prefix: &IpNet, address: IpAddr) -> bool {
 }
 
 fn address_holds(wanted: &AddressMatch, address: IpAddr) -> bool {
-    match wanted {
-        AddressMatch::Anywhere => true,
-        AddressMatch::Prefixes(set) => set
-            .elements()
+    wanted.include.as_ref().is_none_or(|set| {
+        set.elements()
             .iter()
-            .any(|element| covers(&element.prefix, address)),
-    }
+            .any(|element| covers(&element.prefix, address))
+    })
 }
 
 fn protocol_holds(wanted: &Protocols, number: u8) -> bool {

@@ -12,18 +12,22 @@ mod parse;
 
 use std::net::IpAddr;
 
-use ravelin_datapath::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict};
+use ravelin_datapath::{ClassSet, ClassVerdict, Decision, Origin, ParseClass, Reason, Verdict};
 
-use crate::policy::{HostFacts, Policy};
+use crate::policy::{Direction, HostFacts, Policy};
 
 pub(crate) use conditions::{Condition, covers, matches};
 
-/// Judges one Ethernet frame. Never panics, whatever the bytes are.
-///
-/// `loopback` says that the frame came in on the loopback interface.
+/// Judges one Ethernet frame of that direction, seen where and when `origin` says. Never panics, whatever the bytes are.
 #[must_use]
-pub fn judge(policy: &Policy, host: &HostFacts, loopback: bool, frame: &[u8]) -> Decision {
-    examine(policy, host, loopback, frame).decision
+pub fn judge(
+    policy: &Policy,
+    host: &HostFacts,
+    direction: Direction,
+    origin: Origin,
+    frame: &[u8],
+) -> Decision {
+    examine(policy, host, direction, origin, frame).decision
 }
 
 /// The judgement and what was read from the frame on the way.
@@ -33,14 +37,20 @@ pub(crate) struct Examination {
     pub(crate) facts: Option<Facts>,
 }
 
-pub(crate) fn examine(policy: &Policy, host: &HostFacts, loopback: bool, frame: &[u8]) -> Examination {
+pub(crate) fn examine(
+    policy: &Policy,
+    host: &HostFacts,
+    direction: Direction,
+    origin: Origin,
+    frame: &[u8],
+) -> Examination {
     let mut walk = Walk {
         policy,
         host,
         seen: ClassSet::default(),
     };
-    let (decided, facts) = match walk.up_to_rules(loopback, frame) {
-        Ok(facts) => (by_rules(policy, &facts), Some(facts)),
+    let (decided, facts) = match walk.up_to_rules(origin.loopback, frame) {
+        Ok(facts) => (by_rules(policy, direction, &facts), Some(facts)),
         Err(decided) => (decided, None),
     };
     Examination {
@@ -48,6 +58,7 @@ pub(crate) fn examine(policy: &Policy, host: &HostFacts, loopback: bool, frame: 
             verdict: decided.verdict,
             reason: decided.reason,
             rule: decided.rule,
+            observed: None,
             seen: walk.seen,
         },
         facts,
@@ -187,18 +198,21 @@ fn essential(facts: &Facts) -> Option<Reason> {
 }
 
 /// Section 6, and step 8 of section 1.
-fn by_rules(policy: &Policy, facts: &Facts) -> Decided {
+fn by_rules(policy: &Policy, direction: Direction, facts: &Facts) -> Decided {
     for (index, rule) in (0..).zip(&policy.rules) {
-        if matches(rule, facts) {
+        if rule.direction == direction
+            && matches(rule, facts)
+            && let Some(verdict) = rule.action.verdict()
+        {
             return Decided {
-                verdict: rule.action,
+                verdict,
                 reason: Reason::Rule,
                 rule: Some(index),
             };
         }
     }
     Decided {
-        verdict: policy.firewall.inbound,
+        verdict: policy.firewall.default_of(direction),
         reason: Reason::Default,
         rule: None,
     }

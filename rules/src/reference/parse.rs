@@ -164,7 +164,7 @@ impl Walk<'_> {
 
     /// Sections 2 and 3, the steps on spoofed sources and on land; section 7.
     fn addresses(&mut self, source: IpAddr, destination: IpAddr, from_nowhere: bool) -> Step<()> {
-        if from_nowhere || self.host.addresses.contains(&source) {
+        if from_nowhere || self.host.addresses().any(|own| own == source) {
             self.see(ParseClass::SpoofedSource)?;
         }
         if source == destination {

@@ -1,34 +1,18 @@
 //! The sentences of `docs/semantics.md` that are easiest to get wrong. The broad tables of rows are in the `tests` package.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use ipnet::IpNet;
 
 use super::*;
-use crate::policy::rule::{IcmpMatch, Place, Protocols, Rule, Scope};
-use crate::policy::{AddressMatch, ClassVerdicts, Firewall, LogFormat, Mode, RuleName, XdpMode};
+use crate::policy::rule::{IcmpMatch, Place, Protocols, Rule};
+use crate::policy::{Action, RuleName};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 fn policy(rules: Vec<Rule>) -> Policy {
     Policy {
-        host_name: "edge-1".to_owned(),
-        firewall: Firewall {
-            interfaces: Vec::new(),
-            xdp_mode: XdpMode::Auto,
-            inbound: Verdict::Deny,
-            essentials: true,
-            mode: Mode::Enforce,
-            classes: ClassVerdicts::default(),
-        },
         rules,
-        listeners: Vec::new(),
-        upstreams: Vec::new(),
-        metrics: None,
-        log: LogFormat::Text,
-        files: Vec::new(),
+        ..Policy::default()
     }
 }
 
@@ -39,23 +23,12 @@ fn with_class(mut policy: Policy, class: ParseClass, verdict: ClassVerdict) -> P
 
 fn allow_protocol(number: u8) -> Rule {
     Rule {
-        name: RuleName::parse("allow-protocol").unwrap(),
-        scope: Scope::Host,
-        priority: None,
-        action: Verdict::Allow,
-        source: AddressMatch::Anywhere,
-        destination: AddressMatch::Anywhere,
         protocols: Protocols::Only(vec![number]),
-        ports: Vec::new(),
-        source_ports: Vec::new(),
-        icmp: Vec::new(),
-        tcp_flags: None,
-        comment: None,
-        place: Place {
-            file: Arc::new(PathBuf::from("policy.toml")),
-            line: 1,
-            column: 1,
-        },
+        ..Rule::new(
+            RuleName::parse("allow-protocol").unwrap(),
+            Action::Allow,
+            Place::default(),
+        )
     }
 }
 
@@ -93,7 +66,13 @@ fn tcp(data_offset: u8) -> [u8; 20] {
 
 #[track_caller]
 fn assert_decides(policy: &Policy, frame: &[u8], verdict: Verdict, reason: Reason, seen: &[ParseClass]) {
-    let decision = judge(policy, &HostFacts::default(), false, frame);
+    let decision = judge(
+        policy,
+        &HostFacts::default(),
+        Direction::Inbound,
+        Origin::default(),
+        frame,
+    );
     let seen = seen
         .iter()
         .fold(ClassSet::default(), |set, class| set.with(*class));
@@ -328,6 +307,6 @@ proptest::proptest! {
         let all_judged = ParseClass::ALL.iter().fold(policy(vec![allow_protocol(UDP)]), |policy, class| {
             with_class(policy, *class, ClassVerdict::Judge)
         });
-        let _ = judge(&all_judged, &HostFacts::default(), false, &frame);
+        let _ = judge(&all_judged, &HostFacts::default(), Direction::Inbound, Origin::default(), &frame);
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
-use ravelin_rules::policy::{IcmpMatch, PortRange, Scope, TcpFlags};
+use ravelin_rules::policy::{IcmpMatch, Level, PortRange, TcpFlags};
 
 use super::seed::Random;
 use super::sketch::{AddressWord, Block, RuleSketch, SetSketch, Sketch};
@@ -32,8 +32,8 @@ pub fn sketch(random: &mut Random) -> Sketch {
             let number = u32::try_from(number).unwrap_or(0);
             block = match random.below(3) {
                 0 => Block::TopLevel,
-                1 => Block::Policy(Scope::Global, number),
-                _ => Block::Policy(Scope::Host, number),
+                1 => Block::Policy(Level::Global, number),
+                _ => Block::Policy(Level::Host, number),
             };
         }
         let rule = rule(random, &sketch, block, number);

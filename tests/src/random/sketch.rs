@@ -11,11 +11,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
-use ravelin_rules::policy::address::Element;
 use ravelin_rules::policy::rule::Place;
 use ravelin_rules::policy::{
-    AddressMatch, ClassVerdicts, Firewall, HostFacts, IcmpMatch, LogFormat, Mode, Policy, PortRange,
-    PrefixSet, Protocols, Rule, RuleName, Scope, TcpFlags, XdpMode,
+    AddressMatch, ClassVerdicts, Element, Firewall, HostFacts, IcmpMatch, InterfaceFacts, Level, List,
+    Origin, Policy, PortRange, PrefixSet, Protocols, Rule, RuleName, Scope, TcpFlags,
 };
 
 /// A whole policy, as written.
@@ -77,7 +76,7 @@ pub enum Block {
     /// `[[rule]]`.
     TopLevel,
     /// `[[policy]]` with this scope.
-    Policy(Scope, u32),
+    Policy(Level, u32),
 }
 
 /// One entry of an address list.
@@ -166,8 +165,8 @@ impl Sketch {
                 && rule.block != open
             {
                 let scope = match scope {
-                    Scope::Global => "global",
-                    Scope::Host => "host",
+                    Level::Global => "global",
+                    _ => "host",
                 };
                 writeln!(
                     text,
@@ -189,7 +188,7 @@ impl Sketch {
             .map(|(line, rule)| rule.rule(&sets, line))
             .collect();
         // The sort is stable: equal keys stay in file order.
-        rules.sort_by_key(|rule| (rule.scope, rule.priority.is_none(), rule.priority));
+        rules.sort_by_key(|rule| (rule.scope.level(), rule.priority.is_none(), rule.priority));
         let classes = self
             .classes
             .iter()
@@ -197,21 +196,14 @@ impl Sketch {
                 classes.with(*class, *verdict)
             });
         Policy {
-            host_name: "edge-1".to_owned(),
             firewall: Firewall {
-                interfaces: Vec::new(),
-                xdp_mode: XdpMode::Auto,
                 inbound: self.inbound,
                 essentials: self.essentials,
-                mode: Mode::Enforce,
                 classes,
+                ..Firewall::default()
             },
             rules,
-            listeners: Vec::new(),
-            upstreams: Vec::new(),
-            metrics: None,
-            log: LogFormat::Text,
-            files: Vec::new(),
+            ..Policy::default()
         }
     }
 
@@ -219,7 +211,12 @@ impl Sketch {
     #[must_use]
     pub fn host(&self) -> HostFacts {
         HostFacts {
-            addresses: self.host.clone(),
+            interfaces: vec![InterfaceFacts {
+                name: "eth0".to_owned(),
+                index: 2,
+                addresses: self.host.clone(),
+            }],
+            ..HostFacts::default()
         }
     }
 
@@ -302,8 +299,8 @@ impl RuleSketch {
 
     fn rule(&self, sets: &[PrefixSet], line: u32) -> Rule {
         let addresses = |words: &[AddressWord]| match words {
-            [] => AddressMatch::Anywhere,
-            [AddressWord::Set(at)] => AddressMatch::Prefixes(sets[*at].clone()),
+            [] => AddressMatch::anywhere(),
+            [AddressWord::Set(at)] => AddressMatch::among(sets[*at].clone()),
             words => {
                 let mut elements = Vec::new();
                 for word in words {
@@ -312,20 +309,24 @@ impl RuleSketch {
                         AddressWord::Set(at) => elements.extend_from_slice(sets[*at].elements()),
                     }
                 }
-                AddressMatch::Prefixes(PrefixSet::new(elements))
+                AddressMatch::among(PrefixSet::new(elements))
             }
         };
         let mut protocols = self.protocols.clone();
         protocols.sort_unstable();
         protocols.dedup();
+        let place = Place {
+            file: Arc::new(PathBuf::from("policy.toml")),
+            line,
+            column: 1,
+        };
+        let name = RuleName::parse(&self.name).expect("generated names are valid");
         Rule {
-            name: RuleName::parse(&self.name).expect("generated names are valid"),
             scope: match self.block {
-                Block::TopLevel => Scope::Host,
-                Block::Policy(scope, _) => scope,
+                Block::Policy(Level::Global, _) => Scope::Global,
+                _ => Scope::Host,
             },
             priority: self.priority,
-            action: self.action,
             source: addresses(&self.source),
             destination: addresses(&self.destination),
             protocols: if protocols.is_empty() {
@@ -337,12 +338,7 @@ impl RuleSketch {
             source_ports: self.source_ports.clone(),
             icmp: self.icmp.clone(),
             tcp_flags: self.tcp_flags,
-            comment: None,
-            place: Place {
-                file: Arc::new(PathBuf::from("policy.toml")),
-                line,
-                column: 1,
-            },
+            ..Rule::new(name, self.action.into(), place)
         }
     }
 }
@@ -354,7 +350,11 @@ fn prefix_set(entries: &[IpNet]) -> PrefixSet {
 fn element(prefix: &IpNet) -> Element {
     Element {
         prefix: *prefix,
-        origin: Arc::from("policy.toml"),
+        expires: None,
+        origin: Origin {
+            list: Arc::new(List::default()),
+            line: 1,
+        },
     }
 }
 

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ravelin_rules::policy::AddressMatch;
+use ravelin_rules::policy::{AddressMatch, PrefixSet};
 
 /// The addresses of both families an [`AddressMatch`] holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,19 +24,16 @@ impl AddressRanges {
             v4: Vec::new(),
             v6: Vec::new(),
         };
-        match condition {
-            AddressMatch::Anywhere => ranges.everything = true,
-            AddressMatch::Prefixes(prefixes) => {
-                for element in prefixes.elements() {
-                    match element.prefix {
-                        IpNet::V4(net) => ranges
-                            .v4
-                            .push((net.network().to_bits(), net.broadcast().to_bits())),
-                        IpNet::V6(net) => ranges
-                            .v6
-                            .push((net.network().to_bits(), net.broadcast().to_bits())),
-                    }
-                }
+        ranges.everything = condition.include.is_none();
+        let prefixes = condition.include.as_ref().map_or(&[][..], PrefixSet::elements);
+        for element in prefixes {
+            match element.prefix {
+                IpNet::V4(net) => ranges
+                    .v4
+                    .push((net.network().to_bits(), net.broadcast().to_bits())),
+                IpNet::V6(net) => ranges
+                    .v6
+                    .push((net.network().to_bits(), net.broadcast().to_bits())),
             }
         }
         merge(&mut ranges.v4);
@@ -80,17 +77,20 @@ fn holds<A: Copy + Ord>(ranges: &[(A, A)], address: A) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use ravelin_rules::policy::PrefixSet;
-    use ravelin_rules::policy::address::Element;
+    use ravelin_rules::policy::{Element, List, Origin, PrefixSet};
 
     use super::*;
 
     fn condition(prefixes: &[&str]) -> AddressMatch {
         let element = |text: &&str| Element {
             prefix: text.parse().unwrap(),
-            origin: Arc::from("test"),
+            expires: None,
+            origin: Origin {
+                list: Arc::new(List::default()),
+                line: 1,
+            },
         };
-        AddressMatch::Prefixes(PrefixSet::new(prefixes.iter().map(element).collect()))
+        AddressMatch::among(PrefixSet::new(prefixes.iter().map(element).collect()))
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
                 "192.0.3.0/24",
             ]),
             condition(&["2001:db8::/32", "2001:db8:1::/48", "::1/128", "203.0.113.0/29"]),
-            AddressMatch::Anywhere,
+            AddressMatch::anywhere(),
         ];
         let addresses = [
             "0.0.0.0",
@@ -136,7 +136,7 @@ mod tests {
             for address in addresses.map(|text| text.parse::<IpAddr>().unwrap()) {
                 assert_eq!(
                     ranges.contains(address),
-                    condition.contains(address),
+                    condition.contains(address, &[], 0),
                     "{address} in {condition:?}"
                 );
             }
