@@ -46,7 +46,7 @@ fn plan(policy: &Path) -> String {
     let image = TableImage::compile(&policy, &HostFacts::default(), Direction::Inbound)
         .expect("a good policy compiles");
     let report = image.report();
-    let mut plan = lower(&policy.rules).to_string();
+    let mut plan = lower(&policy, &HostFacts::default(), Direction::Inbound).to_string();
     for (rule, name) in image.rule_names().iter().enumerate() {
         let _ok = writeln!(plan, "rule {rule} is {name}");
     }

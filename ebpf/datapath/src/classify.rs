@@ -8,6 +8,7 @@
 //! SIGCOMM 2001).
 
 mod combine;
+mod context;
 mod service;
 mod trie;
 
@@ -15,24 +16,23 @@ use crate::Tables;
 use crate::packet::{Address, Packet};
 use crate::wire::{Plane, Setting};
 
+pub(crate) use context::{context, interface};
+
 /// The class of a source address, with a mark on sources that cannot come from the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceClass(u32);
 
 impl SourceClass {
-    /// Set in the class of a spoofed source.
+    /// Set in the class of a source that is spoofed wherever it comes in.
     pub const SPOOFED: u32 = 1 << 30;
 
-    /// Whether the address cannot come from the wire.
-    #[inline(always)]
-    pub(crate) const fn spoofed(self) -> bool {
-        self.0 & Self::SPOOFED != 0
-    }
+    /// Set in the class of a source that is spoofed on the interfaces of some zones.
+    pub const ZONED: u32 = 1 << 29;
 
-    /// The class, without the mark.
+    /// The class, without the marks.
     #[inline(always)]
     pub(crate) const fn number(self) -> u32 {
-        self.0 & !Self::SPOOFED
+        self.0 & !(Self::SPOOFED | Self::ZONED)
     }
 }
 
@@ -59,6 +59,33 @@ impl FirstMatch {
     #[inline(always)]
     pub(crate) const fn index(self) -> Option<u32> {
         self.0.checked_sub(1)
+    }
+}
+
+/// What the walk through the rules found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The rule that decides.
+    pub(crate) decided: FirstMatch,
+    /// The first observing rule met on the way.
+    pub(crate) observed: FirstMatch,
+}
+
+impl Found {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self {
+        decided: FirstMatch::NONE,
+        observed: FirstMatch::NONE,
+    };
+
+    /// Both from one table entry: the deciding match in the low half, the observing one in the high half.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a 64-bit word")]
+    pub(crate) const fn of_double(double: u64) -> Self {
+        Self {
+            decided: FirstMatch(double as u32),
+            observed: FirstMatch((double >> 32) as u32),
+        }
     }
 }
 
@@ -93,20 +120,39 @@ pub(crate) fn source<const PLANE: u8, T: Tables>(tables: &T, address: Address) -
     trie::class::<PLANE, T>(tables, address, bits, root, levels).map(SourceClass)
 }
 
+/// Whether a source of that class cannot come from the wire, on an interface of that zone.
+#[inline(always)]
+pub(crate) fn spoofed<const PLANE: u8>(tables: &impl Tables, class: SourceClass, zone: u32) -> Option<bool> {
+    if class.0 & SourceClass::SPOOFED != 0 {
+        return Some(true);
+    }
+    if tables.setting(Setting::ZonesUsed) == 0 || zone == 0 || class.0 & SourceClass::ZONED == 0 {
+        return Some(false);
+    }
+    let zones = tables.setting(if PLANE == Plane::V4 as u8 {
+        Setting::Zones4
+    } else {
+        Setting::Zones6
+    });
+    let zones = tables.word(zones.wrapping_add(class.number()))?;
+    Some(zones >> (zone & 31) & 1 == 1)
+}
+
 /// The first rule that matches.
 #[inline(always)]
 pub(crate) fn first_match<const PLANE: u8>(
     tables: &impl Tables,
     packet: &Packet,
     source: u32,
-) -> Option<FirstMatch> {
+    context: u32,
+) -> Option<Found> {
     let combine = tables.setting(if PLANE == Plane::V4 as u8 {
         Setting::Combine4
     } else {
         Setting::Combine6
     });
     if combine == Combine::Nothing as u32 {
-        return Some(FirstMatch::NONE);
+        return Some(Found::NONE);
     }
     let [bits, root, levels] = if PLANE == Plane::V4 as u8 {
         [
@@ -123,10 +169,10 @@ pub(crate) fn first_match<const PLANE: u8>(
     };
     let destination = trie::class::<PLANE, _>(tables, packet.destination, bits, root, levels)?;
     let service = service::class(tables, packet)?;
-    let word = if combine == Combine::CrossProduct as u32 {
-        combine::cross_product::<PLANE>(tables, source, destination, service)?
+    let service = context::service(tables, service, context)?;
+    if combine == Combine::CrossProduct as u32 {
+        combine::cross_product::<PLANE>(tables, source, destination, service)
     } else {
-        combine::bit_vectors::<PLANE>(tables, source, destination, service)?
-    };
-    Some(FirstMatch(word))
+        combine::bit_vectors::<PLANE>(tables, source, destination, service)
+    }
 }

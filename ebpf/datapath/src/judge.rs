@@ -5,8 +5,9 @@
 
 use core::ops::ControlFlow;
 
-use crate::packet::Packet;
-use crate::wire::{self, Plane, RuleEntry, Setting};
+use crate::classify::{FirstMatch, Found};
+use crate::packet::{Address, Packet};
+use crate::wire::{self, InterfaceEntry, Plane, RuleEntry, Setting};
 use crate::{
     ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, classify, essentials, parse,
 };
@@ -87,6 +88,9 @@ impl End {
 pub(crate) struct Judge<'t, T, W> {
     pub(crate) tables: &'t T,
     witness: &'t mut W,
+    /// Where the packet came in, as the tables know it.
+    interface: InterfaceEntry,
+    now: u64,
 }
 
 /// Judges one frame.
@@ -97,7 +101,12 @@ pub fn judge(
     origin: Origin,
     witness: &mut impl Witness,
 ) -> Judgement {
-    let mut judge = Judge { tables, witness };
+    let mut judge = Judge {
+        tables,
+        witness,
+        interface: InterfaceEntry::default(),
+        now: origin.now,
+    };
     let ControlFlow::Break(End {
         verdict,
         reason,
@@ -118,6 +127,7 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         if origin.loopback && self.essentials() {
             return allow(Reason::Loopback);
         }
+        self.interface = self.found(classify::interface(self.tables, origin.interface))?;
         let (ether_type, start) = parse::ethernet(self, frame)?;
         match ether_type {
             parse::IPV4 => {
@@ -172,33 +182,63 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         self.tables.setting(Setting::Essentials) != 0
     }
 
+    /// The source's class, without its marks; a source that cannot come from the wire is seen as such.
+    #[inline(always)]
+    pub(crate) fn source<const PLANE: u8>(&mut self, address: Address) -> Step<u32> {
+        let class = self.found(classify::source::<PLANE, T>(self.tables, address))?;
+        let spoofed = self.found(classify::spoofed::<PLANE>(
+            self.tables,
+            class,
+            self.interface.zone,
+        ))?;
+        if spoofed {
+            self.see(ParseClass::SpoofedSource)?;
+        }
+        Step::Continue(class.number())
+    }
+
     #[inline(always)]
     fn rules<const PLANE: u8>(&self, packet: &Packet, source_class: u32) -> Step<core::convert::Infallible> {
         if self.essentials()
-            && let Some(reason) = essentials::matching(packet)
+            && let Some(reason) = essentials::matching(packet, self.tables.setting(Setting::Outbound) != 0)
         {
             return allow(reason);
         }
-        let rule = self.found(classify::first_match::<PLANE>(self.tables, packet, source_class))?;
-        match rule.index() {
-            Some(rule) => {
-                let word = self.found(
-                    self.tables
-                        .word(self.tables.setting(Setting::Rules).wrapping_add(rule)),
-                )?;
-                let entry = RuleEntry::unpack(word);
-                Step::Break(End {
-                    verdict: entry.verdict,
-                    reason: Reason::Rule,
-                    rule: Some(Matched { rule, entry }),
-                    observed: None,
-                })
-            }
-            None => {
-                let verdict = wire::verdict(self.tables.setting(Setting::Default));
-                Step::Break(End::because(verdict, Reason::Default))
-            }
-        }
+        let context = self.found(classify::context(self.tables, self.interface.class, self.now))?;
+        let Found { decided, observed } = self.found(classify::first_match::<PLANE>(
+            self.tables,
+            packet,
+            source_class,
+            context,
+        ))?;
+        let observed = self.matched(observed)?;
+        let rule = self.matched(decided)?;
+        let mut end = match rule {
+            Some(Matched { entry, .. }) => End::because(entry.verdict, Reason::Rule),
+            None => End::because(
+                wire::verdict(self.tables.setting(Setting::Default)),
+                Reason::Default,
+            ),
+        };
+        end.rule = rule;
+        end.observed = observed;
+        Step::Break(end)
+    }
+
+    /// The rule of a match, with its entry.
+    #[inline(always)]
+    fn matched(&self, found: FirstMatch) -> Step<Option<Matched>> {
+        let Some(rule) = found.index() else {
+            return Step::Continue(None);
+        };
+        let word = self.found(
+            self.tables
+                .word(self.tables.setting(Setting::Rules).wrapping_add(rule)),
+        )?;
+        Step::Continue(Some(Matched {
+            rule,
+            entry: RuleEntry::unpack(word),
+        }))
     }
 }
 

@@ -25,7 +25,7 @@ pub fn ravelin_ingress(context: XdpContext) -> u32 {
     let origin = Origin {
         loopback: frame::interface(&context) == LOOPBACK,
         interface: frame::interface(&context),
-        now: 0,
+        now: maps::now(),
     };
     let frame = XdpFrame::new(&context);
     let judgement = judge(&frame, &MapTables, origin, &mut Classes(&frame));

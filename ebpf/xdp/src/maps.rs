@@ -1,6 +1,7 @@
 //! Every map, in one place, and `Tables` over them.
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use ravelin_datapath::wire::{
@@ -77,6 +78,16 @@ impl Tables for MapTables {
     }
 }
 
+/// Nanoseconds since boot, when this generation asks for the time.
+#[inline(always)]
+pub fn now() -> u64 {
+    if MapTables.setting(Setting::Moments) == 0 {
+        return 0;
+    }
+    // SAFETY: the helper takes nothing and gives a number.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
 /// Counts a judged packet.
 #[inline(always)]
 pub fn count(judgement: &Judgement, bytes: u64) {
@@ -86,6 +97,9 @@ pub fn count(judgement: &Judgement, bytes: u64) {
         bytes,
     );
     if let Some(matched) = judgement.rule {
+        add(&RULE_COUNTERS, matched.entry.slot, bytes);
+    }
+    if let Some(matched) = judgement.observed {
         add(&RULE_COUNTERS, matched.entry.slot, bytes);
     }
 }

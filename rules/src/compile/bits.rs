@@ -28,15 +28,18 @@ impl Bits {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
     }
 
-    /// The lowest number in both sets.
-    pub(super) fn first_common(&self, other: &Self) -> Option<usize> {
-        let (index, word) = self
-            .0
-            .iter()
-            .zip(&other.0)
-            .map(|(a, b)| a & b)
-            .enumerate()
-            .find(|(_, word)| *word != 0)?;
+    /// The lowest number in both sets that is not below `floor`.
+    pub(super) fn first_common(&self, other: &Self, floor: usize) -> Option<usize> {
+        let pairs = self.0.iter().zip(&other.0).enumerate().skip(floor / 64);
+        let words = pairs.map(|(index, (a, b))| {
+            let above = if index == floor / 64 {
+                u64::MAX << (floor % 64)
+            } else {
+                u64::MAX
+            };
+            (index, a & b & above)
+        });
+        let (index, word) = words.into_iter().find(|(_, word)| *word != 0)?;
         Some(index * 64 + usize::try_from(word.trailing_zeros()).ok()?)
     }
 

@@ -3,13 +3,15 @@
 //! Cross products are two reads, and grow with the product of the classes. Bit vectors are a few reads more, and grow
 //! with classes × rows. A family takes the first if it fits the budget.
 
+use std::collections::HashMap;
+
 use ravelin_datapath::classify::{Combine, FirstMatch};
 use ravelin_datapath::wire::MAX_ROWS;
 
 use super::CompileError;
 use super::bits::{Bits, Interner};
+use super::walk::Walk;
 use super::words::Words;
-use crate::ir::Row;
 
 /// What a cross product may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,10 @@ pub(super) struct Combination {
     pub(super) services: u32,
     pub(super) width: u32,
     pub(super) rows: u32,
+    /// What rows that observe need; 0: there are none.
+    pub(super) outcomes: u32,
+    /// What rows that go on with the next scope need; 0: there are none, or nothing is left to do for them.
+    pub(super) resumes: u32,
     /// Cells that the cross product has, or would have at least.
     pub(super) cells: u64,
 }
@@ -51,20 +57,20 @@ pub(super) struct Combination {
 /// Writes the tables of one family.
 pub(super) fn write(
     classes: Classes<'_>,
-    rows: &[Row],
+    walk: &Walk<'_>,
     budget: Budget,
     words: &mut Words,
 ) -> Result<Combination, CompileError> {
-    match cross_product(classes, rows, budget, words)? {
+    match cross_product(classes, walk, budget, words)? {
         Ok(combination) => Ok(combination),
-        Err(cells) => bit_vectors(classes, rows, words, cells),
+        Err(cells) => bit_vectors(classes, walk, words, cells),
     }
 }
 
 /// Writes a cross product, or tells how many cells it would at least take.
 fn cross_product(
     classes: Classes<'_>,
-    rows: &[Row],
+    walk: &Walk<'_>,
     budget: Budget,
     words: &mut Words,
 ) -> Result<Result<Combination, u64>, CompileError> {
@@ -84,13 +90,22 @@ fn cross_product(
         }
     }
     let pair_classes = pair_classes.into_sets();
-    let first = |pair: &Bits, service| match pair.first_common(service).and_then(|row| rows.get(row)) {
-        Some(row) => FirstMatch::rule(row.rule).pack(),
-        None => FirstMatch::NONE.pack(),
-    };
+    let mut outcomes = Outcomes::default();
     let matches: Vec<u32> = pair_classes
         .iter()
-        .flat_map(|pair| classes.services.iter().map(move |service| first(pair, service)))
+        .flat_map(|pair| {
+            classes
+                .services
+                .iter()
+                .map(move |service| walk.through(pair, service))
+        })
+        .map(|[decided, observed]| {
+            if walk.observes() {
+                outcomes.number([decided, observed])
+            } else {
+                decided
+            }
+        })
         .collect();
     Ok(Ok(Combination {
         combine: Combine::CrossProduct,
@@ -99,16 +114,23 @@ fn cross_product(
         services: words.table(&matches)?,
         width: u32::try_from(classes.services.len()).unwrap_or(u32::MAX),
         rows: 0,
+        outcomes: if walk.observes() {
+            words.doubles(outcomes.doubles())?
+        } else {
+            0
+        },
+        resumes: 0,
         cells: cells.len() as u64 + matches.len() as u64,
     }))
 }
 
 fn bit_vectors(
     classes: Classes<'_>,
-    rows: &[Row],
+    walk: &Walk<'_>,
     words: &mut Words,
     cells: u64,
 ) -> Result<Combination, CompileError> {
+    let rows = walk.rows();
     let too_many = || CompileError::TooManyRules {
         rows: rows.len(),
         limit: MAX_ROWS,
@@ -136,8 +158,41 @@ fn bit_vectors(
         services,
         width: count.div_ceil(64),
         rows: words.table(&matches)?,
+        outcomes: if walk.observes() {
+            words.doubles(walk.enforcing().words().iter().copied())?
+        } else {
+            0
+        },
+        resumes: if walk.goes_on() {
+            words.table(&walk.resumes())?
+        } else {
+            0
+        },
         cells,
     })
+}
+
+/// Numbers distinct outcomes of the walk: the deciding and the observing match.
+#[derive(Default)]
+struct Outcomes {
+    numbers: HashMap<[u32; 2], u32>,
+    outcomes: Vec<[u32; 2]>,
+}
+
+impl Outcomes {
+    fn number(&mut self, outcome: [u32; 2]) -> u32 {
+        *self.numbers.entry(outcome).or_insert_with(|| {
+            self.outcomes.push(outcome);
+            u32::try_from(self.outcomes.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// The deciding match in the low half, the observing one in the high half.
+    fn doubles(&self) -> impl Iterator<Item = u64> {
+        self.outcomes
+            .iter()
+            .map(|[decided, observed]| u64::from(*decided) | u64::from(*observed) << 32)
+    }
 }
 
 /// One bit for each word of `rows` that is not zero.

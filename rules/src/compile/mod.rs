@@ -6,12 +6,16 @@
 
 mod bits;
 mod combine;
+mod context;
 mod dimension;
 mod partition;
 mod service;
+mod spoofed;
 mod trie;
+mod walk;
 mod words;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -24,10 +28,12 @@ pub use self::combine::Budget;
 use self::combine::{Classes, Combination};
 use self::dimension::Conditions;
 use self::partition::{Partition, Run, Span};
+use self::spoofed::Spoofed;
 use self::trie::Trie;
+use self::walk::Walk;
 use self::words::Words;
 use crate::image::{Combined, FamilyReport, SizeReport, TableImage};
-use crate::ir::Row;
+use crate::ir::{Addresses, Row};
 use crate::lower::lower;
 use crate::policy::{Mode, PrefixSet};
 use crate::{Direction, HostFacts, Policy};
@@ -49,6 +55,28 @@ pub enum CompileError {
     TooManyRules {
         /// Rows of the policy.
         rows: usize,
+        /// The limit.
+        limit: u32,
+    },
+    /// More interfaces than the interface table holds.
+    #[error("{interfaces} interfaces find no place in a table; name fewer in `[firewall] interfaces`")]
+    TooManyInterfaces {
+        /// Interfaces of the host.
+        interfaces: usize,
+    },
+    /// More moments than a generation can know.
+    #[error(
+        "rules and set entries end at {moments} different moments, and a generation knows {limit}; let more of them end at the same moment, by the day or the hour"
+    )]
+    TooManyMoments {
+        /// Moments of the policy.
+        moments: usize,
+        /// The limit.
+        limit: u32,
+    },
+    /// More VPCs with interfaces than a generation can tell apart.
+    #[error("interfaces in more than {limit} VPCs; leave `vpc` out of some of `[firewall] interfaces`")]
+    TooManyZones {
         /// The limit.
         limit: u32,
     },
@@ -91,11 +119,14 @@ impl TableImage {
                 limit: RULE_SLOTS,
             });
         }
-        let ir = lower(&policy.rules);
+        let ir = lower(policy, host, direction);
+        let walk = Walk::of(&ir.rows);
+        let spoofed = Spoofed::of(policy, host, direction)?;
         let mut words = Words::default();
         let mut settings = Settings::default();
         settings.set(Setting::Abi, ABI);
         settings.set(Setting::Enforce, (policy.firewall.mode == Mode::Enforce).into());
+        settings.set(Setting::Outbound, (direction == Direction::Outbound).into());
         settings.set(Setting::Essentials, policy.firewall.essentials.into());
         settings.set(Setting::Default, policy.firewall.default_of(direction) as u32);
         for class in ParseClass::ALL {
@@ -115,18 +146,23 @@ impl TableImage {
         settings.set(Setting::Rules, words.table(&actions)?);
 
         let services = service::write(&ir.rows, &mut words, &mut settings)?;
+        if spoofed.by_zone() || ir.rows.iter().any(|row| row.interfaces.is_some()) {
+            context::write_interfaces(&host.interfaces, spoofed.zone_of(), &mut words, &mut settings)?;
+        }
+        let interfaces = host.interfaces.len();
+        let services = context::write(&ir, interfaces, host.clock, services, &mut words, &mut settings)?;
+        settings.set(Setting::ObserveUsed, walk.observes().into());
+        settings.set(Setting::NextUsed, walk.goes_on().into());
+        settings.set(Setting::ZonesUsed, spoofed.by_zone().into());
+        let rows = Rows {
+            walk: &walk,
+            services: &services,
+            spoofed: &spoofed,
+            budget,
+        };
         let mut families = Vec::new();
         for plane in Plane::ALL {
-            let report = family(
-                plane,
-                &ir.rows,
-                &services,
-                host,
-                budget,
-                &mut words,
-                &mut settings,
-            )?;
-            families.push(report);
+            families.push(family(plane, &rows, &mut words, &mut settings)?);
         }
         let words = words.into_inner();
         let report = SizeReport {
@@ -134,7 +170,7 @@ impl TableImage {
             rows: ir.rows.len(),
             bytes: words.len() * size_of::<u32>(),
             service_classes: services.len(),
-            service_reads: service::reads(&settings),
+            service_reads: service::reads(&settings) + context::reads(&settings),
             families,
         };
         let rule_names = policy.rules.iter().map(|rule| rule.name.clone()).collect();
@@ -142,35 +178,42 @@ impl TableImage {
     }
 }
 
+/// What both families are made from.
+struct Rows<'a> {
+    walk: &'a Walk<'a>,
+    services: &'a [Bits],
+    spoofed: &'a Spoofed,
+    budget: Budget,
+}
+
 /// Writes the tables of one family.
 fn family(
     plane: Plane,
-    rows: &[Row],
-    services: &[Bits],
-    host: &HostFacts,
-    budget: Budget,
+    from: &Rows<'_>,
     words: &mut Words,
     settings: &mut Settings,
 ) -> Result<FamilyReport, CompileError> {
+    let rows = from.walk.rows();
     // A row that cannot match in this family must not win in it: it satisfies no source class.
     let reaches: Vec<bool> = rows.iter().map(|row| row.reaches(plane)).collect();
     let used = reaches.contains(&true);
     let here = |row: &Row| row.reaches(plane);
     let sources = Conditions::collect(
-        rows.iter().map(|row| row.source.as_ref()),
-        PrefixSet::key,
-        |set| spans(plane, set),
+        rows.iter().map(|row| row.source.as_deref()),
+        Addresses::key,
+        |addresses| spans(plane, addresses),
     );
     let destinations = Conditions::collect(
         rows.iter()
-            .map(|row| row.destination.as_ref().filter(|_| here(row))),
-        PrefixSet::key,
-        |set| spans(plane, set),
+            .map(|row| row.destination.as_deref().filter(|_| here(row))),
+        Addresses::key,
+        |addresses| spans(plane, addresses),
     );
 
     let spoofed = sources.sets.len();
     let mut source_sets = sources.sets.clone();
-    source_sets.push(spoofed_spans(plane, host));
+    source_sets.extend(from.spoofed.spans(plane));
+    let zones = spoofed + 1..source_sets.len();
     let source_partition = Partition::of(&source_sets);
     let mut source_rows = sources.rows_of(&source_partition);
     for class in &mut source_rows {
@@ -178,13 +221,18 @@ fn family(
             class.set(row, *reaches);
         }
     }
-    let (source_runs, source_rows) = numbered(&source_partition, &source_rows, |class| {
-        if class.contains(spoofed) {
-            SourceClass::SPOOFED
-        } else {
-            0
-        }
-    });
+    let marks: Vec<Mark> = source_partition
+        .classes
+        .iter()
+        .map(|class| Mark {
+            everywhere: class.contains(spoofed),
+            zones: (1..)
+                .zip(zones.clone())
+                .filter(|(_, set)| class.contains(*set))
+                .fold(0, |zones, (zone, _)| zones | 1 << zone),
+        })
+        .collect();
+    let (source_runs, source_rows, zone_words) = numbered(&source_partition, source_rows, &marks);
     let source_trie = trie::write(&source_runs, words)?;
     set_trie(
         settings,
@@ -196,10 +244,15 @@ fn family(
         ],
         source_trie,
     );
+    if from.spoofed.by_zone() {
+        settings.set(in_plane(Setting::Zones4, plane), words.table(&zone_words)?);
+    }
 
     let destination_partition = Partition::of(&destinations.sets);
     let destination_rows = destinations.rows_of(&destination_partition);
-    let (destination_runs, destination_rows) = numbered(&destination_partition, &destination_rows, |_| 0);
+    let unmarked = vec![Mark::default(); destination_rows.len()];
+    let (destination_runs, destination_rows, _) =
+        numbered(&destination_partition, destination_rows, &unmarked);
     let mut report = FamilyReport {
         plane,
         source_classes: source_rows.len(),
@@ -225,7 +278,7 @@ fn family(
     let classes = Classes {
         sources: &source_rows,
         destinations: &destination_rows,
-        services,
+        services: from.services,
     };
     let Combination {
         combine,
@@ -234,8 +287,10 @@ fn family(
         services,
         width,
         rows: matches,
+        outcomes,
+        resumes,
         cells,
-    } = combine::write(classes, rows, budget, words)?;
+    } = combine::write(classes, from.walk, from.budget, words)?;
     let at = |setting| in_plane(setting, plane);
     settings.set(at(Setting::Combine4), combine as u32);
     settings.set(at(Setting::Sources4), sources);
@@ -243,6 +298,8 @@ fn family(
     settings.set(at(Setting::Services4), services);
     settings.set(at(Setting::Width4), width);
     settings.set(at(Setting::Rows4), matches);
+    settings.set(at(Setting::Outcomes4), outcomes);
+    settings.set(at(Setting::Resumes4), resumes);
     report.trie_nodes += destination_trie.nodes;
     report.trie_levels[1] = destination_trie.levels;
     report.combined = match combine {
@@ -251,20 +308,41 @@ fn family(
         Combine::BitVectors => Combined::BitVectors {
             words: width,
             cells_over: cells,
-            budget: budget.cells,
+            budget: from.budget.cells,
         },
     };
     Ok(report)
 }
 
-/// Renumbers classes so that those which satisfy the same rows are one, and marks the words of the runs.
-fn numbered(partition: &Partition, rows: &[Bits], mark: impl Fn(&Bits) -> u32) -> (Vec<Run>, Vec<Bits>) {
-    let mut classes = bits::Interner::default();
-    let words: Vec<u32> = partition
-        .classes
-        .iter()
-        .zip(rows)
-        .map(|(sets, rows)| classes.number(rows.clone()) | mark(sets))
+/// What a source class is besides the rows it satisfies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Mark {
+    /// Spoofed on every interface.
+    everywhere: bool,
+    /// Spoofed on the interfaces of these zones, one bit each.
+    zones: u32,
+}
+
+/// Renumbers classes so that those which satisfy the same rows, and are spoofed in the same zones, are one. Returns the runs
+/// with the words of their classes, the rows of each class, and its zones.
+fn numbered(partition: &Partition, rows: Vec<Bits>, marks: &[Mark]) -> (Vec<Run>, Vec<Bits>, Vec<u32>) {
+    let mut numbers = HashMap::new();
+    let (mut rows_of, mut zones_of) = (Vec::new(), Vec::new());
+    let words: Vec<u32> = rows
+        .into_iter()
+        .zip(marks)
+        .map(|(rows, mark)| {
+            let number = *numbers
+                .entry((rows, mark.zones))
+                .or_insert_with_key(|(rows, zones)| {
+                    rows_of.push(rows.clone());
+                    zones_of.push(*zones);
+                    u32::try_from(rows_of.len() - 1).unwrap_or(u32::MAX)
+                });
+            let everywhere = if mark.everywhere { SourceClass::SPOOFED } else { 0 };
+            let zoned = if mark.zones == 0 { 0 } else { SourceClass::ZONED };
+            number | everywhere | zoned
+        })
         .collect();
     let mut runs: Vec<Run> = Vec::with_capacity(partition.runs.len());
     for run in &partition.runs {
@@ -280,7 +358,7 @@ fn numbered(partition: &Partition, rows: &[Bits], mark: impl Fn(&Bits) -> u32) -
             });
         }
     }
-    (runs, classes.into_sets())
+    (runs, rows_of, zones_of)
 }
 
 /// The setting of the family, from its IPv4 name.
@@ -295,22 +373,28 @@ fn set_trie(settings: &mut Settings, plane: Plane, [bits, root, levels]: [Settin
     settings.set(in_plane(levels, plane), trie.levels);
 }
 
-fn spans(plane: Plane, set: &PrefixSet) -> Vec<Span> {
-    set.elements()
-        .iter()
-        .filter_map(|element| span(plane, element.prefix))
-        .collect()
-}
-
-/// Sources that cannot come from the wire (`docs/semantics.md`, section 7).
-fn spoofed_spans(plane: Plane, host: &HostFacts) -> Vec<Span> {
-    let fixed = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::1/128", "ff00::/8"];
-    let fixed = fixed.iter().filter_map(|prefix| prefix.parse().ok());
-    let own = host.addresses().map(IpNet::from);
-    fixed
-        .chain(own)
-        .filter_map(|prefix| span(plane, prefix))
-        .collect()
+/// The addresses of one family.
+fn spans(plane: Plane, addresses: &Addresses) -> Vec<Span> {
+    let of = |set: &PrefixSet, hosts: &[IpAddr]| -> Vec<Span> {
+        let prefixes = set.elements().iter().map(|element| element.prefix);
+        let hosts = hosts.iter().map(|host| IpNet::from(*host));
+        prefixes
+            .chain(hosts)
+            .filter_map(|prefix| span(plane, prefix))
+            .collect()
+    };
+    let included = match &addresses.include {
+        Some(set) => of(set, &addresses.include_hosts),
+        None => vec![Span {
+            first: 0,
+            last: u128::MAX,
+        }],
+    };
+    let excluded = of(&addresses.exclude, &addresses.exclude_hosts);
+    if excluded.is_empty() {
+        return included;
+    }
+    partition::without(&included, &excluded)
 }
 
 /// The prefix on the address line, when it is of this family.

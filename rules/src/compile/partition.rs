@@ -77,6 +77,36 @@ impl Partition {
     }
 }
 
+/// The values of `spans` that lie in none of `holes`.
+pub(super) fn without(spans: &[Span], holes: &[Span]) -> Vec<Span> {
+    let holes = merged(holes);
+    let mut left = Vec::new();
+    for span in merged(spans) {
+        let mut first = Some(span.first);
+        let from = holes.partition_point(|hole| hole.last < span.first);
+        for hole in holes.iter().skip(from).take_while(|hole| hole.first <= span.last) {
+            if let (Some(start), Some(before)) = (first, hole.first.checked_sub(1))
+                && start <= before
+            {
+                left.push(Span {
+                    first: start,
+                    last: before,
+                });
+            }
+            first = hole.last.checked_add(1);
+        }
+        if let Some(start) = first
+            && start <= span.last
+        {
+            left.push(Span {
+                first: start,
+                last: span.last,
+            });
+        }
+    }
+    left
+}
+
 /// The same values as spans that neither overlap nor touch, in order.
 fn merged(spans: &[Span]) -> Vec<Span> {
     let mut sorted = spans.to_vec();
@@ -99,6 +129,21 @@ mod tests {
 
     fn span(first: u128, last: u128) -> Span {
         Span { first, last }
+    }
+
+    #[test]
+    fn holes_are_cut_out_wherever_they_lie() {
+        let holes = [span(0, 4), span(8, 9), span(19, 30), span(50, 50)];
+        assert_eq!(
+            without(&[span(5, 20), span(2, 3), span(40, 60)], &holes),
+            [span(5, 7), span(10, 18), span(40, 49), span(51, 60)]
+        );
+        assert_eq!(
+            without(&[span(3, u128::MAX)], &[span(7, u128::MAX)]),
+            [span(3, 6)]
+        );
+        assert_eq!(without(&[span(0, u128::MAX)], &[span(0, u128::MAX)]), []);
+        assert_eq!(without(&[span(5, 6)], &[]), [span(5, 6)]);
     }
 
     #[test]

@@ -119,12 +119,12 @@ impl Dimension {
 }
 
 /// Two dimensions combined: the class of each pair, row by row, and the rows that each class satisfies.
-struct Cross {
-    cells: Vec<u32>,
-    rows: Vec<Bits>,
+pub(super) struct Cross {
+    pub(super) cells: Vec<u32>,
+    pub(super) rows: Vec<Bits>,
 }
 
-fn cross(rows: &[Bits], columns: &[Bits]) -> Cross {
+pub(super) fn cross(rows: &[Bits], columns: &[Bits]) -> Cross {
     let mut classes = Interner::default();
     let cells = rows
         .iter()

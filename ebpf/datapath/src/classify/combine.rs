@@ -1,19 +1,20 @@
 //! Source, destination and service class → the first matching rule.
 
+use super::{FirstMatch, Found};
 use crate::Tables;
 use crate::wire::{MAX_ROWS, Plane, Setting};
 
 /// Summary words of the longest bit vector. A constant bound for the verifier.
 const MAX_SUMMARY_WORDS: u32 = MAX_ROWS / (64 * 64);
 
-/// Two table reads.
+/// Two table reads, three when rules observe.
 #[inline(always)]
 pub(super) fn cross_product<const PLANE: u8>(
     tables: &impl Tables,
     source: u32,
     destination: u32,
     service: u32,
-) -> Option<u32> {
+) -> Option<Found> {
     let settings = Family::of::<PLANE>();
     let pair = source
         .wrapping_mul(tables.setting(settings.destinations))
@@ -22,21 +23,32 @@ pub(super) fn cross_product<const PLANE: u8>(
     let rule = pair
         .wrapping_mul(tables.setting(settings.width))
         .wrapping_add(service);
-    tables.word(tables.setting(settings.services).wrapping_add(rule))
+    let word = tables.word(tables.setting(settings.services).wrapping_add(rule))?;
+    if tables.setting(Setting::ObserveUsed) == 0 {
+        return Some(Found {
+            decided: FirstMatch(word),
+            observed: FirstMatch::NONE,
+        });
+    }
+    let outcome = (tables.setting(settings.outcomes) >> 1).wrapping_add(word);
+    Some(Found::of_double(tables.double(outcome)?))
 }
 
-/// The lowest row whose bit is set in all three vectors, and its rule.
+/// The walk through the rows whose bit is set in all three vectors, lowest first.
 ///
 /// A vector is its summary (one bit for each data word that is not zero) followed by its data words: only data words
-/// that none of the three summaries rules out are read.
+/// that none of the three summaries rules out are read. A row that goes on with the next scope raises the floor below which
+/// rows are not looked at; rows that observe are noted and passed over. The walk never goes back.
 #[inline(always)]
 pub(super) fn bit_vectors<const PLANE: u8>(
     tables: &impl Tables,
     source: u32,
     destination: u32,
     service: u32,
-) -> Option<u32> {
+) -> Option<Found> {
     let settings = Family::of::<PLANE>();
+    let observe = tables.setting(Setting::ObserveUsed) != 0;
+    let next = tables.setting(Setting::NextUsed) != 0;
     let words = tables.setting(settings.width);
     let summaries = words.div_ceil(64);
     let length = words.wrapping_add(summaries);
@@ -46,6 +58,9 @@ pub(super) fn bit_vectors<const PLANE: u8>(
             .wrapping_add(destination.wrapping_mul(length)),
         service: (tables.setting(settings.services) >> 1).wrapping_add(service.wrapping_mul(length)),
     };
+    let rule = |row: u32| tables.word(tables.setting(settings.rows).wrapping_add(row));
+    let mut floor = 0;
+    let mut observed = 0;
     let mut summary_index = 0;
     while summary_index < summaries && summary_index < MAX_SUMMARY_WORDS {
         // The summary stays as it was read, and `left` says which bits are still to be looked at: a value that the loop
@@ -53,25 +68,61 @@ pub(super) fn bit_vectors<const PLANE: u8>(
         let summary = vectors.and(tables, summary_index)?;
         let mut left = u64::MAX;
         let mut step = 0;
-        while step < 64 {
+        while step < MAX_STEPS {
             step += 1;
             let candidates = summary & left;
             if candidates == 0 {
                 break;
             }
-            let bit = candidates.trailing_zeros();
-            left = u64::MAX << (bit & 63) << 1;
+            let bit = candidates.trailing_zeros() & 63;
+            left = u64::MAX << bit << 1;
             let word = summary_index * 64 + bit;
-            let rows = vectors.and(tables, summaries.wrapping_add(word))?;
-            if rows != 0 {
-                let row = word * 64 + rows.trailing_zeros();
-                return tables.word(tables.setting(settings.rows).wrapping_add(row));
+            if next && word < floor >> 6 {
+                continue;
             }
+            let mut rows = vectors.and(tables, summaries.wrapping_add(word))?;
+            if next && word == floor >> 6 {
+                rows &= u64::MAX << (floor & 63);
+            }
+            let mut deciding = rows;
+            if observe {
+                let enforcing = (tables.setting(settings.outcomes) >> 1).wrapping_add(word);
+                deciding &= tables.double(enforcing)?;
+                // Those before the first deciding row; all of them, when there is none.
+                let before = (deciding & deciding.wrapping_neg()).wrapping_sub(1);
+                let observing = rows & !deciding & before;
+                if observed == 0 && observing != 0 {
+                    observed = rule(word * 64 + observing.trailing_zeros())?;
+                }
+            }
+            if deciding == 0 {
+                continue;
+            }
+            let row = word * 64 + deciding.trailing_zeros();
+            if next {
+                let resume = tables.word(tables.setting(settings.resumes).wrapping_add(row))?;
+                if resume != 0 {
+                    // The next scope may begin in this very word.
+                    floor = resume;
+                    left = u64::MAX << bit;
+                    continue;
+                }
+            }
+            return Some(Found {
+                decided: FirstMatch(rule(row)?),
+                observed: FirstMatch(observed),
+            });
         }
         summary_index += 1;
     }
-    Some(0)
+    Some(Found {
+        decided: FirstMatch::NONE,
+        observed: FirstMatch(observed),
+    })
 }
+
+/// Words of one summary, and each change of scope looks at one of them again.
+const MAX_STEPS: u32 = 64 + 4;
 
 /// Where the three vectors begin, in 64-bit words.
 struct Vectors {
@@ -98,6 +149,8 @@ struct Family {
     services: Setting,
     width: Setting,
     rows: Setting,
+    outcomes: Setting,
+    resumes: Setting,
 }
 
 impl Family {
@@ -110,6 +163,8 @@ impl Family {
                 services: Setting::Services4,
                 width: Setting::Width4,
                 rows: Setting::Rows4,
+                outcomes: Setting::Outcomes4,
+                resumes: Setting::Resumes4,
             }
         } else {
             Self {
@@ -118,6 +173,8 @@ impl Family {
                 services: Setting::Services6,
                 width: Setting::Width6,
                 rows: Setting::Rows6,
+                outcomes: Setting::Outcomes6,
+                resumes: Setting::Resumes6,
             }
         }
     }

@@ -4,7 +4,7 @@ use super::{TCP, upper};
 use crate::judge::{Judge, Step, Witness};
 use crate::packet::{Address, Packet, Upper};
 use crate::wire::Plane;
-use crate::{Frame, ParseClass, Tables, classify};
+use crate::{Frame, ParseClass, Tables};
 
 /// The packet whose header starts at `start`, and the class of its source.
 #[inline(always)]
@@ -32,10 +32,7 @@ pub(crate) fn ipv4<T: Tables, W: Witness>(
     }
     let source = Address::v4([header[12], header[13], header[14], header[15]]);
     let destination = Address::v4([header[16], header[17], header[18], header[19]]);
-    let source_class = judge.found(classify::source::<{ Plane::V4 as u8 }, T>(judge.tables, source))?;
-    if source_class.spoofed() {
-        judge.see(ParseClass::SpoofedSource)?;
-    }
+    let source_class = judge.source::<{ Plane::V4 as u8 }>(source)?;
     if source == destination {
         judge.see(ParseClass::Land)?;
     }
@@ -51,7 +48,7 @@ pub(crate) fn ipv4<T: Tables, W: Witness>(
     let (offset, more) = (fragment & 0x1fff, fragment & 0x2000 != 0);
     if offset != 0 {
         upper::later_fragment(judge, packet.protocol == TCP && offset == 1)?;
-        return Step::Continue((packet, source_class.number()));
+        return Step::Continue((packet, source_class));
     }
     if more {
         judge.see(ParseClass::FragmentFirst)?;
@@ -64,5 +61,5 @@ pub(crate) fn ipv4<T: Tables, W: Witness>(
         start + total_length,
         more,
     )?;
-    Step::Continue((packet, source_class.number()))
+    Step::Continue((packet, source_class))
 }

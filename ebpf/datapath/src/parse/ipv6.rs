@@ -4,7 +4,7 @@ use super::{TCP, upper};
 use crate::judge::{Judge, Step, Witness};
 use crate::packet::{Address, Packet, Upper};
 use crate::wire::Plane;
-use crate::{Frame, ParseClass, Tables, classify};
+use crate::{Frame, ParseClass, Tables};
 
 /// Extension headers walked. A bound on work a packet can ask for: chains are the cheapest way to make a filter slow.
 const MAX_EXTENSIONS: usize = 8;
@@ -42,10 +42,7 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
         high: half::<24>(&header),
         low: half::<32>(&header),
     };
-    let source_class = judge.found(classify::source::<{ Plane::V6 as u8 }, T>(judge.tables, source))?;
-    if source_class.spoofed() {
-        judge.see(ParseClass::SpoofedSource)?;
-    }
+    let source_class = judge.source::<{ Plane::V6 as u8 }>(source)?;
     if source == destination {
         judge.see(ParseClass::Land)?;
     }
@@ -57,7 +54,6 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
         protocol: header[6],
         upper: Upper::NONE,
     };
-    let source_class = source_class.number();
 
     let mut at = start + 40;
     let mut first_fragment = false;

@@ -13,7 +13,7 @@ pub use trie::{Child, Node, STRIDE};
 use crate::{Reason, Verdict};
 
 /// Raised whenever a shape in this module changes: pinned maps of another number are not ours.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// Words in a page: the value of one element of the table map, 4 KiB, so that a table loads with one system call a page.
 pub const PAGE_WORDS: usize = 1024;
@@ -32,6 +32,48 @@ pub const RULE_SLOTS: u32 = 16_384;
 
 /// Rows that bit vectors can hold: four summary words of 64 data words of 64 rows.
 pub const MAX_ROWS: u32 = 4 * 64 * 64;
+
+/// Moments that one generation can know: expiries of rules and entries. A bound on the search for the present one, and on
+/// the tables, which grow with it.
+pub const MAX_MOMENTS: u32 = 255;
+
+/// Zones that interfaces can be in, at once: bits of a word, the lowest of which stands for no zone.
+pub const MAX_ZONES: u32 = 31;
+
+/// What the interface table says of one interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceEntry {
+    /// The class; 0 is that of every interface without an entry.
+    pub class: u32,
+    /// The zone, at most [`MAX_ZONES`]; 0: none.
+    pub zone: u32,
+}
+
+impl InterfaceEntry {
+    /// The word.
+    #[must_use]
+    pub const fn pack(self) -> u32 {
+        self.zone << 16 | self.class
+    }
+
+    /// The entry of a word.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unpack(word: u32) -> Self {
+        Self {
+            class: word & 0xffff,
+            zone: word >> 16,
+        }
+    }
+}
+
+/// Where an interface stands in a table of `2^bits` cells: multiplicative hashing (Knuth, TAOCP volume 3, section 6.4) with
+/// a factor under which no two interfaces of the table meet.
+#[must_use]
+#[inline(always)]
+pub const fn interface_cell(number: u32, factor: u32, bits: u32) -> u32 {
+    number.wrapping_mul(factor) >> (32 - bits)
+}
 
 /// Elements of the reason counter map: room for [`Reason`] to grow without a new map.
 pub const REASON_COUNTERS: u32 = 128;

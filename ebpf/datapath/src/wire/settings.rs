@@ -43,6 +43,8 @@ settings! {
     Generation,
     /// 1: verdicts are carried out; 0: observe.
     Enforce,
+    /// 1: the packets of these tables go out; 0: they come in.
+    Outbound,
     /// 1: essentials pass before the rules.
     Essentials,
     /// The [`Verdict`] when nothing matched.
@@ -125,6 +127,47 @@ settings! {
     ServiceTable,
     /// Tail classes, the width of that table.
     ServiceTableWidth,
+    /// 1: rules or zones ask for the interface.
+    InterfacesUsed,
+    /// First double of the interface table, see [`super::interface_cell`]: the low half of a double is the kernel's number
+    /// of an interface, the high half a [`super::InterfaceEntry`].
+    Interfaces,
+    /// Bits that index the interface table.
+    InterfacesBits,
+    /// What numbers are multiplied with to index it.
+    InterfacesFactor,
+    /// 1: some sources are spoofed on some interfaces.
+    ZonesUsed,
+    /// First word of the table source class → interface zones where the class is spoofed, one bit each.
+    Zones4,
+    /// The same for IPv6.
+    Zones6,
+    /// Moments at which the answer changes, at most [`super::MAX_MOMENTS`]; 0: nothing asks for the time.
+    Moments,
+    /// First double of the table of moments, in nanoseconds since boot, ascending.
+    MomentTable,
+    /// 1: interface and time are one more factor of the service.
+    ContextUsed,
+    /// First word of the table interface class × epoch → context.
+    Contexts,
+    /// Epochs, the width of that table.
+    ContextsWidth,
+    /// First word of the table service class × context → service class.
+    ServiceContexts,
+    /// Contexts, the width of that table.
+    ServiceContextsWidth,
+    /// 1: some rule observes: what combining finds is a pair, see [`crate::classify::Found`].
+    ObserveUsed,
+    /// Cross product: first double of the table of outcomes: the deciding match in the low half, the observing one in the high half. Bit vectors: first double of the vector of rows that do not observe.
+    Outcomes4,
+    /// The same for IPv6.
+    Outcomes6,
+    /// 1: bit vectors know rows that go on with the next scope.
+    NextUsed,
+    /// Bit vectors: first word of the table row → the row to go on from; 0: the row decides.
+    Resumes4,
+    /// The same for IPv6.
+    Resumes6,
 }
 
 /// The settings of one generation.
