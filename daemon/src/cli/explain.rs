@@ -7,17 +7,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ravelin_datapath::Verdict;
-use ravelin_rules::explain::{Question, explain, parse_icmp, parse_protocol, parse_tcp_flags};
-use ravelin_rules::{Direction, HostFacts, Report};
+use ravelin_rules::explain::{Question, Way, explain, parse_icmp, parse_protocol, parse_tcp_flags};
+use ravelin_rules::{Direction, Report};
 use thiserror::Error;
 
+use super::host;
 use super::output::{print, print_error};
 use super::{Failure, Format, Outcome};
 
 /// Explain a packet: verdict, deciding rule, and why every rule before it did not match
 ///
-/// Exit code 0: allowed, 1: denied, 2: there is no answer. The addresses of the host are not known here: a packet that
-/// claims to come from one of them is denied by the filter.
+/// Exit code 0: allowed, 1: denied, 2: there is no answer.
 #[derive(Args, Debug)]
 pub(super) struct Explain {
     /// The policy
@@ -44,9 +44,19 @@ pub(super) struct Explain {
     /// TCP flags that are set, like `syn,ack`, or `none`; syn when not given
     #[arg(long, value_name = "FLAGS")]
     tcp_flags: Option<String>,
-    /// Direction: inbound; outbound is not supported yet
+    /// Direction: inbound (to the host) or outbound (from the host)
     #[arg(long, value_name = "DIRECTION", default_value = "inbound")]
     direction: String,
+    /// The interface that the packet comes in on or goes out on; the first of `[firewall] interfaces` when not given
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
+    /// An address of the host, or INTERFACE=ADDRESS; may be given several times. When not given: those this machine holds on
+    /// the policy's interfaces
+    #[arg(long = "host-address", value_name = "[INTERFACE=]ADDRESS")]
+    host_addresses: Vec<String>,
+    /// The moment, like 2026-12-31T00:00:00Z; now when not given
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
     /// Ask the loaded program; not supported yet
     #[arg(long)]
     live: bool,
@@ -57,7 +67,7 @@ pub(super) struct Explain {
 
 #[derive(Debug, Error)]
 enum ExplainError {
-    #[error("`{word}` is not a direction; write `inbound`")]
+    #[error("`{word}` is not a direction; write `inbound` or `outbound`")]
     Direction { word: String },
     #[error("`--{option}` is not supported yet; leave it out")]
     NotSupported { option: &'static str },
@@ -75,17 +85,21 @@ enum ExplainError {
 
 impl Explain {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
+        let direction = self.direction()?;
         let question = self.question()?;
         if let Err(source) = File::open(&self.file) {
             let file = self.file;
             return Err(ExplainError::Open { file, source }.into());
         }
-        let host = HostFacts::default();
         let loaded = ravelin_rules::load(&self.file).map_err(|report| self.refused(&report))?;
+        let now = self.at.as_deref().map(host::moment).transpose()?;
+        let host = host::assumed(&loaded.policy, &self.host_addresses, now)?;
+        let origin = host::origin(&loaded.policy, &host, self.interface.as_deref())?;
+        let way = Way { direction, origin };
         let image = loaded
-            .compile(&host, Direction::Inbound)
+            .compile(&host, direction)
             .map_err(|report| self.refused(&report))?;
-        let trace = explain(&loaded.policy, &host, &image, &question)?;
+        let trace = explain(&loaded.policy, &host, &image, way, &question)?;
         match self.format {
             Format::Json => print(&trace.to_json()),
             Format::Text => print(&trace.to_string()),
@@ -99,22 +113,17 @@ impl Explain {
         })
     }
 
+    fn direction(&self) -> Result<Direction, ExplainError> {
+        let mut directions = Direction::ALL.into_iter();
+        let direction = directions.find(|direction| direction.word() == self.direction);
+        direction.ok_or_else(|| ExplainError::Direction {
+            word: self.direction.clone(),
+        })
+    }
+
     fn question(&self) -> Result<Question, ExplainError> {
         if self.live {
             return Err(ExplainError::NotSupported { option: "live" });
-        }
-        match self.direction.as_str() {
-            "inbound" => {}
-            "outbound" => {
-                return Err(ExplainError::NotSupported {
-                    option: "direction outbound",
-                });
-            }
-            word => {
-                return Err(ExplainError::Direction {
-                    word: word.to_owned(),
-                });
-            }
         }
         let word = |text: &str, what, example| ExplainError::Word {
             text: text.to_owned(),

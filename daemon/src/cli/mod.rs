@@ -11,6 +11,7 @@ mod edge;
 mod explain;
 mod filter;
 mod halves;
+mod host;
 mod man;
 mod output;
 mod planned;

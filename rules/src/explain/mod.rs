@@ -3,22 +3,30 @@
 //! Question + policy → frame → **`Trace`**. The frame is judged twice, by the compiled tables and by the oracle: an
 //! explanation that is not what the tables do would be worse than none.
 
+mod address;
 mod question;
 mod render;
 mod words;
 
-use std::net::IpAddr;
-
 use ravelin_datapath::{Decision, Origin, SliceFrame, Verdict, decide};
 
-use crate::policy::{Action, AddressMatch, Direction, Mode, PrefixSet, Protocols, Rule};
-use crate::reference::{Condition, Facts, covers, examine};
+use crate::policy::{Action, Direction, Mode, Protocols, Rule, Scope, Timestamp};
+use crate::reference::{Condition, Facts, Met, Scene, Visit, examine, walk};
 use crate::{HostFacts, Policy, TableImage};
 
 pub use question::{Question, QuestionError};
 pub use words::{parse_icmp, parse_protocol, parse_tcp_flags};
 
 use words::{flag_words, joined, message_words, port_words, protocol_word, wanted_flags};
+
+/// Where, when and which way the packet of a question goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// The direction; the tables must be those of it.
+    pub direction: Direction,
+    /// The interface and the moment.
+    pub origin: Origin,
+}
 
 /// Explains what `policy`, compiled to `image`, does with a packet.
 ///
@@ -29,53 +37,68 @@ pub fn explain(
     policy: &Policy,
     host: &HostFacts,
     image: &TableImage,
+    way: Way,
     question: &Question,
 ) -> Result<Trace, QuestionError> {
     let upper = question.upper()?;
     let frame = question.frame()?;
-    let tables = decide(&SliceFrame(&frame), image, Origin::default());
-    let oracle = examine(policy, host, Direction::Inbound, Origin::default(), &frame);
-    let asked = match &oracle.facts {
-        None => 0,
-        Some(_) => oracle
-            .decision
-            .rule
-            .and_then(|rule| usize::try_from(rule).ok())
-            .map_or(policy.rules.len(), |rule| rule + 1),
-    };
-    let tried = match &oracle.facts {
-        None => Vec::new(),
-        Some(facts) => policy
-            .rules
-            .iter()
-            .take(asked)
-            .map(|rule| tried(rule, facts))
-            .collect(),
-    };
+    let tables = decide(&SliceFrame(&frame), image, way.origin);
+    let oracle = examine(policy, host, way.direction, way.origin, &frame);
+    let scene = Scene::of(host, way.direction, way.origin);
+    let mut asked = 0;
+    let mut visited = Vec::new();
+    if let Some(facts) = &oracle.facts {
+        for visit in walk(policy, &scene, facts) {
+            asked += 1;
+            if visit.met != Met::OtherDirection {
+                visited.push(tried(visit, &scene, facts));
+            }
+        }
+    }
+    let this_way = |rule: &&Rule| rule.direction == way.direction;
+    let not_asked = policy.rules.iter().skip(asked).filter(this_way).count();
     Ok(Trace {
         question: question.clone(),
+        direction: way.direction,
+        interface: scene.interface.clone(),
         upper,
         bytes: frame.len(),
         essentials: policy.firewall.essentials,
         observe: policy.firewall.mode == Mode::Observe,
         reached_rules: oracle.facts.is_some(),
-        not_asked: policy.rules.len() - asked,
-        tried,
+        not_asked,
+        inert: policy.inert.iter().filter(this_way).map(inert).collect(),
+        tried: visited,
         tables,
         oracle: oracle.decision,
     })
+}
+
+/// A rule of another region or VPC, with its scope.
+fn inert(rule: &Rule) -> (String, String) {
+    let scope = match &rule.scope {
+        Scope::Region(region) => format!("region {region}"),
+        Scope::Vpc(vpc) => format!("VPC {vpc}"),
+        Scope::Global | Scope::Host => "every host".to_owned(),
+    };
+    (rule.name.to_string(), scope)
 }
 
 /// Everything there is to say about the judgement of one packet. `Display` is the text for people.
 #[derive(Clone, Debug)]
 pub struct Trace {
     question: Question,
+    direction: Direction,
+    /// The interface, when it is one of the filtered ones.
+    interface: Option<String>,
     upper: question::Upper,
     bytes: usize,
     essentials: bool,
     observe: bool,
     reached_rules: bool,
     not_asked: usize,
+    /// Rules of scopes that the host is not in, with the scope.
+    inert: Vec<(String, String)>,
     tried: Vec<Tried>,
     tables: Decision,
     oracle: Decision,
@@ -107,14 +130,12 @@ struct Tried {
     name: String,
     place: String,
     action: Action,
+    /// What the walk did here.
+    met: Met,
+    /// When the rule ends, if it does.
+    expires: Option<Timestamp>,
     /// Only the conditions that the rule has.
     conditions: Vec<Checked>,
-}
-
-impl Tried {
-    fn matched(&self) -> bool {
-        self.conditions.iter().all(|condition| condition.holds)
-    }
 }
 
 /// A condition that was looked at.
@@ -127,27 +148,42 @@ struct Checked {
     says: String,
 }
 
-fn tried(rule: &Rule, facts: &Facts) -> Tried {
-    let conditions = Condition::ALL.iter().filter(|condition| condition.is_in(rule));
+fn tried(visit: Visit<'_>, scene: &Scene, facts: &Facts) -> Tried {
+    let rule = visit.rule;
+    // Of a rule that was not looked at there is nothing to say.
+    let looked_at = !matches!(visit.met, Met::Expired | Met::LeftOut);
+    let conditions = Condition::ALL
+        .iter()
+        .filter(|condition| looked_at && condition.is_in(rule));
     Tried {
         name: rule.name.to_string(),
         place: format!("{}:{}", rule.place.file.display(), rule.place.line),
         action: rule.action,
+        met: visit.met,
+        expires: rule.expires,
         conditions: conditions
-            .map(|condition| checked(*condition, rule, facts))
+            .map(|condition| checked(*condition, rule, scene, facts))
             .collect(),
     }
 }
 
-fn checked(condition: Condition, rule: &Rule, facts: &Facts) -> Checked {
-    let holds = condition.holds(rule, facts);
+fn checked(condition: Condition, rule: &Rule, scene: &Scene, facts: &Facts) -> Checked {
+    let holds = condition.holds(rule, scene, facts);
     let is = if holds { "is" } else { "is not" };
     let fit = if holds { "fit" } else { "do not fit" };
     let fits = if holds { "fits" } else { "does not fit" };
     // The TOML key, what the packet has of it, and the name of what it may lack.
     let (key, fact, kind, wanted) = match condition {
-        Condition::Source => return addressed("source", &rule.source, facts.source),
-        Condition::Destination => return addressed("destination", &rule.destination, facts.destination),
+        Condition::Interface => {
+            let wanted = rule.interface.clone().unwrap_or_default();
+            let here = scene.interface.as_deref().unwrap_or("none of the filtered ones");
+            let interface = compared("interface", here, is, &wanted);
+            ("interface", Some(interface), "interface", wanted)
+        }
+        Condition::Source => return address::addressed("source", &rule.source, facts.source, scene),
+        Condition::Destination => {
+            return address::addressed("destination", &rule.destination, facts.destination, scene);
+        }
         Condition::Protocol => {
             let wanted = match &rule.protocols {
                 Protocols::Any => "any".to_owned(),
@@ -200,40 +236,6 @@ fn compared(subject: &str, fact: &str, is: &str, wanted: &str) -> String {
         _ => is,
     };
     format!("{subject} {fact} {among} {wanted}")
-}
-
-fn addressed(side: &'static str, wanted: &AddressMatch, address: IpAddr) -> Checked {
-    let nothing = PrefixSet::default();
-    let set = wanted.include.as_ref().unwrap_or(&nothing);
-    let mut elements = set.elements().iter();
-    let element = elements.find(|element| covers(&element.prefix, address));
-    Checked {
-        key: side,
-        holds: element.is_some(),
-        absent: false,
-        says: match element {
-            Some(element) => format!(
-                "{side} {address} is in {} from {}",
-                element.prefix, element.origin
-            ),
-            None => not_in(side, set, address),
-        },
-    }
-}
-
-fn not_in(side: &str, set: &PrefixSet, address: IpAddr) -> String {
-    let (family, other) = if address.is_ipv4() {
-        ("IPv4", "IPv6")
-    } else {
-        ("IPv6", "IPv4")
-    };
-    let mut elements = set.elements().iter();
-    if elements.any(|element| element.prefix.addr().is_ipv4() == address.is_ipv4()) {
-        let prefixes = joined(set.elements(), |element| element.prefix.to_string());
-        format!("{side} {address} is not in {prefixes}")
-    } else {
-        format!("{side} {address} is {family}, and the rule names {other} addresses only")
-    }
 }
 
 #[cfg(test)]

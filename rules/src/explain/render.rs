@@ -8,6 +8,8 @@ use serde_json::json;
 use super::question::Upper;
 use super::words::{flag_words, protocol_word};
 use super::{Trace, Tried};
+use crate::policy::Direction;
+use crate::reference::Met;
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +44,7 @@ impl Trace {
         if !self.reached_rules {
             return writeln!(f, "rules       not asked");
         }
-        if self.tried.is_empty() {
+        if self.tried.is_empty() && self.inert.is_empty() {
             return writeln!(f, "rules       the policy has none");
         }
         let width = self.tried.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
@@ -51,9 +53,16 @@ impl Trace {
             writeln!(f, "{heading:<11} {:<width$}  {}", rule.name, rule.says())?;
         }
         match self.not_asked {
+            0 => {}
+            1 => writeln!(f, "            1 more rule, not asked")?,
+            more => writeln!(f, "            {more} more rules, not asked")?,
+        }
+        for (name, scope) in self.inert.iter().take(MOST_INERT) {
+            writeln!(f, "            {name} is not for this host: its scope is {scope}")?;
+        }
+        match self.inert.len().saturating_sub(MOST_INERT) {
             0 => Ok(()),
-            1 => writeln!(f, "            1 more rule, not asked"),
-            more => writeln!(f, "            {more} more rules, not asked"),
+            more => writeln!(f, "            {more} more rules that are not for this host"),
         }
     }
 
@@ -65,7 +74,13 @@ impl Trace {
             (format!("[{source}]"), format!("[{destination}]"))
         };
         let name = protocol_word(self.question.protocol);
-        match self.upper {
+        let way = match (self.direction, &self.interface) {
+            (Direction::Inbound, None) => String::new(),
+            (Direction::Inbound, Some(interface)) => format!(", in on {interface}"),
+            (Direction::Outbound, None) => ", outbound".to_owned(),
+            (Direction::Outbound, Some(interface)) => format!(", out on {interface}"),
+        };
+        let packet = match self.upper {
             Upper::Tcp {
                 source,
                 destination,
@@ -81,7 +96,8 @@ impl Trace {
                 format!("{name} {source} to {destination}, type {kind} code {code}")
             }
             Upper::Nothing => format!("protocol {name}, {source} to {destination}"),
-        }
+        };
+        packet + &way
     }
 
     fn essentials_say(&self) -> String {
@@ -96,13 +112,20 @@ impl Trace {
     fn conclusion(&self) -> String {
         let verdict = self.tables.verdict.word();
         match self.tables.reason {
-            Reason::Rule => match self.tried.last().filter(|rule| rule.matched()) {
+            Reason::Rule => match self.deciding() {
                 Some(rule) => format!("{verdict} by rule `{}` ({})", rule.name, rule.place),
                 None => format!("{verdict} by a rule"),
             },
-            Reason::Default => format!("{verdict}: no rule matched, and `[firewall] inbound` is `{verdict}`"),
+            Reason::Default => format!(
+                "{verdict}: no rule matched, and `[firewall] {}` is `{verdict}`",
+                self.direction.word()
+            ),
             reason => format!("{verdict} by `{}`", reason.label()),
         }
+    }
+
+    fn deciding(&self) -> Option<&Tried> {
+        self.tried.iter().find(|rule| rule.met == Met::Decided)
     }
 
     fn names(&self, decision: &Decision) -> String {
@@ -122,7 +145,14 @@ impl Trace {
 impl Tried {
     fn says(&self) -> String {
         let place = &self.place;
-        if !self.matched() {
+        if self.met == Met::Expired {
+            let end = self.expires.map_or_else(String::new, |end| end.to_string());
+            return format!("not there ({place}): it ended at {end}");
+        }
+        if self.met == Met::LeftOut {
+            return format!("left out ({place}): a `next` before it went on with the next scope");
+        }
+        if self.met == Met::NoMatch {
             let failed = || self.conditions.iter().filter(|condition| !condition.holds);
             // A packet of another protocol lacks what the rule asks of its own; one reason is enough.
             let other_protocol = failed().any(|condition| condition.key == "protocol");
@@ -140,7 +170,12 @@ impl Tried {
         } else {
             held.join("; ")
         };
-        format!("match, {} ({place}): {why}", self.action.word())
+        let does = match self.met {
+            Met::Observed => format!("only observed: would {}", self.action.word()),
+            Met::Next => "next: on with the next scope".to_owned(),
+            _ => self.action.word().to_owned(),
+        };
+        format!("match, {does} ({place}): {why}")
     }
 }
 
@@ -164,7 +199,7 @@ pub(super) fn json(trace: &Trace) -> String {
     };
     let rules: Vec<_> = trace.tried.iter().map(rule_json).collect();
     let classes: Vec<&str> = trace.tables.seen.iter().map(|class| class.label()).collect();
-    let deciding = trace.tried.last().filter(|rule| rule.matched());
+    let deciding = trace.deciding();
     let document = json!({
         "packet": {
             "source": question.source,
@@ -175,12 +210,16 @@ pub(super) fn json(trace: &Trace) -> String {
             "icmp": icmp,
             "tcp_flags": tcp_flags,
             "bytes": trace.bytes,
+            "direction": trace.direction.word(),
+            "interface": trace.interface,
         },
         "classes": classes,
         "rules": rules,
         "rules_not_asked": trace.not_asked,
+        "rules_of_other_scopes": trace.inert.iter().map(|(name, scope)| json!({ "name": name, "scope": scope })).collect::<Vec<_>>(),
         "verdict": trace.tables.verdict.word(),
         "reason": trace.tables.reason.label(),
+        "observed": trace.tried.iter().find(|rule| rule.met == Met::Observed).map(|rule| &rule.name),
         "rule": deciding.map(|rule| &rule.name),
         "place": deciding.map(|rule| &rule.place),
         "mode": if trace.observe { "observe" } else { "enforce" },
@@ -199,10 +238,27 @@ fn rule_json(rule: &Tried) -> serde_json::Value {
         "name": rule.name,
         "place": rule.place,
         "action": rule.action.word(),
-        "matched": rule.matched(),
+        "matched": matches!(rule.met, Met::Decided | Met::Next | Met::Observed),
+        "outcome": outcome(rule.met),
         "conditions": conditions,
     })
 }
+
+/// Stable words for programs.
+fn outcome(met: Met) -> &'static str {
+    match met {
+        Met::OtherDirection => "other-direction",
+        Met::Expired => "expired",
+        Met::LeftOut => "left-out",
+        Met::NoMatch => "no-match",
+        Met::Observed => "observed",
+        Met::Next => "next",
+        Met::Decided => "decided",
+    }
+}
+
+/// A company's baseline has rules for every region; an answer about one packet is about one host.
+const MOST_INERT: usize = 8;
 
 fn is_essential(reason: Reason) -> bool {
     matches!(

@@ -24,7 +24,14 @@ fn trace(text: &str, question: &Question) -> Trace {
     fs::write(&path, format!("[firewall]\nstateful = false\n{text}")).unwrap();
     let loaded = crate::load(&path).unwrap_or_else(|report| panic!("{}", report.render()));
     let image = loaded.compile(&HostFacts::default(), Direction::Inbound).unwrap();
-    explain(&loaded.policy, &HostFacts::default(), &image, question).unwrap()
+    explain(
+        &loaded.policy,
+        &HostFacts::default(),
+        &image,
+        Way::default(),
+        question,
+    )
+    .unwrap()
 }
 
 #[test]

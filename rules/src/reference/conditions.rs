@@ -6,19 +6,20 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Facts, Upper};
-use crate::policy::{AddressMatch, IcmpMatch, PortRange, Protocols, Rule};
+use super::{Facts, Scene, Upper};
+use crate::policy::{AddressMatch, IcmpMatch, PortRange, PrefixSet, Protocols, Rule};
 
 /// Whether every condition of `rule` holds.
-pub(crate) fn matches(rule: &Rule, facts: &Facts) -> bool {
+pub(crate) fn matches(rule: &Rule, scene: &Scene, facts: &Facts) -> bool {
     Condition::ALL
         .iter()
-        .all(|condition| condition.holds(rule, facts))
+        .all(|condition| condition.holds(rule, scene, facts))
 }
 
 /// A condition of a rule, by its TOML key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
+    Interface,
     Source,
     Destination,
     Protocol,
@@ -29,7 +30,8 @@ pub(crate) enum Condition {
 }
 
 impl Condition {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Interface,
         Self::Source,
         Self::Destination,
         Self::Protocol,
@@ -42,6 +44,7 @@ impl Condition {
     /// Whether `rule` has this condition at all.
     pub(crate) fn is_in(self, rule: &Rule) -> bool {
         match self {
+            Self::Interface => rule.interface.is_some(),
             Self::Source => !rule.source.is_anywhere(),
             Self::Destination => !rule.destination.is_anywhere(),
             Self::Protocol => rule.protocols != Protocols::Any,
@@ -53,13 +56,14 @@ impl Condition {
     }
 
     /// Whether the packet meets it. A condition that the rule does not have always holds.
-    pub(crate) fn holds(self, rule: &Rule, facts: &Facts) -> bool {
+    pub(crate) fn holds(self, rule: &Rule, scene: &Scene, facts: &Facts) -> bool {
         if !self.is_in(rule) {
             return true;
         }
         match self {
-            Self::Source => address_holds(&rule.source, facts.source),
-            Self::Destination => address_holds(&rule.destination, facts.destination),
+            Self::Interface => rule.interface == scene.interface,
+            Self::Source => address_holds(&rule.source, facts.source, scene),
+            Self::Destination => address_holds(&rule.destination, facts.destination, scene),
             Self::Protocol => protocol_holds(&rule.protocols, facts.protocol),
             Self::Ports => facts
                 .ports()
@@ -125,12 +129,22 @@ pub(crate) fn covers(prefix: &IpNet, address: IpAddr) -> bool {
     }
 }
 
-fn address_holds(wanted: &AddressMatch, address: IpAddr) -> bool {
-    wanted.include.as_ref().is_none_or(|set| {
-        set.elements()
-            .iter()
-            .any(|element| covers(&element.prefix, address))
-    })
+/// Included and not excluded.
+fn address_holds(wanted: &AddressMatch, address: IpAddr, scene: &Scene) -> bool {
+    let own = scene.own.contains(&address);
+    let included = match &wanted.include {
+        None => true,
+        Some(set) => among(set, address, scene) || wanted.include_self && own,
+    };
+    let excluded = among(&wanted.exclude, address, scene) || wanted.exclude_self && own;
+    included && !excluded
+}
+
+/// In an element that is there.
+fn among(set: &PrefixSet, address: IpAddr, scene: &Scene) -> bool {
+    set.elements()
+        .iter()
+        .any(|element| scene.before(element.expires) && covers(&element.prefix, address))
 }
 
 fn protocol_holds(wanted: &Protocols, number: u8) -> bool {

@@ -9,14 +9,16 @@
 
 mod conditions;
 mod parse;
+mod walk;
 
 use std::net::IpAddr;
 
 use ravelin_datapath::{ClassSet, ClassVerdict, Decision, Origin, ParseClass, Reason, Verdict};
 
-use crate::policy::{Direction, HostFacts, Policy};
+use crate::policy::{Direction, HostFacts, Policy, Timestamp};
 
 pub(crate) use conditions::{Condition, covers, matches};
+pub(crate) use walk::{Met, Visit, walk};
 
 /// Judges one Ethernet frame of that direction, seen where and when `origin` says. Never panics, whatever the bytes are.
 #[must_use]
@@ -47,10 +49,11 @@ pub(crate) fn examine(
     let mut walk = Walk {
         policy,
         host,
+        scene: Scene::of(host, direction, origin),
         seen: ClassSet::default(),
     };
     let (decided, facts) = match walk.up_to_rules(origin.loopback, frame) {
-        Ok(facts) => (by_rules(policy, direction, &facts), Some(facts)),
+        Ok(facts) => (walk::by_rules(policy, &walk.scene, &facts), Some(facts)),
         Err(decided) => (decided, None),
     };
     Examination {
@@ -58,10 +61,42 @@ pub(crate) fn examine(
             verdict: decided.verdict,
             reason: decided.reason,
             rule: decided.rule,
-            observed: None,
+            observed: decided.observed,
             seen: walk.seen,
         },
         facts,
+    }
+}
+
+/// Where, when and which way a packet goes: what rules may ask and bytes do not tell.
+#[derive(Clone, Debug)]
+pub(crate) struct Scene {
+    pub(crate) direction: Direction,
+    /// The interface's name; `None`: it is none of the filtered ones.
+    pub(crate) interface: Option<String>,
+    /// The addresses of that interface.
+    pub(crate) own: Vec<IpAddr>,
+    /// Nanoseconds since 1970. Signed: a clock can be wrong in both directions.
+    pub(crate) moment: i128,
+}
+
+impl Scene {
+    pub(crate) fn of(host: &HostFacts, direction: Direction, origin: Origin) -> Self {
+        let mut interfaces = host.interfaces.iter();
+        // The number 0 stands for an interface that does not exist.
+        let interface =
+            interfaces.find(|interface| interface.index == origin.interface && interface.index != 0);
+        Self {
+            direction,
+            interface: interface.map(|interface| interface.name.clone()),
+            own: interface.map_or_else(Vec::new, |interface| interface.addresses.clone()),
+            moment: i128::from(host.clock.unix) + i128::from(origin.now) - i128::from(host.clock.boot),
+        }
+    }
+
+    /// Whether what ends at `end` is still there.
+    pub(crate) fn before(&self, end: Option<Timestamp>) -> bool {
+        end.is_none_or(|end| self.moment < i128::from(end.unix()) * 1_000_000_000)
     }
 }
 
@@ -112,6 +147,7 @@ struct Decided {
     verdict: Verdict,
     reason: Reason,
     rule: Option<u32>,
+    observed: Option<u32>,
 }
 
 impl Decided {
@@ -120,6 +156,7 @@ impl Decided {
             verdict: Verdict::Allow,
             reason,
             rule: None,
+            observed: None,
         }
     }
 }
@@ -128,6 +165,7 @@ impl Decided {
 struct Walk<'a> {
     policy: &'a Policy,
     host: &'a HostFacts,
+    scene: Scene,
     seen: ClassSet,
 }
 
@@ -139,7 +177,7 @@ impl Walk<'_> {
             return Err(Decided::allow(Reason::Loopback));
         }
         let facts = self.ethernet(frame)?;
-        if essentials && let Some(reason) = essential(&facts) {
+        if essentials && let Some(reason) = essential(&facts, self.scene.direction) {
             return Err(Decided::allow(reason));
         }
         Ok(facts)
@@ -157,6 +195,7 @@ impl Walk<'_> {
             verdict,
             reason: class.into(),
             rule: None,
+            observed: None,
         })
     }
 
@@ -168,13 +207,15 @@ impl Walk<'_> {
             verdict: Verdict::Deny,
             reason: class.into(),
             rule: None,
+            observed: None,
         })
     }
 }
 
 /// Section 5.
-fn essential(facts: &Facts) -> Option<Reason> {
+fn essential(facts: &Facts, direction: Direction) -> Option<Reason> {
     let ipv4 = facts.source.is_ipv4();
+    let inbound = direction == Direction::Inbound;
     match facts.upper? {
         Upper::Icmp {
             kind: 3 | 11 | 12, ..
@@ -188,33 +229,20 @@ fn essential(facts: &Facts) -> Option<Reason> {
         Upper::Udp {
             source: 67,
             destination: 68,
-        } if ipv4 => Some(Reason::DhcpClient),
+        } if ipv4 && inbound => Some(Reason::DhcpClient),
+        Upper::Udp {
+            source: 68,
+            destination: 67,
+        } if ipv4 && !inbound => Some(Reason::DhcpClient),
         Upper::Udp {
             source: 547,
             destination: 546,
-        } if !ipv4 => Some(Reason::Dhcpv6Client),
+        } if !ipv4 && inbound => Some(Reason::Dhcpv6Client),
+        Upper::Udp {
+            source: 546,
+            destination: 547,
+        } if !ipv4 && !inbound => Some(Reason::Dhcpv6Client),
         _ => None,
-    }
-}
-
-/// Section 6, and step 8 of section 1.
-fn by_rules(policy: &Policy, direction: Direction, facts: &Facts) -> Decided {
-    for (index, rule) in (0..).zip(&policy.rules) {
-        if rule.direction == direction
-            && matches(rule, facts)
-            && let Some(verdict) = rule.action.verdict()
-        {
-            return Decided {
-                verdict,
-                reason: Reason::Rule,
-                rule: Some(index),
-            };
-        }
-    }
-    Decided {
-        verdict: policy.firewall.default_of(direction),
-        reason: Reason::Default,
-        rule: None,
     }
 }
 

@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ravelin_datapath::{ParseClass, Reason};
 
-use super::{Decided, Facts, Step, Upper, Walk};
+use super::{Decided, Facts, Step, Upper, Walk, covers};
+use crate::policy::Direction;
 
 impl Walk<'_> {
     /// Section 1, steps 2 to 5.
@@ -164,13 +165,32 @@ impl Walk<'_> {
 
     /// Sections 2 and 3, the steps on spoofed sources and on land; section 7.
     fn addresses(&mut self, source: IpAddr, destination: IpAddr, from_nowhere: bool) -> Step<()> {
-        if from_nowhere || self.host.addresses().any(|own| own == source) {
+        let inbound = self.scene.direction == Direction::Inbound;
+        let own = self.host.addresses().any(|own| own == source);
+        if inbound && (from_nowhere || own || self.from_another_vpc(source)) {
             self.see(ParseClass::SpoofedSource)?;
         }
         if source == destination {
             self.see(ParseClass::Land)?;
         }
         Ok(())
+    }
+
+    /// The interface belongs to a VPC, and the source to one that cannot be behind it.
+    fn from_another_vpc(&self, source: IpAddr) -> bool {
+        let policy = self.policy;
+        let mut interfaces = policy.firewall.interfaces.iter();
+        let interface = interfaces.find(|interface| Some(&interface.name) == self.scene.interface.as_ref());
+        let here = interface.and_then(|interface| interface.vpc.as_ref());
+        let Some(here) = policy.vpcs.iter().find(|vpc| Some(&vpc.name) == here) else {
+            return false;
+        };
+        policy.vpcs.iter().any(|vpc| {
+            let mut cidrs = vpc.cidrs.elements().iter();
+            vpc.name != here.name
+                && !here.peers.contains(&vpc.name)
+                && cidrs.any(|element| covers(&element.prefix, source))
+        })
     }
 
     /// Section 2, step 8.
