@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::check::{icmp, service};
 use crate::diagnostic::Code;
-use crate::document::schema::{Key, Kind, Need, Support, Table};
+use crate::document::schema::{Key, Need, Support, Table};
 use crate::document::{ROOT, tables};
 
 /// `docs/policy-reference.md`.
@@ -166,14 +166,6 @@ fn write_later(page: &mut String) {
                     );
                 }
             }
-            if matches!(key.kind, Kind::WordOrTable(_)) {
-                let _ = writeln!(
-                    page,
-                    "| `{} = {{ … }}` in {} | write one of its words |",
-                    key.name,
-                    table.title()
-                );
-            }
         }
     }
     page.push_str(LATER_WORDS);
@@ -261,9 +253,6 @@ These are part of the language and refused with E0104 until they work: a policy 
 ";
 
 const LATER_WORDS: &str = r#"| `stateful = true` in `[firewall]` and `[[rule]]` | write `stateful = false`, and rules for replies |
-| `self`, `local-vpc`, `vpc:NAME` as an address | write the prefixes, in a `[[set]]` or in the rule |
-| `"192.0.2.1-192.0.2.9"` as an address | write the range as prefixes |
-| `"!192.0.2.1"` as an address | write a rule with the opposite action in front |
 | names in `servers` | write addresses |
 "#;
 

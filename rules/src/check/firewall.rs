@@ -2,8 +2,10 @@
 
 use ravelin_datapath::{ClassVerdict, Verdict};
 
-use crate::diagnostic::{Code, Reporter, quote};
+use super::zones::Zones;
+use crate::diagnostic::{Code, Reporter, list, quote};
 use crate::document;
+use crate::document::firewall::Interface as WrittenInterface;
 use crate::policy::{ClassVerdicts, Firewall, Interface, Mode, XdpMode};
 use crate::source::{Span, Written};
 
@@ -11,6 +13,7 @@ use crate::source::{Span, Written};
 pub(super) fn check(
     written: Option<document::firewall::Firewall>,
     first_rule: Option<Span>,
+    zones: &Zones,
     reporter: &mut Reporter,
 ) -> Firewall {
     let Some(written) = written else {
@@ -21,6 +24,11 @@ pub(super) fn check(
         return Firewall::default();
     };
     stateful(written.span, written.stateful, reporter);
+    if let Some(Written { value: "deny", span }) = written.outbound {
+        let message = "`outbound = \"deny\"` is explained and compared; this release's filter does not enforce it";
+        let help = "write `outbound = \"allow\"` to run the filter: it refuses what it cannot carry out";
+        reporter.report(Code::OutboundNotEnforced, span, message, help);
+    }
     let mut classes = ClassVerdicts::default();
     for (class, verdict) in &written.classes {
         let verdict = match verdict.value {
@@ -31,7 +39,7 @@ pub(super) fn check(
         classes = classes.with(*class, verdict);
     }
     Firewall {
-        interfaces: interfaces(written.interfaces, reporter),
+        interfaces: interfaces(written.interfaces, zones, reporter),
         xdp_mode: match written.xdp_mode.map(|word| word.value) {
             Some("generic") => XdpMode::Generic,
             Some("native") => XdpMode::Native,
@@ -41,7 +49,10 @@ pub(super) fn check(
             Some("allow") => Verdict::Allow,
             _ => Verdict::Deny,
         },
-        outbound: Verdict::Allow,
+        outbound: match written.outbound.map(|word| word.value) {
+            Some("deny") => Verdict::Deny,
+            _ => Verdict::Allow,
+        },
         essentials: written.essentials.is_none_or(|essentials| essentials.value),
         mode: match written.mode.map(|word| word.value) {
             Some("observe") => Mode::Observe,
@@ -66,16 +77,17 @@ fn stateful(table: Span, written: Option<Written<bool>>, reporter: &mut Reporter
     }
 }
 
-fn interfaces(written: Vec<Written<String>>, reporter: &mut Reporter) -> Vec<Interface> {
-    let mut names: Vec<Written<String>> = Vec::new();
-    for name in written {
+fn interfaces(written: Vec<WrittenInterface>, zones: &Zones, reporter: &mut Reporter) -> Vec<Interface> {
+    let mut interfaces: Vec<(Span, Interface)> = Vec::new();
+    for WrittenInterface { name, vpc } in written {
+        let vpc = vpc.and_then(|vpc| Some(zones.find(&vpc, reporter)?.name.clone()));
+        let again = interfaces.iter().find(|(_, first)| first.name == name.value);
         if !is_interface(&name.value) {
             let message = format!("{} is not an interface name", quote(&name.value));
-            let help = "write a name of 1 to 15 characters as `ip link` shows it, like `eth0`";
-            reporter.report(Code::BadName, name.span, message, help);
-        } else if let Some(first) = names.iter().find(|first| first.value == name.value) {
+            reporter.report(Code::BadName, name.span, message, INTERFACE_NAME);
+        } else if let Some((first, _)) = again {
             let message = format!("interface {} is named twice", quote(&name.value));
-            let related = [(first.span, "first named here")];
+            let related = [(*first, "first named here")];
             reporter.report_with(
                 Code::DuplicateName,
                 name.span,
@@ -83,23 +95,50 @@ fn interfaces(written: Vec<Written<String>>, reporter: &mut Reporter) -> Vec<Int
                 &related,
                 "name each interface once",
             );
-        } else if names.len() >= MAX_INTERFACES {
+        } else if interfaces.len() >= MAX_INTERFACES {
             let message = format!("more than {MAX_INTERFACES} interfaces");
             let help = "name the interfaces that packets come in through from outside";
             reporter.report(Code::TooLarge, name.span, message, help);
             break;
         } else {
-            names.push(name);
+            let interface = Interface {
+                name: name.value,
+                vpc,
+            };
+            interfaces.push((name.span, interface));
         }
     }
-    names
-        .into_iter()
-        .map(|name| Interface {
-            name: name.value,
-            vpc: None,
-        })
-        .collect()
+    interfaces.into_iter().map(|(_, interface)| interface).collect()
 }
+
+/// The interface that a rule asks for.
+pub(super) fn interface(name: &Written<String>, filtered: &[Interface], reporter: &mut Reporter) -> String {
+    if !is_interface(&name.value) {
+        let message = format!("{} is not an interface name", quote(&name.value));
+        reporter.report(Code::BadName, name.span, message, INTERFACE_NAME);
+    } else if !filtered.is_empty() && filtered.iter().all(|interface| interface.name != name.value) {
+        let message = format!(
+            "interface {} is not filtered on this host: the rule never matches",
+            quote(&name.value)
+        );
+        let help = format!(
+            "filter it in `[firewall] interfaces`, or name one of {}",
+            list(
+                filtered
+                    .iter()
+                    .take(MAX_LISTED)
+                    .map(|interface| interface.name.as_str())
+            )
+        );
+        reporter.report(Code::InterfaceNotFiltered, name.span, message, help);
+    }
+    name.value.clone()
+}
+
+const INTERFACE_NAME: &str = "write a name of 1 to 15 characters as `ip link` shows it, like `eth0`";
+
+/// A help line stays a line.
+const MAX_LISTED: usize = 10;
 
 /// The form the kernel takes (`dev_valid_name`): below 16 bytes, no `/`, `:` or blank, not `.` or `..`.
 fn is_interface(name: &str) -> bool {

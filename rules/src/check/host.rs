@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 
 use super::socket::{self, Bound};
 use crate::diagnostic::{Code, Reporter, quote};
-use crate::document::host::{Host, Log, Metrics};
+use crate::document::host::{Log, Metrics};
 use crate::policy::LogFormat;
+use crate::source::Written;
 
 /// `[host] name`, or the name the kernel has.
-pub(super) fn name(written: Option<Host>, reporter: &mut Reporter) -> String {
-    let Some(name) = written.and_then(|host| host.name) else {
+pub(super) fn name(written: Option<Option<Written<String>>>, reporter: &mut Reporter) -> String {
+    let Some(name) = written.flatten() else {
         return own_name();
     };
     if !is_name(&name.value) {

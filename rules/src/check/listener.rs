@@ -1,8 +1,7 @@
 //! `[[listener]]`.
 
-use super::addresses::{self, Addresses};
+use super::addresses::{self, Addresses, Asker, Words};
 use super::names::Names;
-use super::sets::Sets;
 use super::socket::{self, Bound};
 use super::upstream::Upstreams;
 use super::{limits, routes, tls};
@@ -15,7 +14,7 @@ use crate::source::Written;
 pub(super) fn check(
     written: Vec<WrittenListener>,
     upstreams: &Upstreams,
-    sets: &mut Sets,
+    words: &mut Words<'_>,
     bound: &mut Bound,
     reporter: &mut Reporter,
 ) -> Vec<Listener> {
@@ -23,7 +22,7 @@ pub(super) fn check(
     let mut listeners = Vec::new();
     for listener in written {
         let name = names.check(listener.name.as_ref(), reporter);
-        listeners.extend(one(listener, name, upstreams, sets, bound, reporter));
+        listeners.extend(one(listener, name, upstreams, words, bound, reporter));
     }
     listeners
 }
@@ -32,13 +31,13 @@ fn one(
     written: WrittenListener,
     name: Option<String>,
     upstreams: &Upstreams,
-    sets: &mut Sets,
+    words: &mut Words<'_>,
     bound: &mut Bound,
     reporter: &mut Reporter,
 ) -> Option<Listener> {
     let bind = written.bind.as_ref().map(|list| bind(list, bound, reporter));
-    let allow = addresses::check("allow", written.allow.as_ref(), sets, reporter);
-    let deny = deny(written.deny.as_ref(), sets, reporter);
+    let allow = addresses::check("allow", written.allow.as_ref(), Asker::Listener, words, reporter);
+    let deny = deny(written.deny.as_ref(), words, reporter);
     let routes = written
         .routes
         .as_ref()
@@ -88,13 +87,14 @@ fn bind(
 /// As [`addresses::check`], where absent and empty mean nobody.
 fn deny(
     list: Option<&Written<Vec<Written<String>>>>,
-    sets: &mut Sets,
+    words: &mut Words<'_>,
     reporter: &mut Reporter,
 ) -> AddressMatch {
     match list.filter(|list| !list.value.is_empty()) {
         None => AddressMatch::among(PrefixSet::default()),
         list => {
-            let Addresses { condition, .. } = addresses::check("deny", list, sets, reporter);
+            let Addresses { condition, .. } =
+                addresses::check("deny", list, Asker::Listener, words, reporter);
             condition
         }
     }

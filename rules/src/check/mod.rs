@@ -14,6 +14,7 @@ mod numbers;
 mod ports;
 mod prefix;
 pub(crate) mod protocol;
+mod range;
 mod routes;
 mod rule;
 mod rules;
@@ -26,26 +27,35 @@ pub(crate) mod tcp_flags;
 mod tls;
 mod units;
 mod upstream;
+mod zones;
 
 use crate::diagnostic::Reporter;
 use crate::document::Document;
 use crate::document::rule::{Policy as WrittenPolicy, Rule as WrittenRule};
-use crate::policy::{Host, Policy};
+use crate::policy::Policy;
 use crate::source::Span;
+use addresses::Words;
 use sets::Sets;
+use zones::Zones;
 
 /// Checks the document. Its set files are read here.
 pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
     let mut sets = Sets::check(document.sets, reporter);
+    let zones = Zones::check(document.host, document.vpcs, reporter);
     let firewall = firewall::check(
         document.firewall,
         first_rule(&document.policies, &document.rules),
+        &zones,
         reporter,
     );
-    let rules = rules::check(document.policies, document.rules, &mut sets, reporter);
+    let mut words = Words {
+        sets: &mut sets,
+        zones: &zones,
+    };
+    let rules = rules::check(document.policies, document.rules, &mut words, &firewall, reporter);
     let upstreams = upstream::check(document.upstreams, reporter);
     let mut bound = socket::Bound::default();
-    let listeners = listener::check(document.listeners, &upstreams, &mut sets, &mut bound, reporter);
+    let listeners = listener::check(document.listeners, &upstreams, &mut words, &mut bound, reporter);
     let metrics = host::metrics(document.metrics, &mut bound, reporter);
     if !reporter.has_errors() {
         // A misspelt name would be reported twice: as not defined, and as not used.
@@ -55,14 +65,11 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
     let mut files: Vec<_> = reporter.sources.names().map(ToOwned::to_owned).collect();
     files.extend(sets.into_files());
     Policy {
-        host: Host {
-            name: host::name(document.host, reporter),
-            ..Host::default()
-        },
-        vpcs: Vec::new(),
-        inert: Vec::new(),
+        host: zones.host,
+        vpcs: zones.vpcs,
         firewall,
-        rules,
+        rules: rules.here,
+        inert: rules.inert,
         listeners,
         upstreams: upstreams.into_policy(),
         metrics,

@@ -1,13 +1,13 @@
 //! One rule: from what was written to what it asks.
 
-use super::addresses::{self, Addresses};
+use super::addresses::{self, Addresses, Asker, Words};
 use super::protocol::{self, ICMP, ICMPV6, SCTP, Selected, TCP, UDP};
-use super::sets::{Families, Sets};
-use super::{icmp, numbers, ports, tcp_flags};
+use super::sets::Families;
+use super::{firewall, icmp, numbers, ports, tcp_flags};
 use crate::diagnostic::{Code, Reporter};
 use crate::document::Scalar;
 use crate::document::rule::Rule as WrittenRule;
-use crate::policy::{Action, Direction, Mode, PortRange, Protocols, Rule, RuleName, Scope};
+use crate::policy::{Action, Direction, Firewall, Mode, PortRange, Protocols, Rule, RuleName, Scope};
 use crate::source::Written;
 
 /// Checks every condition. `None`: the rule is disabled, or has no usable name or action, which was reported.
@@ -15,11 +15,19 @@ pub(super) fn check(
     written: &WrittenRule,
     name: Option<String>,
     scope: Scope,
-    sets: &mut Sets,
+    words: &mut Words<'_>,
+    firewall: &Firewall,
     reporter: &mut Reporter,
 ) -> Option<Rule> {
-    let source = addresses::check("source", written.source.as_ref(), sets, reporter);
-    let destination = addresses::check("destination", written.destination.as_ref(), sets, reporter);
+    let asker = Asker::Rule(&scope);
+    let source = addresses::check("source", written.source.as_ref(), asker, words, reporter);
+    let destination = addresses::check(
+        "destination",
+        written.destination.as_ref(),
+        asker,
+        words,
+        reporter,
+    );
     let protocol = protocol::check(written.protocol.as_ref(), reporter);
     let ports = destination_ports(written, &protocol, reporter);
     let source_ports = source_ports(written, &protocol, reporter);
@@ -28,8 +36,14 @@ pub(super) fn check(
     let priority = numbers::optional("priority", written.priority, 0..=u32::MAX, reporter);
     report_stateful(written.stateful, reporter);
     report_families(written, &source, &destination, &protocol, reporter);
+    let interface = written
+        .interface
+        .as_ref()
+        .map(|name| firewall::interface(name, &firewall.interfaces, reporter));
+    report_next(written, &scope, reporter);
     let action = match written.action?.value {
         "allow" => Action::Allow,
+        "next" => Action::Next,
         _ => Action::Deny,
     };
     let name = RuleName::parse(&name?)?;
@@ -38,11 +52,17 @@ pub(super) fn check(
         name,
         scope,
         priority,
-        direction: Direction::Inbound,
+        direction: match written.direction.map(|word| word.value) {
+            Some("outbound") => Direction::Outbound,
+            _ => Direction::Inbound,
+        },
         action,
-        mode: Mode::Enforce,
-        expires: None,
-        interface: None,
+        mode: match written.mode.map(|word| word.value) {
+            Some("observe") => Mode::Observe,
+            _ => Mode::Enforce,
+        },
+        expires: written.expires.map(|moment| moment.value),
+        interface,
         source: source.condition,
         destination: destination.condition,
         protocols: protocol.protocols,
@@ -53,6 +73,17 @@ pub(super) fn check(
         comment: written.comment.as_ref().map(|comment| comment.value.clone()),
         place: reporter.sources.place(written.span),
     })
+}
+
+/// Behind the last scope there is nothing to go on with but the default.
+fn report_next(written: &WrittenRule, scope: &Scope, reporter: &mut Reporter) {
+    if let Some(Written { value: "next", span }) = written.action
+        && *scope == Scope::Host
+    {
+        let message = "`next` in scope `host`, the last one: what matches gets the default";
+        let help = "write `allow` or `deny`, or move the rule into a `[[policy]]` of a scope before it";
+        reporter.report(Code::NextBehindNothing, span, message, help);
+    }
 }
 
 fn destination_ports(written: &WrittenRule, protocol: &Selected, reporter: &mut Reporter) -> Vec<PortRange> {

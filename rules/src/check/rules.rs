@@ -2,45 +2,113 @@
 
 use std::collections::HashMap;
 
+use super::addresses::Words;
 use super::names::Names;
 use super::rule;
-use super::sets::Sets;
+use super::zones::{Zones, label};
 use crate::diagnostic::{Code, Reporter};
-use crate::document::rule::{Policy as WrittenPolicy, Rule as WrittenRule};
-use crate::policy::{Rule, Scope};
-use crate::source::Span;
+use crate::document::rule::{Policy as WrittenPolicy, Rule as WrittenRule, Scope as WrittenScope};
+use crate::policy::{Firewall, Host, Rule, Scope};
+use crate::source::{Span, Written};
+
+/// The rules, by whether they are judged on this host.
+pub(super) struct Rules {
+    /// In the order of judgement.
+    pub(super) here: Vec<Rule>,
+    /// Of regions and VPCs that the host is not in, in file order.
+    pub(super) inert: Vec<Rule>,
+}
 
 /// Checks the rules and puts them into the order of judgement: scope, then priority, then file order.
 pub(super) fn check(
     policies: Vec<WrittenPolicy>,
     top_level: Vec<WrittenRule>,
-    sets: &mut Sets,
+    words: &mut Words<'_>,
+    firewall: &Firewall,
     reporter: &mut Reporter,
-) -> Vec<Rule> {
+) -> Rules {
     let mut titles = Names::new("policy");
     let mut names = Names::new("rule");
     let mut rules = Vec::new();
-    let scoped = policies.into_iter().map(|policy| {
+    let mut lists = Vec::new();
+    for policy in policies {
         titles.check_title(policy.name.as_ref(), reporter);
-        let scope = match policy.scope.map(|word| word.value) {
-            Some("global") => Scope::Global,
-            _ => Scope::Host,
-        };
-        (scope, policy.rules)
-    });
-    let lists: Vec<_> = scoped.collect();
-    for (scope, written) in lists.into_iter().chain([(Scope::Host, top_level)]) {
+        let scope = scope(policy.scope, words.zones, reporter);
+        lists.push((scope, policy.rules));
+    }
+    lists.push((Scope::Host, top_level));
+    let mut outbound = None;
+    for (scope, written) in lists {
         report_priorities(&written, reporter);
         for rule in &written {
             let name = names.check(rule.name.as_ref(), reporter);
             let place = rule.span;
-            let rule = rule::check(rule, name, scope.clone(), sets, reporter);
+            if let Some(Written {
+                value: "outbound",
+                span,
+            }) = rule.direction
+            {
+                outbound.get_or_insert(span);
+            }
+            let rule = rule::check(rule, name, scope.clone(), words, firewall, reporter);
             rules.extend(rule.map(|rule| (place, rule)));
         }
     }
+    if let Some(span) = outbound {
+        let message =
+            "outbound rules are checked, explained and compared; this release's filter does not enforce them";
+        let help = "keep them for `ravelin explain --direction outbound` and `ravelin diff`; what the host sends is not filtered";
+        reporter.report(Code::OutboundNotEnforced, span, message, help);
+    }
     // A `[[rule]]` may stand before a `[[policy]]` of the same scope: file order is the order of places, not of lists.
     rules.sort_by_key(|(place, rule)| (rule.scope.level(), rule.priority.is_none(), rule.priority, *place));
-    rules.into_iter().map(|(_, rule)| rule).collect()
+    let (here, inert): (Vec<_>, Vec<_>) = rules
+        .into_iter()
+        .partition(|(_, rule)| is_here(&rule.scope, &words.zones.host));
+    let mut inert = inert;
+    inert.sort_by_key(|(place, _)| *place);
+    Rules {
+        here: here.into_iter().map(|(_, rule)| rule).collect(),
+        inert: inert.into_iter().map(|(_, rule)| rule).collect(),
+    }
+}
+
+fn is_here(scope: &Scope, host: &Host) -> bool {
+    match scope {
+        Scope::Global | Scope::Host => true,
+        Scope::Region(region) => host.region.as_ref() == Some(region),
+        Scope::Vpc(vpc) => host.vpc.as_ref() == Some(vpc),
+    }
+}
+
+/// The scope; one that makes no sense is reported, and its rules are checked as the host's.
+fn scope(written: Option<WrittenScope>, zones: &Zones, reporter: &mut Reporter) -> Scope {
+    match written {
+        Some(WrittenScope::Word("global")) => Scope::Global,
+        Some(WrittenScope::Word(_)) | None => Scope::Host,
+        Some(WrittenScope::Table {
+            region: Some(region),
+            vpc: None,
+            ..
+        }) => label(region, "region", reporter).map_or(Scope::Host, Scope::Region),
+        Some(WrittenScope::Table {
+            region: None,
+            vpc: Some(vpc),
+            ..
+        }) => match zones.find(&vpc, reporter) {
+            Some(vpc) => Scope::Vpc(vpc.name.clone()),
+            None => Scope::Host,
+        },
+        Some(WrittenScope::Table { span, region, .. }) => {
+            let message = match region {
+                Some(_) => "a scope of a region and a VPC",
+                None => "a scope of nothing",
+            };
+            let help = "write one of `{ region = \"eu-west-1\" }` and `{ vpc = \"prod\" }`, or `\"global\"` or `\"host\"`";
+            reporter.report(Code::BadScope, span, message, help);
+            Scope::Host
+        }
+    }
 }
 
 fn report_priorities(rules: &[WrittenRule], reporter: &mut Reporter) {

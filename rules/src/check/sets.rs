@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::names::Names;
-use super::{prefix, set_file};
+use super::{range, set_file};
 use crate::diagnostic::{Code, Reporter, closest, list, quote};
-use crate::document::set::Set;
+use crate::document::set::{Entry, Set};
 use crate::policy::{Element, List, Origin, PrefixSet};
-use crate::source::{Span, Written};
+use crate::source::Span;
 
 /// Every set, by name.
 #[derive(Debug, Default)]
@@ -172,8 +172,8 @@ impl Sets {
         let mut sound = true;
         let mut elements = Vec::new();
         for entry in &set.entries {
-            match element(entry, name, reporter) {
-                Some(element) => elements.push(element),
+            match read(entry, name, reporter) {
+                Some(read) => elements.extend(read),
                 None => sound = false,
             }
         }
@@ -196,16 +196,25 @@ impl Sets {
     }
 }
 
-fn element(entry: &Written<String>, set: &str, reporter: &mut Reporter) -> Option<Element> {
-    match prefix::parse(&entry.value) {
-        Ok(prefix) => Some(Element {
-            prefix,
-            expires: None,
-            origin: origin(entry.span, Some(set), reporter),
-        }),
+fn read(entry: &Entry, set: &str, reporter: &mut Reporter) -> Option<Vec<Element>> {
+    let text = &entry.cidr.value;
+    match range::parse(text) {
+        Ok(prefixes) => {
+            let origin = origin(entry.cidr.span, Some(set), reporter);
+            let element = |prefix| Element {
+                prefix,
+                expires: entry.expires.map(|moment| moment.value),
+                origin: origin.clone(),
+            };
+            Some(prefixes.into_iter().map(element).collect())
+        }
         Err(error) => {
-            let text = &entry.value;
-            reporter.report(error.code(), entry.span, error.message(text), error.help(text));
+            reporter.report(
+                error.code(),
+                entry.cidr.span,
+                error.message(text),
+                error.help(text),
+            );
             None
         }
     }

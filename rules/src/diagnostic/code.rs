@@ -74,6 +74,8 @@ codes! {
     BadDuration = "E0110", Error, "a text that is not a duration";
     BadRate = "E0111", Error, "a text that is not a rate";
     StatefulMissing = "E0112", Error, "`[firewall] stateful = false` is not written out";
+    BadMoment = "E0113", Error, "a date and time that is not a moment in whole seconds with a time zone";
+    BadScope = "E0114", Error, "a scope that is not exactly one region or one VPC";
     // Addresses and sets.
     BadAddress = "E0201", Error, "a text that is not an address, a prefix or an address word";
     HostBits = "E0202", Error, "a prefix with host bits set";
@@ -83,6 +85,16 @@ codes! {
     SetFileUnreadable = "E0206", Error, "a set file cannot be opened or read";
     SetFileEmpty = "E0207", Error, "a set file without an entry";
     SetFileLine = "E0208", Error, "a line of a set file that is not an address or a prefix";
+    BadRange = "E0209", Error, "an address range that has no addresses, or addresses of both families";
+    NothingLeft = "E0210", Error, "an address list that excludes everything";
+    SelfWithoutInterface = "E0211", Error, "`self` where there is no packet with an interface";
+    UnknownVpc = "E0212", Error, "a VPC that is not defined";
+    ForeignVpc = "E0213", Error, "`vpc:NAME` of a VPC that is neither the host's own nor a peer of it";
+    NoLocalVpc = "E0214", Error, "`local-vpc` on a host that is in no VPC";
+    VpcOverlap = "E0215", Error, "two VPCs that share addresses";
+    EnvironmentTwice = "E0216", Error, "an environment that belongs to two VPCs";
+    ForeignEnvironment = "E0217", Error, "a host in an environment that its VPC does not have";
+    OwnPeer = "E0218", Error, "a VPC that is a peer of itself";
     // Rules.
     DuplicatePriority = "E0301", Error, "two rules of one policy have the same priority";
     PortsWithoutProtocol = "E0302", Error, "a port condition on a protocol that has no ports";
@@ -115,6 +127,9 @@ codes! {
     AnywhereCoversAll = "W0005", Warning, "`anywhere` beside other addresses, which it covers";
     ProtocolOfOtherFamily = "W0006", Warning, "`icmp` with IPv6 addresses only, or `icmpv6` with IPv4 addresses only";
     NoCondition = "W0007", Warning, "an empty list that sets no condition";
+    OutboundNotEnforced = "W0008", Warning, "an outbound side that this release explains and does not enforce";
+    NextBehindNothing = "W0009", Warning, "a `next` in the last scope";
+    InterfaceNotFiltered = "W0010", Warning, "a rule for an interface that is not filtered on this host";
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 
 use toml::de::{DeInteger, DeTable, DeValue};
 
+use super::moment;
 use super::schema::{Kind, Need, Support, Table, Word};
 use crate::diagnostic::{Code, Reporter, closest, list, quote};
+use crate::policy::Timestamp;
 use crate::source::{Span, Written};
 
 /// A table being read.
@@ -23,6 +25,12 @@ pub(crate) struct Cursor<'a> {
 pub(crate) enum Scalar {
     Integer(i64),
     Text(String),
+}
+
+/// A word, or a table in its place.
+pub(crate) enum WordOrTable<'a> {
+    Table(Cursor<'a>),
+    Word(Written<&'static str>),
 }
 
 /// A text, or a table in its place.
@@ -90,17 +98,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn word(&self, key: &str, reporter: &mut Reporter) -> Option<Written<&'static str>> {
         let schema = self.schema.key(key)?;
         let words = schema.kind.words();
-        let (value, span) = self.value(key)?;
-        if let (DeValue::Table(_), Kind::WordOrTable(_)) = (value, schema.kind) {
-            let message = format!("a table for `{key}` is not supported yet");
-            reporter.report(
-                Code::NotSupported,
-                span,
-                message,
-                allowed(words.iter().filter(now).map(name)),
-            );
-            return None;
-        }
+        let (_, span) = self.value(key)?;
         let written = self.text(key, reporter)?;
         let Some(word) = words.iter().find(|word| word.name == written.value) else {
             let message = format!("`{key}` has no word {}", quote(&written.value));
@@ -123,6 +121,35 @@ impl<'a> Cursor<'a> {
             value: word.name,
             span,
         })
+    }
+
+    /// One of the words that the schema lists for the key, or a table in their place.
+    pub(crate) fn word_or_table(&self, key: &str, reporter: &mut Reporter) -> Option<WordOrTable<'a>> {
+        match self.value(key)? {
+            (DeValue::Table(_), _) => self.table(key, reporter).map(WordOrTable::Table),
+            _ => self.word(key, reporter).map(WordOrTable::Word),
+        }
+    }
+
+    /// A moment: a date and a time with its offset from UTC, after 1970, in whole seconds.
+    pub(crate) fn moment(&self, key: &str, reporter: &mut Reporter) -> Option<Written<Timestamp>> {
+        let (value, span) = self.value(key)?;
+        let DeValue::Datetime(written) = value else {
+            self.wrong_type(key, value, span, reporter);
+            return None;
+        };
+        if written.date.is_none() || written.time.is_none() {
+            self.wrong_type(key, value, span, reporter);
+            return None;
+        }
+        match moment::read(written) {
+            Ok(value) => Some(Written { value, span }),
+            Err(error) => {
+                let message = format!("`{key} = {written}` {}", error.message());
+                reporter.report(Code::BadMoment, span, message, error.help(written));
+                None
+            }
+        }
     }
 
     /// A list of texts; one text is a list of one where the schema says so.

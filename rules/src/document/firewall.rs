@@ -11,25 +11,33 @@ use crate::source::{Span, Written};
 #[derive(Debug)]
 pub(crate) struct Firewall {
     pub(crate) span: Span,
-    pub(crate) interfaces: Vec<Written<String>>,
+    pub(crate) interfaces: Vec<Interface>,
     pub(crate) xdp_mode: Option<Written<&'static str>>,
     pub(crate) inbound: Option<Written<&'static str>>,
+    pub(crate) outbound: Option<Written<&'static str>>,
     pub(crate) stateful: Option<Written<bool>>,
     pub(crate) essentials: Option<Written<bool>>,
     pub(crate) mode: Option<Written<&'static str>>,
     pub(crate) classes: Vec<(ParseClass, Written<&'static str>)>,
 }
 
+/// An interface as written.
+#[derive(Debug)]
+pub(crate) struct Interface {
+    pub(crate) name: Written<String>,
+    pub(crate) vpc: Option<Written<String>>,
+}
+
 impl Firewall {
     pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
-        // Both have one word that is supported; reading them refuses the others.
+        // It has one meaning now; reading it refuses the word that is not supported.
         table.word("backend", reporter);
-        table.word("outbound", reporter);
         Self {
             span: table.span,
             interfaces: interfaces(table, reporter),
             xdp_mode: table.word("xdp_mode", reporter),
             inbound: table.word("inbound", reporter),
+            outbound: table.word("outbound", reporter),
             stateful: table.boolean("stateful", reporter),
             essentials: table.boolean("essentials", reporter),
             mode: table.word("mode", reporter),
@@ -38,21 +46,27 @@ impl Firewall {
     }
 }
 
-fn interfaces(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<Written<String>> {
+fn interfaces(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<Interface> {
     let Some(written) = table.texts_or_tables("interfaces", reporter) else {
         return Vec::new();
     };
-    let names = written
+    let interfaces = written
         .value
         .into_iter()
         .filter_map(|element| match element.value {
-            TextOrTable::Table(table) => table.text("name", reporter),
-            TextOrTable::Text(value) => Some(Written {
-                value,
-                span: element.span,
+            TextOrTable::Table(table) => {
+                let vpc = table.text("vpc", reporter);
+                table.text("name", reporter).map(|name| Interface { name, vpc })
+            }
+            TextOrTable::Text(value) => Some(Interface {
+                name: Written {
+                    value,
+                    span: element.span,
+                },
+                vpc: None,
             }),
         });
-    names.collect()
+    interfaces.collect()
 }
 
 fn classes(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<(ParseClass, Written<&'static str>)> {
@@ -114,14 +128,14 @@ pub(crate) static FIREWALL: Table = Table {
         Key::optional(
             "outbound",
             Kind::Word(&[
-                Word::new("allow", "packets the host sends are not filtered"),
-                Word::later(
+                Word::new("allow", "let it out"),
+                Word::new(
                     "deny",
-                    "write `outbound = \"allow\"`: packets the host sends are not filtered yet",
+                    "drop it: explained and compared only, this release's filter refuses to run it",
                 ),
             ]),
             "allow",
-            "What happens to packets the host sends.",
+            "What happens to a packet that the host sends and no outbound rule matches.",
             "outbound = \"allow\"",
         ),
         Key::optional(
@@ -164,7 +178,8 @@ pub(crate) static FIREWALL: Table = Table {
 static INTERFACE: Table = Table {
     heading: "firewall.interfaces",
     about: "An interface written as a table.",
-    example: "[firewall]\ninterfaces = [{ name = \"eth0\" }]\nstateful = false\n",
+    example: "[firewall]\ninterfaces = [{ name = \"eth0\", vpc = \"prod\" }]\nstateful = false\n\n\
+              [[vpc]]\nname = \"prod\"\ncidrs = [\"10.20.0.0/16\"]\n",
     keys: &[
         Key::required(
             "name",
@@ -172,9 +187,13 @@ static INTERFACE: Table = Table {
             "The interface's name: 1 to 15 characters, no blank and no `/`.",
             "name = \"eth0\"",
         ),
-        Key::later(
+        Key::optional(
             "vpc",
-            "write the interface's name alone: `interfaces = [\"eth0\"]`",
+            Kind::Text,
+            "anything may be behind it",
+            "The VPC behind the interface: a packet that comes in here with a source in another VPC that is no peer is a \
+             `spoofed_source`.",
+            "vpc = \"prod\"",
         ),
     ],
 };

@@ -9,12 +9,18 @@ use crate::source::Written;
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) name: Option<Written<String>>,
+    pub(crate) region: Option<Written<String>>,
+    pub(crate) vpc: Option<Written<String>>,
+    pub(crate) environment: Option<Written<String>>,
 }
 
 impl Host {
     pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
         Self {
             name: table.text("name", reporter),
+            region: table.text("region", reporter),
+            vpc: table.text("vpc", reporter),
+            environment: table.text("environment", reporter),
         }
     }
 }
@@ -50,7 +56,8 @@ impl Log {
 pub(crate) static HOST: Table = Table {
     heading: "[host]",
     about: "What this host is. Main file only.",
-    example: "[host]\nname = \"edge-1\"\n",
+    example: "[host]\nname = \"edge-1\"\nregion = \"eu-west-1\"\nvpc = \"prod\"\nenvironment = \"production\"\n\n\
+              [[vpc]]\nname = \"prod\"\ncidrs = [\"10.20.0.0/16\"]\nenvironments = [\"production\"]\n",
     keys: &[
         Key::optional(
             "name",
@@ -59,17 +66,26 @@ pub(crate) static HOST: Table = Table {
             "The name in logs and metrics: at most 253 characters, none of them blank.",
             "name = \"edge-1\"",
         ),
-        Key::later(
+        Key::optional(
             "region",
-            "leave `region` out: rules for a region are not judged yet",
+            Kind::Text,
+            "none",
+            "Where the host is: the rules of the scope `{ region = … }` with this word are judged here.",
+            "region = \"eu-west-1\"",
         ),
-        Key::later(
+        Key::optional(
             "vpc",
-            "leave `vpc` out and write the prefixes of the VPC in a `[[set]]`",
+            Kind::Text,
+            "none",
+            "The VPC that the host is in: what `local-vpc` stands for. Names a `[[vpc]]`.",
+            "vpc = \"prod\"",
         ),
-        Key::later(
+        Key::optional(
             "environment",
-            "leave `environment` out, or put the word into `name`",
+            Kind::Text,
+            "none",
+            "The environment that the host is in, one of those of its VPC.",
+            "environment = \"production\"",
         ),
     ],
 };

@@ -8,10 +8,12 @@ pub(crate) mod firewall;
 pub(crate) mod host;
 pub(crate) mod limits;
 pub(crate) mod listener;
+mod moment;
 pub(crate) mod rule;
 pub(crate) mod schema;
 pub(crate) mod set;
 pub(crate) mod upstream;
+pub(crate) mod vpc;
 
 use toml::de::DeTable;
 
@@ -24,6 +26,7 @@ use rule::{Policy, Rule};
 use schema::{Key, Kind, Table};
 use set::Set;
 use upstream::Upstream;
+use vpc::Vpc;
 
 use crate::diagnostic::{Code, Reporter};
 use crate::source::{FileId, Written};
@@ -34,6 +37,7 @@ pub(crate) struct Document {
     pub(crate) include: Vec<Written<String>>,
     pub(crate) host: Option<Host>,
     pub(crate) firewall: Option<Firewall>,
+    pub(crate) vpcs: Vec<Vpc>,
     pub(crate) sets: Vec<Set>,
     pub(crate) policies: Vec<Policy>,
     pub(crate) rules: Vec<Rule>,
@@ -65,6 +69,8 @@ impl Document {
         }
         let each =
             |key, reporter: &mut Reporter| root.tables(key, reporter).into_iter().flat_map(|list| list.value);
+        self.vpcs
+            .extend(each("vpc", reporter).map(|table| Vpc::read(table, reporter)));
         self.sets
             .extend(each("set", reporter).map(|table| Set::read(table, reporter)));
         self.policies
@@ -120,7 +126,7 @@ fn report_main_only(root: Cursor<'_>, reporter: &mut Reporter) {
     for key in MAIN_ONLY {
         if let Some(span) = root.key_span(key) {
             let message = format!("`{key}` in an included file");
-            let help = "move it to the main file; included files hold sets, policies, rules, listeners and upstreams";
+            let help = "move it to the main file; included files hold VPCs, sets, policies, rules, listeners and upstreams";
             reporter.report(Code::MainFileOnly, span, message, help);
         }
     }
@@ -146,7 +152,7 @@ const RECOVERABLE: usize = 1024 * 1024;
 
 pub(crate) static ROOT: Table = Table {
     heading: "the policy",
-    about: "What a policy file holds. An included file holds sets, policies, rules, listeners and upstreams only.",
+    about: "What a policy file holds. An included file holds VPCs, sets, policies, rules, listeners and upstreams only.",
     example: "include = [\"rules.d/*.toml\"]\n\n[firewall]\ninterfaces = [\"eth0\"]\nstateful = false\n",
     keys: &[
         Key::optional(
@@ -155,7 +161,7 @@ pub(crate) static ROOT: Table = Table {
             "none",
             "Files to read after this one, in the order of the list, those of one pattern in the order of their names. \
              Patterns (`*`, `?`, `[…]`) are relative to this file, and `*` leaves out names that start with a dot; one without such characters must name a file that \
-             exists. Included files hold sets, policies, rules, listeners and upstreams, which add up; they include \
+             exists. Included files hold VPCs, sets, policies, rules, listeners and upstreams, which add up; they include \
              no files themselves. At most 1,000 files, of at most 16 MiB each.",
             "include = [\"rules.d/*.toml\"]",
         ),
@@ -172,6 +178,13 @@ pub(crate) static ROOT: Table = Table {
             "see there",
             "The packet filter.",
             "[firewall]",
+        ),
+        Key::optional(
+            "vpc",
+            Kind::Tables(&vpc::VPC),
+            "none",
+            "The networks of the company.",
+            "[[vpc]]",
         ),
         Key::optional("set", Kind::Tables(&set::SET), "none", "Prefix lists.", "[[set]]"),
         Key::optional(
@@ -210,10 +223,6 @@ pub(crate) static ROOT: Table = Table {
             "[metrics]",
         ),
         Key::optional("log", Kind::Table(&host::LOG), "see there", "Logs.", "[log]"),
-        Key::later(
-            "vpc",
-            "leave `[[vpc]]` out and write the prefixes of the VPC in a `[[set]]`",
-        ),
         Key::later("never_ban", "leave `[never_ban]` out: there are no bans yet"),
         Key::later("flood", "leave `[flood]` out: packet rates are not limited yet"),
     ],

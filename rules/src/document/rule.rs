@@ -1,15 +1,16 @@
 //! `[[rule]]` and `[[policy]]`.
 
-use super::cursor::{Cursor, Scalar};
+use super::cursor::{Cursor, Scalar, WordOrTable};
 use super::schema::{Key, Kind, Table, Word};
 use crate::diagnostic::Reporter;
+use crate::policy::Timestamp;
 use crate::source::{Span, Written};
 
 /// `[[policy]]` as written.
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) name: Option<Written<String>>,
-    pub(crate) scope: Option<Written<&'static str>>,
+    pub(crate) scope: Option<Scope>,
     pub(crate) rules: Vec<Rule>,
 }
 
@@ -17,8 +18,35 @@ impl Policy {
     pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
         Self {
             name: table.text("name", reporter),
-            scope: table.word("scope", reporter),
+            scope: table
+                .word_or_table("scope", reporter)
+                .map(|scope| Scope::read(scope, reporter)),
             rules: Rule::read_all("rule", table, reporter),
+        }
+    }
+}
+
+/// A scope as written.
+#[derive(Debug)]
+pub(crate) enum Scope {
+    Word(&'static str),
+    /// Where it stands, and what it names.
+    Table {
+        span: Span,
+        region: Option<Written<String>>,
+        vpc: Option<Written<String>>,
+    },
+}
+
+impl Scope {
+    fn read(scope: WordOrTable<'_>, reporter: &mut Reporter) -> Self {
+        match scope {
+            WordOrTable::Word(word) => Self::Word(word.value),
+            WordOrTable::Table(table) => Self::Table {
+                span: table.span,
+                region: table.text("region", reporter),
+                vpc: table.text("vpc", reporter),
+            },
         }
     }
 }
@@ -29,7 +57,11 @@ pub(crate) struct Rule {
     pub(crate) span: Span,
     pub(crate) name: Option<Written<String>>,
     pub(crate) priority: Option<Written<i64>>,
+    pub(crate) direction: Option<Written<&'static str>>,
     pub(crate) action: Option<Written<&'static str>>,
+    pub(crate) mode: Option<Written<&'static str>>,
+    pub(crate) expires: Option<Written<Timestamp>>,
+    pub(crate) interface: Option<Written<String>>,
     pub(crate) source: Option<Written<Vec<Written<String>>>>,
     pub(crate) destination: Option<Written<Vec<Written<String>>>>,
     pub(crate) protocol: Option<Written<Vec<Written<Scalar>>>>,
@@ -52,13 +84,15 @@ impl Rule {
     }
 
     fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
-        // One direction is supported; reading it refuses the other.
-        table.word("direction", reporter);
         Self {
             span: table.span,
             name: table.text("name", reporter),
             priority: table.integer("priority", reporter),
+            direction: table.word("direction", reporter),
             action: table.word("action", reporter),
+            mode: table.word("mode", reporter),
+            expires: table.moment("expires", reporter),
+            interface: table.text("interface", reporter),
             source: table.texts("source", reporter),
             destination: table.texts("destination", reporter),
             protocol: table.scalars("protocol", reporter),
@@ -75,7 +109,7 @@ impl Rule {
 
 pub(crate) static POLICY: Table = Table {
     heading: "[[policy]]",
-    about: "A named list of rules with a scope. Scopes are judged in the order `global`, then `host`; inside a scope rules \
+    about: "A named list of rules with a scope. Scopes are judged in the order `global`, `{ region = … }`, `{ vpc = … }`, `host`; inside a scope rules \
             with a priority come first, lowest number first, then the others in file order. The first rule that \
             matches decides.",
     example: "[firewall]\nstateful = false\n\n[[policy]]\nname = \"company baseline\"\nscope = \"global\"\n\n\
@@ -89,11 +123,14 @@ pub(crate) static POLICY: Table = Table {
         ),
         Key::required(
             "scope",
-            Kind::WordOrTable(&[
-                Word::new("global", "judged first"),
-                Word::new("host", "judged last, together with the top-level rules"),
-            ]),
-            "Where in the order of judgement its rules stand. Tables (`{ region = … }`, `{ vpc = … }`) are not supported yet.",
+            Kind::WordOrTable(
+                &[
+                    Word::new("global", "judged first"),
+                    Word::new("host", "judged last, together with the top-level rules"),
+                ],
+                &SCOPE,
+            ),
+            "Where in the order of judgement its rules stand: `global`, then the host's region, then its VPC, then `host`.",
             "scope = \"global\"",
         ),
         Key::optional(
@@ -102,6 +139,30 @@ pub(crate) static POLICY: Table = Table {
             "none",
             "Its rules, each written as `[[policy.rule]]` with the keys of `[[rule]]`.",
             "[[policy.rule]]",
+        ),
+    ],
+};
+
+static SCOPE: Table = Table {
+    heading: "policy.scope",
+    about: "A scope of some hosts: one of the two keys. On other hosts its rules are checked and explained, and decide nothing.",
+    example: "[host]\nregion = \"eu-west-1\"\n\n[firewall]\nstateful = false\n\n[[policy]]\nname = \"western europe\"\n\
+              scope = { region = \"eu-west-1\" }\n\n[[policy.rule]]\nname = \"file-servers\"\naction = \"allow\"\n\
+              source = \"10.20.0.0/16\"\nprotocol = \"tcp\"\nports = 445\n",
+    keys: &[
+        Key::optional(
+            "region",
+            Kind::Text,
+            "none",
+            "The hosts whose `[host] region` is this word.",
+            "region = \"eu-west-1\"",
+        ),
+        Key::optional(
+            "vpc",
+            Kind::Text,
+            "none",
+            "The hosts whose `[host] vpc` is this VPC.",
+            "vpc = \"prod\"",
         ),
     ],
 };
@@ -132,9 +193,9 @@ pub(crate) static RULE: Table = Table {
             "direction",
             Kind::Word(&[
                 Word::new("inbound", "packets that come in"),
-                Word::later(
+                Word::new(
                     "outbound",
-                    "take the rule out: packets the host sends are not filtered yet",
+                    "packets that go out: explained and compared only, this release's filter does not enforce them",
                 ),
             ]),
             "inbound",
@@ -146,9 +207,9 @@ pub(crate) static RULE: Table = Table {
             Kind::Word(&[
                 Word::new("allow", "let it in"),
                 Word::new("deny", "drop it"),
-                Word::later(
+                Word::new(
                     "next",
-                    "write `allow` or `deny`: a rule cannot leave its scope yet",
+                    "go on with the next scope: the rest of this one is left out",
                 ),
             ]),
             "What happens to a packet that matches.",
@@ -158,9 +219,11 @@ pub(crate) static RULE: Table = Table {
             "source",
             Kind::TextOrTexts,
             "`\"anywhere\"`",
-            "Where the packet comes from: `anywhere`, `@set`, a prefix, or an address; a list matches when one of them \
-             does. An IPv4 prefix never matches an IPv6 packet, nor the other way round; `::ffff:192.0.2.1` is an IPv6 address.",
-            "source = [\"@partners\", \"192.0.2.0/24\"]",
+            "Where the packet comes from: `anywhere`, `@set`, `self` (the addresses of the packet's interface), `local-vpc`, \
+             `vpc:NAME` (the host's VPC or a peer of it), a prefix, an address, or a range `a-b`; a list matches when one of them \
+             does. `!` in front of any of them but `anywhere` takes it out of the list, wherever it stands; a list of nothing but \
+             exceptions means everything else. An IPv4 prefix never matches an IPv6 packet, nor the other way round; `::ffff:192.0.2.1` is an IPv6 address.",
+            "source = [\"@partners\", \"192.0.2.0/24\", \"!192.0.2.66\"]",
         ),
         Key::optional(
             "destination",
@@ -230,14 +293,33 @@ pub(crate) static RULE: Table = Table {
             "For people.",
             "comment = \"public API\"",
         ),
-        Key::later(
+        Key::optional(
             "interface",
-            "leave `interface` out: every rule is judged on every interface of `[firewall] interfaces`",
+            Kind::Text,
+            "every interface",
+            "The packet comes in, or goes out, on this interface.",
+            "interface = \"eth0\"",
         ),
-        Key::later("mode", "set `[firewall] mode`: a single rule cannot observe yet"),
-        Key::later(
+        Key::optional(
+            "mode",
+            Kind::Word(&[
+                Word::new("enforce", "the rule decides"),
+                Word::new(
+                    "observe",
+                    "the rule is counted when it matches, and decides nothing",
+                ),
+            ]),
+            "enforce",
+            "Whether the rule is carried out.",
+            "mode = \"observe\"",
+        ),
+        Key::optional(
             "expires",
-            "leave `expires` out, and take the rule out by hand when its time has come",
+            Kind::Moment,
+            "never",
+            "From this second on the rule is not there; nothing has to be reloaded. Written with its time zone: `Z` is UTC. \
+             A policy has at most 255 different moments that are still to come.",
+            "expires = 2026-12-31T00:00:00Z",
         ),
         Key::later("log", "leave `log` out: each rule's counters are in the metrics"),
         Key::later(

@@ -62,8 +62,10 @@ pub(crate) enum Kind {
     TextOrTexts,
     /// One of a closed list.
     Word(&'static [Word]),
-    /// One of a closed list, or a table that is not supported yet.
-    WordOrTable(&'static [Word]),
+    /// One of a closed list, or a table.
+    WordOrTable(&'static [Word], &'static Table),
+    /// A date and a time with its offset from UTC, in whole seconds.
+    Moment,
 }
 
 impl Kind {
@@ -75,7 +77,9 @@ impl Kind {
             Self::Scalars => "a number, a text, or a list of them",
             Self::Table(_) => "a table",
             Self::Tables(_) => "a list of tables",
-            Self::Text | Self::Word(_) | Self::WordOrTable(_) => "a text",
+            Self::Text | Self::Word(_) => "a text",
+            Self::WordOrTable(..) => "a text or a table",
+            Self::Moment => "a date with a time",
             Self::Texts => "a list of texts",
             Self::TextsOrTables(_) => "a list of texts or tables",
             Self::TextOrTexts => "a text or a list of texts",
@@ -85,7 +89,7 @@ impl Kind {
     /// The closed list, for the kinds that have one.
     pub(crate) const fn words(self) -> &'static [Word] {
         match self {
-            Self::Word(words) | Self::WordOrTable(words) => words,
+            Self::Word(words) | Self::WordOrTable(words, _) => words,
             _ => &[],
         }
     }
@@ -93,7 +97,10 @@ impl Kind {
     /// The table below, for the kinds that have one.
     pub(crate) const fn table(self) -> Option<&'static Table> {
         match self {
-            Self::Table(table) | Self::Tables(table) | Self::TextsOrTables(table) => Some(table),
+            Self::Table(table)
+            | Self::Tables(table)
+            | Self::TextsOrTables(table)
+            | Self::WordOrTable(_, table) => Some(table),
             _ => None,
         }
     }
@@ -215,7 +222,7 @@ mod tests {
         from.keys.iter().find_map(|key| {
             let inner = wrap(key.kind.table()?, to, line)?;
             Some(match key.kind {
-                Kind::Table(_) => format!("{} = {{ {inner} }}", key.name),
+                Kind::Table(_) | Kind::WordOrTable(..) => format!("{} = {{ {inner} }}", key.name),
                 _ => format!("{} = [{{ {inner} }}]", key.name),
             })
         })
@@ -231,7 +238,7 @@ mod tests {
     #[test]
     fn every_key_of_the_schema_is_read() {
         for (table, key) in supported() {
-            // No key takes a date: who reads the key must object.
+            // No key takes a date without a time: who reads the key must object.
             let report = report(table, &format!("{} = 2026-12-31", key.name));
             let objected = report.diagnostics().iter().any(|diagnostic| {
                 diagnostic.code == Code::WrongType && diagnostic.message.contains(&format!("`{}`", key.name))

@@ -3,6 +3,7 @@
 use super::cursor::{Cursor, TextOrTable};
 use super::schema::{Key, Kind, Table};
 use crate::diagnostic::Reporter;
+use crate::policy::Timestamp;
 use crate::source::{Span, Written};
 
 /// `[[set]]` as written.
@@ -10,7 +11,7 @@ use crate::source::{Span, Written};
 pub(crate) struct Set {
     pub(crate) span: Span,
     pub(crate) name: Option<Written<String>>,
-    pub(crate) entries: Vec<Written<String>>,
+    pub(crate) entries: Vec<Entry>,
     pub(crate) files: Vec<Written<String>>,
 }
 
@@ -27,7 +28,14 @@ impl Set {
     }
 }
 
-fn entries(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<Written<String>> {
+/// An entry as written.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) cidr: Written<String>,
+    pub(crate) expires: Option<Written<Timestamp>>,
+}
+
+fn entries(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<Entry> {
     let Some(written) = table.texts_or_tables("entries", reporter) else {
         return Vec::new();
     };
@@ -38,11 +46,15 @@ fn entries(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<Written<String>> {
             TextOrTable::Table(table) => {
                 // A comment is for people; reading it checks its type.
                 table.text("comment", reporter);
-                table.text("cidr", reporter)
+                let expires = table.moment("expires", reporter);
+                table.text("cidr", reporter).map(|cidr| Entry { cidr, expires })
             }
-            TextOrTable::Text(value) => Some(Written {
-                value,
-                span: element.span,
+            TextOrTable::Text(value) => Some(Entry {
+                cidr: Written {
+                    value,
+                    span: element.span,
+                },
+                expires: None,
             }),
         });
     entries.collect()
@@ -66,7 +78,7 @@ pub(crate) static SET: Table = Table {
             "entries",
             Kind::TextsOrTables(&ENTRY),
             "none",
-            "Addresses and prefixes. A prefix has no host bits set.",
+            "Addresses, prefixes and ranges `a-b`. A prefix has no host bits set.",
             "entries = [\"198.51.100.0/24\", \"2001:db8:1::/48\"]",
         ),
         Key::optional(
@@ -103,7 +115,7 @@ static ENTRY: Table = Table {
         Key::required(
             "cidr",
             Kind::Text,
-            "An address or a prefix.",
+            "An address, a prefix or a range `a-b`.",
             "cidr = \"203.0.113.7/32\"",
         ),
         Key::optional(
@@ -113,9 +125,12 @@ static ENTRY: Table = Table {
             "For people.",
             "comment = \"VPN change 4711\"",
         ),
-        Key::later(
+        Key::optional(
             "expires",
-            "leave `expires` out, and take the entry out by hand when its time has come",
+            Kind::Moment,
+            "never",
+            "From this second on the entry is not there; nothing has to be reloaded.",
+            "expires = 2026-12-31T00:00:00Z",
         ),
     ],
 };
