@@ -24,6 +24,7 @@ pub struct Kernel {
     ebpf: Ebpf,
     rules: u32,
     interface: u32,
+    observing: Vec<u32>,
     enforce: bool,
     counted: Counted,
 }
@@ -42,18 +43,14 @@ impl Bench {
     #[track_caller]
     pub fn new(test: &str) -> Self {
         let (inside, peer) = (Namespace::new(test, "bench"), Namespace::new(test, "peer"));
-        veth(
-            End {
-                namespace: &inside,
-                interface: DEVICE,
+        for interface in DEVICES {
+            let end = |namespace| End {
+                namespace,
+                interface,
                 addresses: &[],
-            },
-            End {
-                namespace: &peer,
-                interface: DEVICE,
-                addresses: &[],
-            },
-        );
+            };
+            veth(end(&inside), end(&peer));
+        }
         Self { inside, _peer: peer }
     }
 
@@ -68,6 +65,13 @@ impl Kernel {
     #[must_use]
     #[track_caller]
     pub fn load(image: &TableImage) -> Self {
+        Self::observing(image, Vec::new())
+    }
+
+    /// As [`Self::load`]; the rules of these indices observe, so their counters move beside that of the rule that decides.
+    #[must_use]
+    #[track_caller]
+    pub fn observing(image: &TableImage, observing: Vec<u32>) -> Self {
         let interface =
             nix::net::if_::if_nametoindex(DEVICE).expect("a kernel is loaded inside `Bench::run`");
         let rules = u32::try_from(image.rule_names().len()).expect("a bounded number of rules");
@@ -97,6 +101,7 @@ impl Kernel {
             ebpf,
             rules,
             interface,
+            observing,
             enforce: image.settings().of(Setting::Enforce) != 0,
             counted: Counted {
                 reasons: vec![],
@@ -111,7 +116,14 @@ impl Kernel {
     /// Judges one frame and reads every counter.
     #[track_caller]
     pub fn decide(&mut self, frame: &[u8], loopback: bool) -> Decision {
-        let action = self.act(frame, loopback);
+        let interface = if loopback { LOOPBACK } else { self.interface };
+        self.decide_on(frame, interface)
+    }
+
+    /// As [`Self::decide`], on the interface of that number.
+    #[track_caller]
+    pub fn decide_on(&mut self, frame: &[u8], interface: u32) -> Decision {
+        let action = self.act(frame, interface);
         let before = std::mem::replace(
             &mut self.counted,
             Counted {
@@ -159,11 +171,20 @@ impl Kernel {
             action, must_be,
             "the program's action follows the counted verdict"
         );
-        let rule = match rules[..] {
-            [] => None,
-            [rule] => Some(u32::try_from(rule).expect("a rule's index")),
-            _ => panic!("one rule can match, not {rules:?}"),
-        };
+        let mut rule = None;
+        let mut observed = None;
+        for index in rules {
+            let index = u32::try_from(index).expect("a rule's index");
+            let found = if self.observing.contains(&index) {
+                &mut observed
+            } else {
+                &mut rule
+            };
+            assert!(
+                found.replace(index).is_none(),
+                "two rules of one kind were counted"
+            );
+        }
         let seen = classes.iter().fold(ClassSet::default(), |seen, class| {
             seen.with(ParseClass::ALL[*class])
         });
@@ -171,7 +192,7 @@ impl Kernel {
             verdict,
             reason,
             rule,
-            observed: None,
+            observed,
             seen,
         }
     }
@@ -184,7 +205,7 @@ impl Kernel {
             self.counter("REASON_COUNTERS", reason),
             expected.rule.map(|rule| self.counter("RULE_COUNTERS", rule)),
         );
-        let verdict = self.act(frame, false);
+        let verdict = self.act(frame, self.interface);
         let after = (
             self.counter("REASON_COUNTERS", reason),
             expected.rule.map(|rule| self.counter("RULE_COUNTERS", rule)),
@@ -201,7 +222,7 @@ impl Kernel {
     /// Runs a frame `repeat` times in one call; the mean time of a run, as the kernel measured it.
     #[track_caller]
     pub fn time(&mut self, frame: &[u8], repeat: u32) -> std::time::Duration {
-        let context = self.context(frame, false);
+        let context = context(frame, self.interface);
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
         options.ctx_in = Some(&context);
@@ -223,8 +244,8 @@ impl Kernel {
     }
 
     /// What the program did with the frame.
-    fn act(&mut self, frame: &[u8], loopback: bool) -> Verdict {
-        let context = self.context(frame, loopback);
+    fn act(&mut self, frame: &[u8], interface: u32) -> Verdict {
+        let context = context(frame, interface);
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
         options.ctx_in = Some(&context);
@@ -236,17 +257,6 @@ impl Kernel {
             2 => Verdict::Allow,
             action => panic!("the program returned XDP action {action}"),
         }
-    }
-
-    /// `struct xdp_md`: the frame's end, and the interface it came in on.
-    fn context(&self, frame: &[u8], loopback: bool) -> [u8; 24] {
-        let interface = if loopback { LOOPBACK } else { self.interface };
-        let end = u32::try_from(frame.len()).expect("a frame's length");
-        let mut context = [0; 24];
-        for (field, word) in context.chunks_exact_mut(4).zip([0, end, 0, interface, 0, 0]) {
-            field.copy_from_slice(&word.to_ne_bytes());
-        }
-        context
     }
 
     fn count(&self) -> Counted {
@@ -274,6 +284,16 @@ impl Kernel {
     }
 }
 
+/// `struct xdp_md`: the frame's end, and the interface it came in on.
+fn context(frame: &[u8], interface: u32) -> [u8; 24] {
+    let end = u32::try_from(frame.len()).expect("a frame's length");
+    let mut context = [0; 24];
+    for (field, word) in context.chunks_exact_mut(4).zip([0, end, 0, interface, 0, 0]) {
+        field.copy_from_slice(&word.to_ne_bytes());
+    }
+    context
+}
+
 fn sum(counters: &PerCpuArray<&MapData, Counter>, index: u32) -> Counter {
     let values = counters
         .get(&index, 0)
@@ -289,4 +309,15 @@ fn program(ebpf: &mut Ebpf) -> &mut Xdp {
 }
 
 const DEVICE: &str = "v0";
+
+/// More of them than a random policy filters, so that one is none of its own.
+const DEVICES: [&str; 4] = [DEVICE, "v1", "v2", "v3"];
+
+/// The numbers of the bench's interfaces.
+#[must_use]
+pub fn interfaces() -> Vec<u32> {
+    let number = |name: &&str| nix::net::if_::if_nametoindex(*name).expect("asked inside `Bench::run`");
+    DEVICES.iter().map(number).collect()
+}
+
 const LOOPBACK: u32 = 1;

@@ -25,7 +25,8 @@ pub(super) fn check(
     };
     stateful(written.span, written.stateful, reporter);
     if let Some(Written { value: "deny", span }) = written.outbound {
-        let message = "`outbound = \"deny\"` is explained and compared; this release's filter does not enforce it";
+        let message =
+            "`outbound = \"deny\"` is explained and compared; this release's filter does not enforce it";
         let help = "write `outbound = \"allow\"` to run the filter: it refuses what it cannot carry out";
         reporter.report(Code::OutboundNotEnforced, span, message, help);
     }

@@ -60,7 +60,7 @@ impl Difference {
             }
         }
         let mut sketch = smallest.sketch.clone();
-        sketch.host.clear();
+        sketch.host.iter_mut().for_each(Vec::clear);
         attempt(sketch, &mut smallest);
         smallest
     }
@@ -77,8 +77,12 @@ impl fmt::Display for Difference {
         writeln!(f, "--- host addresses: {:?}", self.sketch.host)?;
         writeln!(
             f,
-            "--- packet, loopback {}: {}",
-            self.probe.loopback, self.probe.packet
+            "--- packet, loopback {}, {}, interface {}, {} ns after: {}",
+            self.probe.loopback,
+            self.probe.direction.word(),
+            self.probe.interface,
+            self.probe.after,
+            self.probe.packet
         )?;
         writeln!(f, "--- {} bytes: {}", bytes.len(), hex(&bytes))?;
         let policy = self.sketch.policy();
@@ -90,10 +94,11 @@ impl fmt::Display for Difference {
             let seen: Vec<&str> = decision.seen.iter().map(|class| class.label()).collect();
             writeln!(
                 f,
-                "--- {judge}: {}, reason {}, rule {rule} ({:?}), seen {seen:?}",
+                "--- {judge}: {}, reason {}, rule {rule} ({:?}), observed {:?}, seen {seen:?}",
                 decision.verdict.word(),
                 decision.reason.label(),
-                decision.rule
+                decision.rule,
+                decision.observed
             )?;
         }
         Ok(())

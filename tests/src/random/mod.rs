@@ -3,6 +3,7 @@
 //! Seed → **`Case`s**: a policy and packets aimed at it. A difference found with them is replayed from the seed in its
 //! message; `RAVELIN_SEED` sets the seed of a run.
 
+mod coverage;
 mod difference;
 mod packet;
 mod policy;
@@ -10,16 +11,19 @@ mod seed;
 mod sketch;
 mod spread;
 
-use ravelin_rules::Policy;
+use ravelin_datapath::Origin;
 use ravelin_rules::policy::HostFacts;
+use ravelin_rules::{Direction, Policy};
 
 use crate::packet::Packet;
 
+pub use coverage::Coverage;
 pub use difference::Difference;
 pub use packet::{ending_at, packet};
+use packet::{packet_for, target};
 pub use policy::{prefix, sketch};
 pub use seed::Random;
-pub use sketch::{AddressWord, Block, RuleSketch, SetSketch, Sketch};
+pub use sketch::{AddressWord, Block, NOW, RuleSketch, ScopeSketch, SetSketch, Sketch, VpcSketch};
 pub use spread::Spread;
 
 /// A policy and the packets to judge by it.
@@ -40,7 +44,41 @@ pub struct Probe {
     pub packet: Packet,
     /// It comes in on the loopback interface.
     pub loopback: bool,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// The interface, by its place; one behind the last is an interface that is not filtered.
+    pub interface: usize,
+    /// Nanoseconds after the compilation.
+    pub after: u64,
 }
+
+impl Probe {
+    /// A packet that comes in on the first interface, at once.
+    #[must_use]
+    pub fn wire(packet: Packet) -> Self {
+        Self {
+            packet,
+            loopback: false,
+            direction: Direction::Inbound,
+            interface: 0,
+            after: 0,
+        }
+    }
+
+    /// Where and when, for a host.
+    #[must_use]
+    pub fn origin(&self, host: &HostFacts) -> Origin {
+        let interface = host.interfaces.get(self.interface);
+        Origin {
+            loopback: self.loopback,
+            interface: interface.map_or(UNFILTERED, |interface| interface.index),
+            now: host.clock.boot + self.after,
+        }
+    }
+}
+
+/// The number of an interface that is not filtered.
+pub const UNFILTERED: u32 = 4_000_000_000;
 
 impl Case {
     /// The case of this seed.
@@ -48,12 +86,7 @@ impl Case {
     pub fn new(seed: u64, packets: usize) -> Self {
         let mut random = Random::new(seed);
         let sketch = sketch(&mut random);
-        let probes = (0..packets)
-            .map(|_| Probe {
-                packet: packet(&mut random, &sketch),
-                loopback: random.chance(1),
-            })
-            .collect();
+        let probes = (0..packets).map(|_| probe(&mut random, &sketch)).collect();
         Self { seed, sketch, probes }
     }
 
@@ -67,6 +100,51 @@ impl Case {
     #[must_use]
     pub fn host(&self) -> HostFacts {
         self.sketch.host()
+    }
+}
+
+/// A packet aimed at a rule, mostly going its way, on its interface.
+fn probe(random: &mut Random, sketch: &Sketch) -> Probe {
+    let rule = target(random, sketch);
+    let outbound = random.chance(25);
+    let chance_direction = if outbound {
+        Direction::Outbound
+    } else {
+        Direction::Inbound
+    };
+    let direction = rule
+        .as_ref()
+        .map(|rule| rule.direction)
+        .filter(|_| random.chance(85));
+    let interface = rule
+        .as_ref()
+        .and_then(|rule| rule.interface)
+        .filter(|_| random.chance(70));
+    let packet = packet_for(random, sketch, rule.as_ref());
+    Probe {
+        packet,
+        loopback: random.chance(1),
+        direction: direction.unwrap_or(chance_direction),
+        interface: interface.unwrap_or_else(|| random.index(sketch.interfaces.len() + 1)),
+        after: after(random),
+    }
+}
+
+/// Moments right before, at and after those at which things end.
+fn after(random: &mut Random) -> u64 {
+    let second = match random.below(5) {
+        0 => 0,
+        1 => 1,
+        2 => 1 + random.below(8),
+        3 => random.below(110),
+        _ => 1_000_000_000,
+    };
+    let nanoseconds: u64 = second * 1_000_000_000;
+    match random.below(4) {
+        0 => nanoseconds.saturating_sub(1),
+        1 => nanoseconds,
+        2 => nanoseconds + 1,
+        _ => nanoseconds + random.below(1_000_000_000),
     }
 }
 

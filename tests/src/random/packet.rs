@@ -8,26 +8,39 @@ use ravelin_rules::policy::PortRange;
 
 use super::policy::{ipv4_address, ipv6_address};
 use super::seed::Random;
-use super::sketch::{AddressWord, RuleSketch, Sketch};
+use super::sketch::{AddressWord, NOW, RuleSketch, Sketch};
 use crate::packet::{Kind, Packet, ether};
 
 /// A random packet that `sketch` has something to say about.
 pub fn packet(random: &mut Random, sketch: &Sketch) -> Packet {
+    let rule = target(random, sketch);
+    packet_for(random, sketch, rule.as_ref())
+}
+
+/// A rule to aim at: one that can match, most of the time.
+pub(super) fn target(random: &mut Random, sketch: &Sketch) -> Option<RuleSketch> {
+    let there: Vec<&RuleSketch> = sketch
+        .rules
+        .iter()
+        .filter(|rule| rule.enabled && sketch.is_here(rule) && rule.expires.is_none_or(|end| end > NOW))
+        .collect();
+    if !there.is_empty() && random.chance(80) {
+        return Some(random.pick(&there).clone());
+    }
+    (!sketch.rules.is_empty() && random.chance(40)).then(|| random.pick(&sketch.rules))
+}
+
+/// A random packet aimed at the conditions of `rule`.
+pub(super) fn packet_for(random: &mut Random, sketch: &Sketch, rule: Option<&RuleSketch>) -> Packet {
     match random.below(100) {
         0 => return noise(random),
         1 => return not_ip(random),
         2..=5 => return essential(random),
         _ => {}
     }
-    let rule = (!sketch.rules.is_empty() && random.chance(85)).then(|| random.pick(&sketch.rules));
-    let ipv4 = family(random, sketch, rule.as_ref());
-    let source = address(random, sketch, rule.as_ref().map(|rule| &rule.source[..]), ipv4);
-    let destination = address(
-        random,
-        sketch,
-        rule.as_ref().map(|rule| &rule.destination[..]),
-        ipv4,
-    );
+    let ipv4 = family(random, sketch, rule);
+    let source = address(random, sketch, rule.map(|rule| &rule.source[..]), ipv4);
+    let destination = address(random, sketch, rule.map(|rule| &rule.destination[..]), ipv4);
 
     let mut packet = tags(random, ether());
     packet = if ipv4 { packet.ipv4() } else { packet.ipv6() };
@@ -40,7 +53,7 @@ pub fn packet(random: &mut Random, sketch: &Sketch) -> Packet {
         ipv6_extras(random, packet)
     };
     let cut_upper = random.chance(3);
-    packet = upper(random, packet, rule.as_ref(), ipv4);
+    packet = upper(random, packet, rule, ipv4);
     let before = packet.bytes().len();
     if cut_upper {
         // The same header, but the IP header knows that it ends early: no frame is cut.
@@ -154,9 +167,15 @@ fn address(random: &mut Random, sketch: &Sketch, words: Option<&[AddressWord]>, 
     if random.chance(2) {
         return special(random, ipv4);
     }
-    if !sketch.host.is_empty() && random.chance(4) {
-        let host = random.pick(&sketch.host);
+    let own: Vec<IpAddr> = sketch.host.iter().flatten().copied().collect();
+    if !own.is_empty() && random.chance(4) {
+        let host = random.pick(&own);
         return in_family(host, ipv4);
+    }
+    if !sketch.vpcs.is_empty() && random.chance(6) {
+        let vpc = random.pick(&sketch.vpcs);
+        let prefix = random.pick(&vpc.cidrs);
+        return in_family(inside(random, &prefix), ipv4);
     }
     if prefixes.is_empty() || random.chance(10) {
         return if ipv4 {

@@ -4,21 +4,36 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
-use ravelin_rules::policy::{IcmpMatch, Level, PortRange, TcpFlags};
+use ravelin_rules::policy::{Action, Direction, IcmpMatch, PortRange, TcpFlags};
 
 use super::seed::Random;
-use super::sketch::{AddressWord, Block, RuleSketch, SetSketch, Sketch};
+use super::sketch::{AddressWord, Block, NOW, RuleSketch, ScopeSketch, SetSketch, Sketch, VpcSketch};
 
 /// A random policy that `check` accepts.
 pub fn sketch(random: &mut Random) -> Sketch {
     let sets = (0..random.index(4)).map(|_| set(random)).collect();
+    let vpcs = vpcs(random);
+    let a_vpc = |random: &mut Random, often| {
+        let at = random.index(vpcs.len().max(1));
+        (!vpcs.is_empty() && random.chance(often)).then_some(at)
+    };
+    let interfaces: Vec<Option<usize>> = (0..1 + random.index(3)).map(|_| a_vpc(random, 50)).collect();
+    let home = a_vpc(random, 70);
     let mut sketch = Sketch {
+        outbound: verdict(random),
+        region: random.pick(&[None, Some(REGIONS[0]), Some(REGIONS[1])]),
+        home,
+        host: interfaces
+            .iter()
+            .map(|_| (0..random.index(4)).map(|_| host_address(random)).collect())
+            .collect(),
+        interfaces,
+        vpcs,
         inbound: verdict(random),
         essentials: random.chance(70),
         classes: classes(random),
         sets,
         rules: Vec::new(),
-        host: (0..random.index(4)).map(|_| host_address(random)).collect(),
     };
     let count = match random.below(10) {
         0 => 0,
@@ -30,16 +45,63 @@ pub fn sketch(random: &mut Random) -> Sketch {
     for number in 0..count {
         if random.chance(25) {
             let number = u32::try_from(number).unwrap_or(0);
-            block = match random.below(3) {
+            block = match random.below(6) {
                 0 => Block::TopLevel,
-                1 => Block::Policy(Level::Global, number),
-                _ => Block::Policy(Level::Host, number),
+                1 => Block::Policy(ScopeSketch::Global, number),
+                2 => Block::Policy(ScopeSketch::Region(random.pick(&REGIONS)), number),
+                3 if !sketch.vpcs.is_empty() => {
+                    let foreign = random.index(sketch.vpcs.len());
+                    let at = sketch.home.filter(|_| random.chance(75)).unwrap_or(foreign);
+                    Block::Policy(ScopeSketch::Vpc(at), number)
+                }
+                _ => Block::Policy(ScopeSketch::Host, number),
             };
         }
         let rule = rule(random, &sketch, block, number);
         sketch.rules.push(rule);
     }
     sketch
+}
+
+/// Networks that are apart from each other, in the neighbourhoods that addresses come from.
+const NETWORKS: [[&str; 3]; 4] = [
+    ["192.0.2.0/25", "10.0.0.0/16", "2001:db8::/64"],
+    ["192.0.2.128/25", "198.51.100.0/29", "2001:db8:1::/48"],
+    ["198.51.100.128/25", "203.0.113.7/32", "fd00::/16"],
+    ["203.0.113.128/25", "198.51.101.0/24", "2001:db8:2::/48"],
+];
+
+const REGIONS: [&str; 2] = ["eu-west-1", "ap-east-1"];
+
+fn vpcs(random: &mut Random) -> Vec<VpcSketch> {
+    let count = random.pick(&[0, 0, 1, 2, 3, 4]);
+    (0..count)
+        .map(|at| {
+            let mut cidrs: Vec<IpNet> = Vec::new();
+            for text in NETWORKS[at] {
+                if cidrs.is_empty() || random.chance(60) {
+                    cidrs.push(text.parse().expect("a prefix"));
+                }
+            }
+            let peers = (0..count).filter(|other| *other != at && random.chance(25));
+            VpcSketch {
+                peers: peers.collect(),
+                cidrs,
+            }
+        })
+        .collect()
+}
+
+/// A second around which something ends: long ago, now, soon, later.
+fn end(random: &mut Random) -> u64 {
+    match random.below(6) {
+        0 => NOW - 1_000_000,
+        1 => NOW,
+        2 => NOW + 1,
+        3 => NOW + 2 + random.below(5),
+        4 => NOW + 10 + random.below(90),
+        _ => NOW + 1_000_000_000,
+    }
 }
 
 /// A prefix of either family, of any length from 0 to the longest.
@@ -148,9 +210,15 @@ fn set(random: &mut Random) -> SetSketch {
     // Both families: a rule with a set can then always be met.
     entries.push(prefix_of(random, true));
     entries.push(prefix_of(random, false));
+    let in_file = random.chance(30);
+    let ends = random.pick(&[0, 0, 20, 60]);
+    let entries = entries.into_iter().map(|entry| {
+        let ends = !in_file && random.chance(ends);
+        (entry, ends.then(|| end(random)))
+    });
     SetSketch {
-        entries,
-        in_file: random.chance(30),
+        entries: entries.collect(),
+        in_file,
     }
 }
 
@@ -162,7 +230,21 @@ fn rule(random: &mut Random, sketch: &Sketch, block: Block, number: usize) -> Ru
         name: format!("rule-{number}"),
         block,
         priority: random.chance(30).then_some(priority),
-        action: verdict(random),
+        direction: if random.chance(20) {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        },
+        action: match random.below(8) {
+            0 => Action::Next,
+            _ => verdict(random).into(),
+        },
+        observe: random.chance(12),
+        enabled: !random.chance(4),
+        expires: random.chance(12).then(|| end(random)),
+        interface: random
+            .chance(12)
+            .then(|| random.index(sketch.interfaces.len() + 1)),
         source: Vec::new(),
         destination: Vec::new(),
         protocols: Vec::new(),
@@ -174,10 +256,10 @@ fn rule(random: &mut Random, sketch: &Sketch, block: Block, number: usize) -> Ru
     // One family for both sides where both are given: `check` refuses a rule that no packet can meet.
     let ipv4 = random.chance(50);
     if random.chance(60) {
-        rule.source = addresses(random, sketch, ipv4);
+        rule.source = addresses(random, sketch, block, ipv4);
     }
     if random.chance(40) {
-        rule.destination = addresses(random, sketch, ipv4);
+        rule.destination = addresses(random, sketch, block, ipv4);
     }
     match random.below(10) {
         0 => {}
@@ -233,22 +315,42 @@ fn rule(random: &mut Random, sketch: &Sketch, block: Block, number: usize) -> Ru
     };
     if let Some(ipv4) = family {
         for words in [&mut rule.source, &mut rule.destination] {
-            let prefixes = sketch.prefixes(words);
-            if !prefixes
-                .iter()
-                .any(|prefix| matches!(prefix, IpNet::V4(_)) == ipv4)
-            {
+            if !reaches(sketch, words, ipv4) {
                 words.clear();
             }
         }
     }
+    // `check` refuses addresses of families that have no packet in common.
+    let both = |ipv4| reaches(sketch, &rule.source, ipv4) && reaches(sketch, &rule.destination, ipv4);
+    if !both(true) && !both(false) {
+        rule.destination.clear();
+    }
     rule
 }
 
-fn addresses(random: &mut Random, sketch: &Sketch, ipv4: bool) -> Vec<AddressWord> {
+/// Whether the list lets addresses of that family in, as far as `check` looks: exceptions and ends do not count.
+fn reaches(sketch: &Sketch, words: &[AddressWord], ipv4: bool) -> bool {
+    let mut included = words
+        .iter()
+        .filter(|word| !matches!(word, AddressWord::Not(_)))
+        .peekable();
+    included.peek().is_none()
+        || included.any(|word| {
+            let prefixes = sketch.prefixes(std::slice::from_ref(word));
+            matches!(word, AddressWord::Own)
+                || prefixes
+                    .iter()
+                    .any(|prefix| matches!(prefix, IpNet::V4(_)) == ipv4)
+        })
+}
+
+fn addresses(random: &mut Random, sketch: &Sketch, block: Block, ipv4: bool) -> Vec<AddressWord> {
     let mut words = Vec::new();
     if !sketch.sets.is_empty() && random.chance(40) {
         words.push(AddressWord::Set(random.index(sketch.sets.len())));
+    }
+    if random.chance(25) {
+        words.push(word(random, sketch, block, ipv4));
     }
     if words.is_empty() || random.chance(20) {
         words.push(AddressWord::Prefix(prefix_of(random, ipv4)));
@@ -256,7 +358,59 @@ fn addresses(random: &mut Random, sketch: &Sketch, ipv4: bool) -> Vec<AddressWor
             words.push(AddressWord::Prefix(prefix(random)));
         }
     }
+    if random.chance(25) {
+        if random.chance(30) {
+            // Nothing but exceptions.
+            words.clear();
+        }
+        for _ in 0..1 + random.index(3) {
+            let not = word(random, sketch, block, ipv4);
+            let at = random.index(words.len() + 1);
+            words.insert(at, AddressWord::Not(Box::new(not)));
+        }
+    }
     words
+}
+
+/// Any word but `anywhere`.
+fn word(random: &mut Random, sketch: &Sketch, block: Block, ipv4: bool) -> AddressWord {
+    let home = match block {
+        Block::Policy(ScopeSketch::Vpc(at), _) => Some(at),
+        _ => sketch.home,
+    };
+    match (random.below(7), home) {
+        (0, _) if !sketch.sets.is_empty() => AddressWord::Set(random.index(sketch.sets.len())),
+        (1, _) => AddressWord::Own,
+        (2, Some(home)) => AddressWord::LocalVpc(home),
+        (3, Some(home)) => {
+            let near: Vec<usize> = (0..sketch.vpcs.len())
+                .filter(|other| *other == home || sketch.are_peers(home, *other))
+                .collect();
+            AddressWord::Vpc(random.pick(&near))
+        }
+        (4 | 5, _) => range(random, ipv4),
+        _ => AddressWord::Prefix(prefix_of(random, ipv4)),
+    }
+}
+
+/// A short range that is seldom a prefix.
+fn range(random: &mut Random, ipv4: bool) -> AddressWord {
+    let length = random.index(40);
+    if ipv4 {
+        let first = ipv4_address(random).to_bits();
+        let last = first.saturating_add(u32::try_from(length).unwrap_or(0));
+        AddressWord::Range(
+            Ipv4Addr::from_bits(first).into(),
+            Ipv4Addr::from_bits(last).into(),
+        )
+    } else {
+        let first = ipv6_address(random).to_bits();
+        let last = first.saturating_add(length as u128);
+        AddressWord::Range(
+            Ipv6Addr::from_bits(first).into(),
+            Ipv6Addr::from_bits(last).into(),
+        )
+    }
 }
 
 fn ranges(random: &mut Random) -> Vec<PortRange> {

@@ -13,8 +13,9 @@ use ipnet::IpNet;
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 use ravelin_rules::policy::rule::Place;
 use ravelin_rules::policy::{
-    AddressMatch, ClassVerdicts, Element, Firewall, HostFacts, IcmpMatch, InterfaceFacts, Level, List,
-    Origin, Policy, PortRange, PrefixSet, Protocols, Rule, RuleName, Scope, TcpFlags,
+    Action, AddressMatch, ClassVerdicts, Clock, Direction, Element, Firewall, Host, HostFacts, IcmpMatch,
+    Interface, InterfaceFacts, List, Mode, Origin, Policy, PortRange, PrefixSet, Protocols, Rule, RuleName,
+    Scope, TcpFlags, Timestamp, Vpc,
 };
 
 /// A whole policy, as written.
@@ -30,15 +31,37 @@ pub struct Sketch {
     pub sets: Vec<SetSketch>,
     /// Rules in file order.
     pub rules: Vec<RuleSketch>,
-    /// The host's addresses; not part of the text.
-    pub host: Vec<IpAddr>,
+    /// `[[vpc]]`, named by their places.
+    pub vpcs: Vec<VpcSketch>,
+    /// `[host] region`.
+    pub region: Option<&'static str>,
+    /// `[host] vpc`.
+    pub home: Option<usize>,
+    /// `[firewall] interfaces`, named by their places, with the VPC behind each. At least one.
+    pub interfaces: Vec<Option<usize>>,
+    /// `[firewall] outbound`.
+    pub outbound: Verdict,
+    /// The addresses of each interface; not part of the text.
+    pub host: Vec<Vec<IpAddr>>,
 }
+
+/// A `[[vpc]]`.
+#[derive(Clone, Debug)]
+pub struct VpcSketch {
+    /// `cidrs`: no other VPC has any of their addresses.
+    pub cidrs: Vec<IpNet>,
+    /// `peers`, by their places.
+    pub peers: Vec<usize>,
+}
+
+/// The second since 1970 in which every random policy is compiled: what ends before it has ended.
+pub const NOW: u64 = 2_000_000_000;
 
 /// A `[[set]]`.
 #[derive(Clone, Debug)]
 pub struct SetSketch {
-    /// Its elements.
-    pub entries: Vec<IpNet>,
+    /// Its elements, and the second since 1970 in which each ends. Entries of a file have no end.
+    pub entries: Vec<(IpNet, Option<u64>)>,
     /// Written to a set file, not inline.
     pub in_file: bool,
 }
@@ -52,8 +75,18 @@ pub struct RuleSketch {
     pub block: Block,
     /// `priority`; unique in the policy that the rule stands in.
     pub priority: Option<u32>,
+    /// `direction`.
+    pub direction: Direction,
     /// `action`.
-    pub action: Verdict,
+    pub action: Action,
+    /// `mode = "observe"`.
+    pub observe: bool,
+    /// `enabled`.
+    pub enabled: bool,
+    /// `expires`: the second since 1970.
+    pub expires: Option<u64>,
+    /// `interface`, by its place; one behind the last is an interface that is not filtered.
+    pub interface: Option<usize>,
     /// `source`; empty: not written.
     pub source: Vec<AddressWord>,
     /// `destination`; empty: not written.
@@ -76,7 +109,40 @@ pub enum Block {
     /// `[[rule]]`.
     TopLevel,
     /// `[[policy]]` with this scope.
-    Policy(Level, u32),
+    Policy(ScopeSketch, u32),
+}
+
+/// `scope`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScopeSketch {
+    /// `"global"`.
+    Global,
+    /// `{ region = … }`.
+    Region(&'static str),
+    /// `{ vpc = … }`, by its place.
+    Vpc(usize),
+    /// `"host"`.
+    Host,
+}
+
+impl ScopeSketch {
+    fn text(self) -> String {
+        match self {
+            Self::Global => quoted("global"),
+            Self::Region(region) => format!("{{ region = \"{region}\" }}"),
+            Self::Vpc(at) => format!("{{ vpc = \"vpc-{at}\" }}"),
+            Self::Host => quoted("host"),
+        }
+    }
+
+    fn scope(self) -> Scope {
+        match self {
+            Self::Global => Scope::Global,
+            Self::Region(region) => Scope::Region(region.to_owned()),
+            Self::Vpc(at) => Scope::Vpc(format!("vpc-{at}")),
+            Self::Host => Scope::Host,
+        }
+    }
 }
 
 /// One entry of an address list.
@@ -84,8 +150,32 @@ pub enum Block {
 pub enum AddressWord {
     /// A prefix; a host prefix is written without its length.
     Prefix(IpNet),
+    /// A range, from its first to its last address.
+    Range(IpAddr, IpAddr),
     /// `@set`, by index.
     Set(usize),
+    /// `self`.
+    Own,
+    /// `local-vpc`; the VPC that it stands for.
+    LocalVpc(usize),
+    /// `vpc:NAME`, by its place.
+    Vpc(usize),
+    /// `!` in front of a word.
+    Not(Box<AddressWord>),
+}
+
+impl AddressWord {
+    fn text(&self) -> String {
+        match self {
+            Self::Prefix(prefix) => written(prefix),
+            Self::Range(first, last) => format!("{first}-{last}"),
+            Self::Set(at) => format!("@set-{at}"),
+            Self::Own => "self".to_owned(),
+            Self::LocalVpc(_) => "local-vpc".to_owned(),
+            Self::Vpc(at) => format!("vpc:vpc-{at}"),
+            Self::Not(word) => format!("!{}", word.text()),
+        }
+    }
 }
 
 impl Sketch {
@@ -110,7 +200,7 @@ impl Sketch {
             let lines = set
                 .entries
                 .iter()
-                .map(|entry| format!("{}  ; an entry\n", written(entry)));
+                .map(|(entry, _)| format!("{}  ; an entry\n", written(entry)));
             format!("# a set file\n{}", lines.collect::<String>())
         };
         in_files.map(|(at, set)| (set_file(at), text(set))).collect()
@@ -143,9 +233,36 @@ impl Sketch {
             "[firewall]\nstateful = false\ninbound = \"{}\"",
             self.inbound.word()
         )?;
+        let interfaces = list(
+            &self.interfaces.iter().enumerate().collect::<Vec<_>>(),
+            |(at, vpc)| match vpc {
+                Some(vpc) => format!("{{ name = \"eth{at}\", vpc = \"vpc-{vpc}\" }}"),
+                None => format!("\"eth{at}\""),
+            },
+        );
+        writeln!(
+            text,
+            "interfaces = {interfaces}\noutbound = \"{}\"",
+            self.outbound.word()
+        )?;
         writeln!(text, "essentials = {}\n\n[firewall.classes]", self.essentials)?;
         for (class, verdict) in &self.classes {
             writeln!(text, "{} = \"{}\"", class.label(), verdict.word())?;
+        }
+        writeln!(text, "\n[host]\nname = \"edge-1\"")?;
+        if let Some(region) = self.region {
+            writeln!(text, "region = \"{region}\"")?;
+        }
+        if let Some(home) = self.home {
+            writeln!(text, "vpc = \"vpc-{home}\"")?;
+        }
+        for (at, vpc) in self.vpcs.iter().enumerate() {
+            let cidrs = list(&vpc.cidrs, |net| quoted(&net.to_string()));
+            let peers = list(&vpc.peers, |peer| format!("\"vpc-{peer}\""));
+            writeln!(
+                text,
+                "\n[[vpc]]\nname = \"vpc-{at}\"\ncidrs = {cidrs}\npeers = {peers}"
+            )?;
         }
         for (at, set) in self.sets.iter().enumerate() {
             writeln!(text, "\n[[set]]\nname = \"set-{at}\"")?;
@@ -155,7 +272,10 @@ impl Sketch {
                 writeln!(
                     text,
                     "entries = {}",
-                    list(&set.entries, |net| quoted(&written(net)))
+                    list(&set.entries, |(net, end)| match end {
+                        Some(end) => format!("{{ cidr = \"{}\", expires = {} }}", written(net), moment(*end)),
+                        None => quoted(&written(net)),
+                    })
                 )?;
             }
         }
@@ -164,14 +284,8 @@ impl Sketch {
             if let Block::Policy(scope, number) = rule.block
                 && rule.block != open
             {
-                let scope = match scope {
-                    Level::Global => "global",
-                    _ => "host",
-                };
-                writeln!(
-                    text,
-                    "\n[[policy]]\nname = \"policy-{number}\"\nscope = \"{scope}\""
-                )?;
+                let scope = scope.text();
+                writeln!(text, "\n[[policy]]\nname = \"policy-{number}\"\nscope = {scope}")?;
             }
             open = rule.block;
             rule.print(text)?;
@@ -182,13 +296,19 @@ impl Sketch {
     /// What the text must mean.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        let sets: Vec<PrefixSet> = self.sets.iter().map(|set| prefix_set(&set.entries)).collect();
         let mut rules: Vec<Rule> = (1..)
             .zip(&self.rules)
-            .map(|(line, rule)| rule.rule(&sets, line))
+            .filter(|(_, rule)| rule.enabled)
+            .map(|(line, rule)| rule.rule(self, line))
             .collect();
         // The sort is stable: equal keys stay in file order.
         rules.sort_by_key(|rule| (rule.scope.level(), rule.priority.is_none(), rule.priority));
+        let home = self.home.map(|at| format!("vpc-{at}"));
+        let (rules, inert) = rules.into_iter().partition(|rule| match &rule.scope {
+            Scope::Region(region) => self.region == Some(region.as_str()),
+            Scope::Vpc(vpc) => home.as_ref() == Some(vpc),
+            Scope::Global | Scope::Host => true,
+        });
         let classes = self
             .classes
             .iter()
@@ -200,37 +320,148 @@ impl Sketch {
                 inbound: self.inbound,
                 essentials: self.essentials,
                 classes,
+                outbound: self.outbound,
+                interfaces: (0..)
+                    .zip(&self.interfaces)
+                    .map(|(at, vpc): (usize, _)| Interface {
+                        name: format!("eth{at}"),
+                        vpc: vpc.map(|vpc| format!("vpc-{vpc}")),
+                    })
+                    .collect(),
                 ..Firewall::default()
             },
+            host: Host {
+                name: "edge-1".to_owned(),
+                region: self.region.map(ToOwned::to_owned),
+                vpc: home,
+                environment: None,
+            },
+            vpcs: (0..self.vpcs.len()).map(|at| self.vpc(at)).collect(),
             rules,
+            inert,
             ..Policy::default()
         }
     }
 
-    /// The host the policy is on.
+    /// Whether the rule's scope is one that the host is in.
     #[must_use]
-    pub fn host(&self) -> HostFacts {
-        HostFacts {
-            interfaces: vec![InterfaceFacts {
-                name: "eth0".to_owned(),
-                index: 2,
-                addresses: self.host.clone(),
-            }],
-            ..HostFacts::default()
+    pub fn is_here(&self, rule: &RuleSketch) -> bool {
+        match rule.block {
+            Block::Policy(ScopeSketch::Region(region), _) => self.region == Some(region),
+            Block::Policy(ScopeSketch::Vpc(vpc), _) => self.home == Some(vpc),
+            _ => true,
         }
     }
 
-    /// The prefixes of an address list.
+    fn vpc(&self, at: usize) -> Vpc {
+        let cidrs = self.vpcs[at].cidrs.iter().map(|net| element(net, None));
+        let peers = (0..self.vpcs.len()).filter(|other| self.are_peers(at, *other));
+        Vpc {
+            name: format!("vpc-{at}"),
+            provider: None,
+            region: None,
+            cidrs: PrefixSet::new(cidrs.collect()),
+            environments: Vec::new(),
+            peers: peers.map(|other| format!("vpc-{other}")).collect(),
+            place: Place::default(),
+        }
+    }
+
+    /// Whether one of the two names the other.
+    #[must_use]
+    pub fn are_peers(&self, one: usize, other: usize) -> bool {
+        self.vpcs[one].peers.contains(&other) || self.vpcs[other].peers.contains(&one)
+    }
+
+    /// The host the policy is on. Its interfaces have numbers that are far apart, as those of containers are.
+    #[must_use]
+    pub fn host(&self) -> HostFacts {
+        let clock = Clock {
+            unix: NOW * 1_000_000_000,
+            boot: 77_000_000_123,
+        };
+        self.host_with(clock, |at| u32::try_from(at).unwrap_or(0) * 70_001 + 2)
+    }
+
+    /// The host with this clock and these numbers of interfaces.
+    #[must_use]
+    pub fn host_with(&self, clock: Clock, number: impl Fn(usize) -> u32) -> HostFacts {
+        let interfaces = self
+            .host
+            .iter()
+            .enumerate()
+            .map(|(at, addresses)| InterfaceFacts {
+                name: format!("eth{at}"),
+                index: number(at),
+                addresses: addresses.clone(),
+            });
+        HostFacts {
+            interfaces: interfaces.collect(),
+            clock,
+        }
+    }
+
+    /// The prefixes that an address list is about, excluded ones too.
     #[must_use]
     pub fn prefixes(&self, words: &[AddressWord]) -> Vec<IpNet> {
-        let mut prefixes = Vec::new();
+        words.iter().flat_map(|word| self.prefixes_of(word)).collect()
+    }
+
+    fn prefixes_of(&self, word: &AddressWord) -> Vec<IpNet> {
+        match word {
+            AddressWord::Prefix(prefix) => vec![*prefix],
+            AddressWord::Range(first, last) => vec![IpNet::from(*first), IpNet::from(*last)],
+            AddressWord::Set(at) => self.sets[*at].entries.iter().map(|(net, _)| *net).collect(),
+            AddressWord::Own => self
+                .host
+                .iter()
+                .flatten()
+                .map(|host| IpNet::from(*host))
+                .collect(),
+            AddressWord::LocalVpc(at) | AddressWord::Vpc(at) => self.vpcs[*at].cidrs.clone(),
+            AddressWord::Not(word) => self.prefixes_of(word),
+        }
+    }
+
+    /// What an address list means, word by word.
+    fn condition(&self, words: &[AddressWord]) -> AddressMatch {
+        let mut condition = AddressMatch::anywhere();
+        let (mut include, mut exclude) = (Vec::new(), Vec::new());
         for word in words {
+            let (word, elements, own) = match word {
+                AddressWord::Not(word) => (&**word, &mut exclude, &mut condition.exclude_self),
+                word => (word, &mut include, &mut condition.include_self),
+            };
             match word {
-                AddressWord::Prefix(prefix) => prefixes.push(*prefix),
-                AddressWord::Set(at) => prefixes.extend(&self.sets[*at].entries),
+                AddressWord::Own => *own = true,
+                AddressWord::Set(at) => {
+                    elements.extend(self.sets[*at].entries.iter().map(|(net, end)| element(net, *end)));
+                }
+                AddressWord::Range(first, last) => {
+                    elements
+                        .extend(addresses_of(*first, *last).map(|address| element(&address.into(), None)));
+                }
+                word => elements.extend(self.prefixes_of(word).iter().map(|net| element(net, None))),
             }
         }
-        prefixes
+        if condition.include_self || !include.is_empty() {
+            condition.include = Some(PrefixSet::new(include));
+        }
+        condition.exclude = PrefixSet::new(exclude);
+        condition
+    }
+}
+
+/// Every address of a short range, one by one: nothing clever that could be wrong in the same way.
+fn addresses_of(first: IpAddr, last: IpAddr) -> Box<dyn Iterator<Item = IpAddr>> {
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            Box::new((first.to_bits()..=last.to_bits()).map(|bits| IpAddr::V4(bits.into())))
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            Box::new((first.to_bits()..=last.to_bits()).map(|bits| IpAddr::V6(bits.into())))
+        }
+        _ => panic!("a range is of one family"),
     }
 }
 
@@ -246,15 +477,27 @@ impl RuleSketch {
             self.name,
             self.action.word()
         )?;
+        if self.direction == Direction::Outbound {
+            writeln!(text, "direction = \"outbound\"")?;
+        }
+        if self.observe {
+            writeln!(text, "mode = \"observe\"")?;
+        }
+        if !self.enabled {
+            writeln!(text, "enabled = false")?;
+        }
+        if let Some(end) = self.expires {
+            writeln!(text, "expires = {}", moment(end))?;
+        }
+        if let Some(at) = self.interface {
+            writeln!(text, "interface = \"eth{at}\"")?;
+        }
         if let Some(priority) = self.priority {
             writeln!(text, "priority = {priority}")?;
         }
         for (key, words) in [("source", &self.source), ("destination", &self.destination)] {
             if !words.is_empty() {
-                let word = |word: &AddressWord| match word {
-                    AddressWord::Prefix(prefix) => quoted(&written(prefix)),
-                    AddressWord::Set(at) => format!("\"@set-{at}\""),
-                };
+                let word = |word: &AddressWord| quoted(&word.text());
                 writeln!(text, "{key} = {}", list(words, word))?;
             }
         }
@@ -297,21 +540,7 @@ impl RuleSketch {
         Ok(())
     }
 
-    fn rule(&self, sets: &[PrefixSet], line: u32) -> Rule {
-        let addresses = |words: &[AddressWord]| match words {
-            [] => AddressMatch::anywhere(),
-            [AddressWord::Set(at)] => AddressMatch::among(sets[*at].clone()),
-            words => {
-                let mut elements = Vec::new();
-                for word in words {
-                    match word {
-                        AddressWord::Prefix(prefix) => elements.push(element(prefix)),
-                        AddressWord::Set(at) => elements.extend_from_slice(sets[*at].elements()),
-                    }
-                }
-                AddressMatch::among(PrefixSet::new(elements))
-            }
-        };
+    fn rule(&self, sketch: &Sketch, line: u32) -> Rule {
         let mut protocols = self.protocols.clone();
         protocols.sort_unstable();
         protocols.dedup();
@@ -323,12 +552,20 @@ impl RuleSketch {
         let name = RuleName::parse(&self.name).expect("generated names are valid");
         Rule {
             scope: match self.block {
-                Block::Policy(Level::Global, _) => Scope::Global,
-                _ => Scope::Host,
+                Block::Policy(scope, _) => scope.scope(),
+                Block::TopLevel => Scope::Host,
             },
             priority: self.priority,
-            source: addresses(&self.source),
-            destination: addresses(&self.destination),
+            direction: self.direction,
+            mode: if self.observe {
+                Mode::Observe
+            } else {
+                Mode::Enforce
+            },
+            expires: self.expires.and_then(Timestamp::from_unix),
+            interface: self.interface.map(|at| format!("eth{at}")),
+            source: sketch.condition(&self.source),
+            destination: sketch.condition(&self.destination),
             protocols: if protocols.is_empty() {
                 Protocols::Any
             } else {
@@ -338,24 +575,27 @@ impl RuleSketch {
             source_ports: self.source_ports.clone(),
             icmp: self.icmp.clone(),
             tcp_flags: self.tcp_flags,
-            ..Rule::new(name, self.action.into(), place)
+            ..Rule::new(name, self.action, place)
         }
     }
 }
 
-fn prefix_set(entries: &[IpNet]) -> PrefixSet {
-    PrefixSet::new(entries.iter().map(element).collect())
-}
-
-fn element(prefix: &IpNet) -> Element {
+fn element(prefix: &IpNet, end: Option<u64>) -> Element {
     Element {
         prefix: *prefix,
-        expires: None,
+        expires: end.and_then(Timestamp::from_unix),
         origin: Origin {
             list: Arc::new(List::default()),
             line: 1,
         },
     }
+}
+
+/// As policies write it.
+fn moment(unix: u64) -> String {
+    Timestamp::from_unix(unix)
+        .expect("a moment after 1970")
+        .to_string()
 }
 
 fn set_file(at: usize) -> String {

@@ -3,6 +3,10 @@
 use std::fmt;
 
 use ravelin_datapath::{Decision, ParseClass, Reason, Verdict};
+use ravelin_rules::Policy;
+
+use super::Sketch;
+use super::coverage::Coverage;
 
 /// How often each reason, verdict and parse class was reached.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +15,7 @@ pub struct Spread {
     allowed: u64,
     reasons: [u64; Reason::ALL.len()],
     classes: [u64; ParseClass::ALL.len()],
+    coverage: Coverage,
 }
 
 impl Spread {
@@ -22,6 +27,28 @@ impl Spread {
         for class in decision.seen.iter() {
             self.classes[class as usize] += 1;
         }
+    }
+
+    /// Counts the features of a policy.
+    pub fn count_policy(&mut self, sketch: &Sketch) {
+        self.coverage.policy(sketch);
+    }
+
+    /// Counts the features that had a part in a decision.
+    pub fn count_features(&mut self, sketch: &Sketch, policy: &Policy, decision: &Decision) {
+        self.coverage.pair(sketch, policy, decision);
+    }
+
+    /// How often each feature of the language was there, and took part.
+    #[must_use]
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// The features that no policy had, or that took part in no decision.
+    #[must_use]
+    pub fn missing_features(&self) -> Vec<&'static str> {
+        self.coverage.missing()
     }
 
     /// How many decisions were counted.
