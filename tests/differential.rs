@@ -2,8 +2,6 @@
 //!
 //! `kernel.rs` asks the same of the program in the kernel.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -101,7 +99,7 @@ fn judge_case(case: &Case, spread: &mut Spread) {
     spread.count_policy(&case.sketch);
     for probe in &case.probes {
         let oracle = world.oracle(probe);
-        for budget in 0..BUDGETS.len() {
+        for (budget, cells) in BUDGETS.iter().enumerate() {
             let said = [oracle, world.tables(probe, budget)];
             if said[0] != said[1] {
                 let difference = Difference {
@@ -111,7 +109,7 @@ fn judge_case(case: &Case, spread: &mut Spread) {
                     said: [("oracle", said[0]), ("tables", said[1])],
                 };
                 let small = difference.shrink(|sketch, probe| Some(anew(sketch, probe, budget)));
-                panic!("{:?}\n{small}", BUDGETS[budget]);
+                panic!("{cells:?}\n{small}");
             }
         }
         spread.count(&oracle);

@@ -1,6 +1,8 @@
 //! The law that holds Ravelin together, in the kernel: the oracle and the loaded program say the same of every packet,
 //! and the counters say so too.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use nix::time::{ClockId, clock_gettime};

@@ -39,7 +39,10 @@ pub(super) fn assumed(
 ) -> Result<HostFacts, HostError> {
     let mut host = HostFacts::assumed(policy, &[]);
     if addresses.is_empty() {
-        let here = addresses::facts(&policy.firewall.interfaces).unwrap_or_default();
+        let here = {
+            let interfaces = policy.firewall.interfaces.iter();
+            addresses::facts(interfaces.map(|interface| interface.name.as_str())).unwrap_or_default()
+        };
         for (assumed, here) in host.interfaces.iter_mut().zip(here.interfaces) {
             assumed.addresses = here.addresses;
         }

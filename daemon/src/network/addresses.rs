@@ -9,21 +9,21 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 use nix::time::{ClockId, clock_gettime};
 use ravelin_rules::HostFacts;
-use ravelin_rules::policy::{Clock, Interface, InterfaceFacts};
+use ravelin_rules::policy::{Clock, InterfaceFacts};
 
 /// What the kernel says of these interfaces, and of the time.
 ///
 /// # Errors
 ///
 /// When the kernel does not answer.
-pub fn facts(interfaces: &[Interface]) -> nix::Result<HostFacts> {
-    let mut facts = Vec::with_capacity(interfaces.len());
-    for interface in interfaces {
+pub fn facts<'i>(interfaces: impl Iterator<Item = &'i str>) -> nix::Result<HostFacts> {
+    let mut facts = Vec::new();
+    for name in interfaces {
         facts.push(InterfaceFacts {
-            name: interface.name.clone(),
+            name: name.to_owned(),
             // An interface that does not exist has no number; attaching to it fails with a message of its own.
-            index: if_nametoindex(interface.name.as_str()).unwrap_or(0),
-            addresses: held_by(std::slice::from_ref(&interface.name))?,
+            index: if_nametoindex(name).unwrap_or(0),
+            addresses: held_by(name)?,
         });
     }
     Ok(HostFacts {
@@ -31,6 +31,17 @@ pub fn facts(interfaces: &[Interface]) -> nix::Result<HostFacts> {
         clock: clock()?,
     })
 }
+
+/// Whether tables built for one host are wrong on the other.
+#[must_use]
+pub fn differ(one: &HostFacts, other: &HostFacts) -> bool {
+    let offset = |host: &HostFacts| i128::from(host.clock.unix) - i128::from(host.clock.boot);
+    one.interfaces != other.interfaces || (offset(one) - offset(other)).unsigned_abs() > CLOCK_SET
+}
+
+/// Nanoseconds by which the wall clock moves only when somebody sets it: far more than is between reading both clocks, or
+/// than a time server corrects in a few seconds.
+const CLOCK_SET: u128 = 100_000_000;
 
 /// Both clocks, read one after the other.
 fn clock() -> nix::Result<Clock> {
@@ -45,14 +56,10 @@ fn clock() -> nix::Result<Clock> {
     })
 }
 
-/// Every address on `interfaces`, sorted, without duplicates. Interfaces that do not exist have none.
-///
-/// # Errors
-///
-/// When the kernel does not answer.
-pub fn held_by(interfaces: &[String]) -> nix::Result<Vec<IpAddr>> {
+/// Every address on the interface, sorted, without duplicates. An interface that does not exist has none.
+fn held_by(interface: &str) -> nix::Result<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = getifaddrs()?
-        .filter(|entry| interfaces.contains(&entry.interface_name))
+        .filter(|entry| entry.interface_name == interface)
         .filter_map(|entry| {
             let address = entry.address?;
             let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));

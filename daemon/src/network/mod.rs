@@ -17,10 +17,10 @@ pub mod shared;
 pub mod slots;
 mod tables;
 
-use std::net::IpAddr;
 use std::path::Path;
 
-use ravelin_rules::policy::{Action, Direction, Mode, RuleName};
+use ravelin_datapath::Verdict;
+use ravelin_rules::policy::{Action, Direction, HostFacts, Mode, Rule, RuleName};
 use ravelin_rules::{CompileError, Policy, TableImage};
 
 use self::attach::{AttachError, Attachment};
@@ -75,16 +75,21 @@ impl Network {
         if policy.firewall.interfaces.is_empty() {
             return Err(ApplyError::NoInterfaces);
         }
-        let host = addresses::facts(&policy.firewall.interfaces).map_err(ApplyError::Addresses)?;
+        if let Some(rule) = outbound_drop(policy) {
+            return Err(ApplyError::Outbound { rule });
+        }
+        let names = || {
+            policy
+                .firewall
+                .interfaces
+                .iter()
+                .map(|interface| interface.name.as_str())
+        };
+        let host = addresses::facts(names()).map_err(ApplyError::Addresses)?;
         let image = TableImage::compile(policy, &host, Direction::Inbound)?;
         let number = self.number.wrapping_add(1);
         let mut generation = Generation::load(&self.pins, &image, number)?;
-        let names: Vec<String> = policy
-            .firewall
-            .interfaces
-            .iter()
-            .map(|interface| interface.name.clone())
-            .collect();
+        let names: Vec<String> = names().map(ToOwned::to_owned).collect();
         let interfaces = attach::swap(
             &self.pins,
             &mut generation,
@@ -99,7 +104,7 @@ impl Network {
             rules: named_slots(policy, generation.slots()),
             table_bytes: generation.table_bytes(),
             mode: policy.firewall.mode,
-            addresses: sorted(host.addresses()),
+            host,
         };
         self.live = Some(generation);
         self.number = number;
@@ -138,8 +143,8 @@ pub struct Applied {
     pub table_bytes: u64,
     /// Whether verdicts are carried out.
     pub mode: Mode,
-    /// The host's addresses that it was built with.
-    pub addresses: Vec<IpAddr>,
+    /// What the host was like when it was built.
+    pub host: HostFacts,
 }
 
 impl Applied {
@@ -164,11 +169,19 @@ pub struct RuleSlot {
     pub slot: u32,
 }
 
-fn sorted(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
-    let mut addresses: Vec<IpAddr> = addresses.collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses
+/// What would drop an outbound packet: `Some(None)` is the default. To run such a policy would be to pretend.
+fn outbound_drop(policy: &Policy) -> Option<Option<RuleName>> {
+    let drops = |rule: &&Rule| {
+        rule.direction == Direction::Outbound && rule.action == Action::Deny && rule.mode == Mode::Enforce
+    };
+    match policy.firewall.outbound {
+        Verdict::Deny => Some(None),
+        Verdict::Allow => policy
+            .rules
+            .iter()
+            .find(drops)
+            .map(|rule| Some(rule.name.clone())),
+    }
 }
 
 fn named_slots(policy: &Policy, slots: &[u32]) -> Vec<RuleSlot> {
@@ -210,6 +223,12 @@ pub enum ApplyError {
     /// The kernel did not take the program or its tables.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The policy's outbound side drops packets, and nothing would carry that out.
+    #[error("{} is not supported yet by the filter: packets that the host sends are not filtered; {}", .rule.as_ref().map_or_else(|| "`outbound = \"deny\"`".to_owned(), |rule| format!("the outbound rule `{rule}`")), .rule.as_ref().map_or("write `outbound = \"allow\"`", |_| "take it out, or let it observe"))]
+    Outbound {
+        /// The rule; `None`: the default.
+        rule: Option<RuleName>,
+    },
     /// The policy filters nothing.
     #[error("the policy names no interface to filter: set `interfaces` in `[firewall]`")]
     NoInterfaces,

@@ -3,13 +3,11 @@
 //! reload queue → **applier** → `network`, state folder. On any error the last good policy stays, in the kernel and here.
 //! One thread at a time applies; readers see the last snapshot and never wait for it.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use nix::net::if_::if_nametoindex;
-use ravelin_rules::{Loaded, Policy, Report, load};
+use ravelin_rules::{HostFacts, Loaded, Policy, Report, load};
 use tokio::sync::Notify;
 
 use super::filter::FilterError;
@@ -35,9 +33,6 @@ pub(super) struct Applier {
     reloaded: Notify,
     detached: Notify,
 }
-
-/// What the host looked like: its addresses, and the index of each filtered interface.
-pub(super) type HostFacts = (Vec<IpAddr>, Vec<Option<u32>>);
 
 impl Applier {
     /// Makes the loaded policy live. If it cannot be: keeps what is in the kernel, or else applies the last good policy.
@@ -156,32 +151,23 @@ impl Applier {
 
     /// What the live generation was built with.
     pub(super) fn applied_facts(&self) -> HostFacts {
-        self.live()
-            .applied
+        let live = self.live();
+        live.applied
             .as_ref()
-            .map_or_else(HostFacts::default, |applied| {
-                let indices = applied.interfaces.iter().map(|attachment| Some(attachment.index));
-                (applied.addresses.clone(), indices.collect())
-            })
+            .map_or_else(HostFacts::default, |applied| applied.host.clone())
     }
 
     /// What the host looks like now.
     pub(super) fn host_facts(&self) -> HostFacts {
-        self.live()
-            .applied
-            .as_ref()
-            .map_or_else(HostFacts::default, |applied| {
-                let names: Vec<String> = applied
-                    .interfaces
-                    .iter()
-                    .map(|attachment| attachment.interface.clone())
-                    .collect();
-                let indices = names
-                    .iter()
-                    .map(|name| if_nametoindex(name.as_str()).ok())
-                    .collect();
-                (addresses::held_by(&names).unwrap_or_default(), indices)
-            })
+        let live = self.live();
+        let interfaces = live.applied.iter().flat_map(|applied| &applied.interfaces);
+        let names: Vec<&str> = interfaces
+            .map(|attachment| attachment.interface.as_str())
+            .collect();
+        if names.is_empty() {
+            return HostFacts::default();
+        }
+        addresses::facts(names.into_iter()).unwrap_or_default()
     }
 
     /// The filter's metrics.
@@ -236,7 +222,7 @@ impl Applier {
         match network.apply(&policy) {
             Ok(applied) => {
                 let generation = applied.generation;
-                tracing::info!(generation, addresses = ?applied.addresses, "policy is live with the host's new facts");
+                tracing::info!(generation, addresses = ?applied.host.addresses().collect::<Vec<_>>(), "policy is live with the host's new facts");
                 self.update(|live| live.applied = Some(Arc::new(applied.clone())));
                 self.remember(generation, None);
                 Answer::Reloaded {

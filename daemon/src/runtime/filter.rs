@@ -23,6 +23,7 @@ use super::state::{State, StateError};
 use super::{logging, notify};
 use crate::control::peer::{Access, socket_group};
 use crate::control::server::{BindError, ControlSocket};
+use crate::network::addresses::differ;
 use crate::network::attach::AttachError;
 use crate::network::{ApplyError, Network, OpenError};
 use crate::settings::Settings;
@@ -145,7 +146,7 @@ async fn follow_files(applier: &Applier, queue: &ReloadQueue) {
     }
 }
 
-/// New addresses, and interfaces that were replaced, are a new generation of the same policy.
+/// New addresses, interfaces that were replaced, and a wall clock that was set are a new generation of the same policy.
 async fn follow_host(applier: &Applier, queue: &ReloadQueue) {
     let mut ticks = interval(HOST_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -154,8 +155,8 @@ async fn follow_host(applier: &Applier, queue: &ReloadQueue) {
         ticks.tick().await;
         let now = applier.host_facts();
         // Compared with the last look, not with what is applied: facts that cannot be applied are tried once, not forever.
-        if now != last {
-            tracing::info!("the host's addresses or interfaces changed");
+        if differ(&now, &last) {
+            tracing::info!("the host's addresses, interfaces or wall clock changed");
             queue.wish(Cause::Host);
             last = now;
         }

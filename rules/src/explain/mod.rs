@@ -60,7 +60,7 @@ pub fn explain(
     Ok(Trace {
         question: question.clone(),
         direction: way.direction,
-        interface: scene.interface.clone(),
+        interface: scene.interface,
         upper,
         bytes: frame.len(),
         essentials: policy.firewall.essentials,

@@ -167,7 +167,7 @@ impl Walk<'_> {
     fn addresses(&mut self, source: IpAddr, destination: IpAddr, from_nowhere: bool) -> Step<()> {
         let inbound = self.scene.direction == Direction::Inbound;
         let own = self.host.addresses().any(|own| own == source);
-        if inbound && (from_nowhere || own || self.from_another_vpc(source)) {
+        if inbound && (from_nowhere || own || self.is_from_another_vpc(source)) {
             self.see(ParseClass::SpoofedSource)?;
         }
         if source == destination {
@@ -177,7 +177,7 @@ impl Walk<'_> {
     }
 
     /// The interface belongs to a VPC, and the source to one that cannot be behind it.
-    fn from_another_vpc(&self, source: IpAddr) -> bool {
+    fn is_from_another_vpc(&self, source: IpAddr) -> bool {
         let policy = self.policy;
         let mut interfaces = policy.firewall.interfaces.iter();
         let interface = interfaces.find(|interface| Some(&interface.name) == self.scene.interface.as_ref());

@@ -161,7 +161,7 @@ pub enum AddressWord {
     /// `vpc:NAME`, by its place.
     Vpc(usize),
     /// `!` in front of a word.
-    Not(Box<AddressWord>),
+    Not(Box<Self>),
 }
 
 impl AddressWord {
