@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::check;
-use crate::diagnostic::{Code, Report, Reporter, quote};
+use crate::diagnostic::{Code, Diagnostic, Location, Report, Reporter, Spot, quote};
 use crate::document::{Document, Role};
+use crate::lint::{self, Finding, Thoroughness};
+use crate::policy::rule::Place;
 use crate::source::{FileId, Sources, Written, read_bounded, read_regular};
 use crate::{Direction, HostFacts, Policy, TableImage};
 
@@ -21,9 +23,50 @@ pub struct Loaded {
     /// What may not mean what its author thinks. Holds no errors.
     pub warnings: Report,
     main: Arc<PathBuf>,
+    /// The text of every policy file, for findings about the loaded policy.
+    texts: Vec<(Arc<PathBuf>, Arc<str>)>,
 }
 
 impl Loaded {
+    /// The warnings, and what the rules do and do not do on this host, from the host's present moment on: exact, by the algebra of
+    /// packet sets.
+    #[must_use]
+    pub fn lint(&self, host: &HostFacts, thoroughness: Thoroughness) -> Report {
+        let findings = lint::lint(&self.policy, host, thoroughness);
+        let diagnostic = |finding: Finding| Diagnostic {
+            code: finding.code,
+            message: finding.message,
+            at: self.locate(&finding.place),
+            related: finding
+                .related
+                .iter()
+                .map(|(place, why)| (self.locate(place), why.clone()))
+                .collect(),
+            help: finding.help,
+        };
+        self.warnings
+            .clone()
+            .with(findings.into_iter().map(diagnostic).collect())
+    }
+
+    fn locate(&self, place: &Place) -> Location {
+        let text = self.texts.iter().find(|(file, _)| *file == place.file);
+        let line = usize::try_from(place.line).unwrap_or(1).saturating_sub(1);
+        let line = text.and_then(|(_, text)| text.lines().nth(line));
+        Location {
+            file: Arc::clone(&place.file),
+            spot: line.map(|line| {
+                let start = line.len() - line.trim_start().len();
+                Spot::new(
+                    place.line,
+                    place.column,
+                    line,
+                    start..line.trim_end().len().max(start),
+                )
+            }),
+        }
+    }
+
     /// The tables of the policy for packets of one direction, on this host.
     ///
     /// # Errors
@@ -85,6 +128,7 @@ fn load_with(sources: Sources, path: &Path) -> Result<Loaded, Report> {
             }
         }
     }
+    let texts = reporter.sources.texts();
     let sets = document.sets.len();
     let policy = check::check(document, &mut reporter);
     if reporter.has_errors() {
@@ -95,6 +139,7 @@ fn load_with(sources: Sources, path: &Path) -> Result<Loaded, Report> {
         sets,
         warnings: reporter.into_report(),
         main: Arc::new(path.to_owned()),
+        texts,
     })
 }
 

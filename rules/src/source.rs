@@ -120,6 +120,14 @@ impl Sources {
         }
     }
 
+    /// Every file and its text.
+    pub(crate) fn texts(&self) -> Vec<(Arc<PathBuf>, Arc<str>)> {
+        self.files
+            .iter()
+            .map(|file| (Arc::clone(&file.name), Arc::clone(&file.text)))
+            .collect()
+    }
+
     /// Every file name, in the order read.
     pub(crate) fn names(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| file.name.as_path())

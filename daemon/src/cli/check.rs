@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ravelin_datapath::Verdict;
-use ravelin_rules::policy::Scope;
-use ravelin_rules::{Direction, HostFacts, Loaded, Policy, TableImage};
+use ravelin_rules::policy::Level;
+use ravelin_rules::{Direction, Loaded, Policy, TableImage, Thoroughness};
 use thiserror::Error;
 
+use super::host;
 use super::output::print;
 use super::{Failure, Format, Outcome};
 
@@ -19,9 +20,38 @@ pub(super) struct Check {
     /// The policy
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Which lints run: what rules do and do not do, told exactly
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    lints: Lints,
+    /// An address of the host, or INTERFACE=ADDRESS; may be given several times. When not given: those this machine holds on
+    /// the policy's interfaces
+    #[arg(long = "host-address", value_name = "[INTERFACE=]ADDRESS")]
+    host_addresses: Vec<String>,
     /// How diagnostics are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// Which lints run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Lints {
+    /// None
+    None,
+    /// Those whose findings are mistakes nearly always
+    #[default]
+    Likely,
+    /// Also those that tell how rules share the traffic, and the rules that are not for this host
+    All,
+}
+
+impl From<Lints> for Thoroughness {
+    fn from(lints: Lints) -> Self {
+        match lints {
+            Lints::None => Self::None,
+            Lints::Likely => Self::Likely,
+            Lints::All => Self::All,
+        }
+    }
 }
 
 #[derive(Debug, Error)]
@@ -38,19 +68,26 @@ impl Check {
             let file = self.file;
             return Err(CannotOpen { file, source }.into());
         }
-        let compiled = ravelin_rules::load(&self.file).and_then(|loaded| {
-            let image = loaded.compile(&HostFacts::default(), Direction::Inbound)?;
-            Ok((loaded, image))
-        });
-        let (report, outcome) = match &compiled {
-            Ok((loaded, _)) => (&loaded.warnings, Outcome::Done),
+        let checked = match ravelin_rules::load(&self.file) {
+            Ok(loaded) => {
+                let host = host::assumed(&loaded.policy, &self.host_addresses, None)?;
+                let image = loaded.compile(&host, Direction::Inbound);
+                let outbound = loaded.compile(&host, Direction::Outbound);
+                image.and_then(|image| {
+                    outbound.map(|_| (loaded.lint(&host, self.lints.into()), loaded, image))
+                })
+            }
+            Err(report) => Err(report),
+        };
+        let (report, outcome) = match &checked {
+            Ok((report, ..)) => (report, Outcome::Done),
             Err(report) => (report, Outcome::No),
         };
         match self.format {
             Format::Json => print(&report.to_json()),
             Format::Text => print(&report.render()),
         }
-        if let (Ok((loaded, image)), Format::Text) = (&compiled, self.format) {
+        if let (Ok((_, loaded, image)), Format::Text) = (&checked, self.format) {
             print(&format!("{}: {}", self.file.display(), summary(loaded, image)));
         }
         Ok(outcome)
@@ -60,19 +97,34 @@ impl Check {
 /// What the policy holds, in a paragraph.
 fn summary(loaded: &Loaded, image: &TableImage) -> String {
     let policy = &loaded.policy;
-    let global = policy
-        .rules
+    let of = |level: Level| {
+        policy
+            .rules
+            .iter()
+            .filter(|rule| rule.scope.level() == level)
+            .count()
+    };
+    let scopes = [
+        (of(Level::Global), "global"),
+        (of(Level::Region), "region"),
+        (of(Level::Vpc), "VPC"),
+        (of(Level::Host), "host"),
+        (policy.inert.len(), "for other hosts"),
+    ];
+    // A region, a VPC and rules of others are worth a word only where there are some.
+    let scopes: Vec<String> = scopes
         .iter()
-        .filter(|rule| rule.scope == Scope::Global)
-        .count();
+        .filter(|(count, scope)| *count > 0 || matches!(*scope, "global" | "host"))
+        .map(|(count, scope)| format!("{count} {scope}"))
+        .collect();
     let default = match policy.firewall.inbound {
         Verdict::Allow => "allowed",
         Verdict::Deny => "denied",
     };
     format!(
-        "accepted. {} ({global} global, {} host) and {} on {}; what no rule matches is {default}; tables of {}. {}, {}.",
+        "accepted. {} ({}) and {} on {}; what no rule matches is {default}; tables of {}. {}, {}.",
         counted(policy.rules.len(), "rule"),
-        policy.rules.len() - global,
+        scopes.join(", "),
         counted(loaded.sets, "set"),
         interfaces(policy),
         size(image.report().bytes),

@@ -27,8 +27,9 @@ use self::bits::Bits;
 pub use self::combine::Budget;
 use self::combine::{Classes, Combination};
 use self::dimension::Conditions;
+pub(crate) use self::partition::merged;
 use self::partition::{Partition, Run, Span};
-use self::spoofed::Spoofed;
+pub(crate) use self::spoofed::Spoofed;
 use self::trie::Trie;
 use self::walk::Walk;
 use self::words::Words;
@@ -374,7 +375,7 @@ fn set_trie(settings: &mut Settings, plane: Plane, [bits, root, levels]: [Settin
 }
 
 /// The addresses of one family.
-fn spans(plane: Plane, addresses: &Addresses) -> Vec<Span> {
+pub(crate) fn spans(plane: Plane, addresses: &Addresses) -> Vec<Span> {
     let of = |set: &PrefixSet, hosts: &[IpAddr]| -> Vec<Span> {
         let prefixes = set.elements().iter().map(|element| element.prefix);
         let hosts = hosts.iter().map(|host| IpNet::from(*host));

@@ -7,9 +7,9 @@ use super::bits::{Bits, Interner};
 
 /// Values `first` to `last`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) first: u128,
-    pub(super) last: u128,
+pub(crate) struct Span {
+    pub(crate) first: u128,
+    pub(crate) last: u128,
 }
 
 /// Which sets hold each value of the line.
@@ -108,7 +108,7 @@ pub(super) fn without(spans: &[Span], holes: &[Span]) -> Vec<Span> {
 }
 
 /// The same values as spans that neither overlap nor touch, in order.
-fn merged(spans: &[Span]) -> Vec<Span> {
+pub(crate) fn merged(spans: &[Span]) -> Vec<Span> {
     let mut sorted = spans.to_vec();
     sorted.sort_unstable_by_key(|span| span.first);
     let mut merged: Vec<Span> = Vec::with_capacity(sorted.len());

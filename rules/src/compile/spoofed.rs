@@ -9,7 +9,7 @@ use crate::policy::{Direction, Vpc};
 use crate::{HostFacts, Policy};
 
 /// What is spoofed where.
-pub(super) struct Spoofed {
+pub(crate) struct Spoofed {
     /// On every interface.
     prefixes: Vec<IpNet>,
     /// By zone, the first of which is zone 1.
@@ -20,7 +20,7 @@ pub(super) struct Spoofed {
 
 impl Spoofed {
     /// What is spoofed on this host. Packets that go out are never spoofed.
-    pub(super) fn of(policy: &Policy, host: &HostFacts, direction: Direction) -> Result<Self, CompileError> {
+    pub(crate) fn of(policy: &Policy, host: &HostFacts, direction: Direction) -> Result<Self, CompileError> {
         let mut spoofed = Self {
             prefixes: Vec::new(),
             zones: Vec::new(),
@@ -54,7 +54,7 @@ impl Spoofed {
     }
 
     /// The zone of each interface.
-    pub(super) fn zone_of(&self) -> &[u32] {
+    pub(crate) fn zone_of(&self) -> &[u32] {
         &self.zone_of
     }
 
@@ -64,7 +64,7 @@ impl Spoofed {
     }
 
     /// The addresses of one family: spoofed everywhere first, then by zone.
-    pub(super) fn spans(&self, plane: Plane) -> Vec<Vec<Span>> {
+    pub(crate) fn spans(&self, plane: Plane) -> Vec<Vec<Span>> {
         let sets = std::iter::once(&self.prefixes).chain(&self.zones);
         sets.map(|prefixes| {
             prefixes

@@ -130,6 +130,18 @@ codes! {
     OutboundNotEnforced = "W0008", Warning, "an outbound side that this release explains and does not enforce";
     NextBehindNothing = "W0009", Warning, "a `next` in the last scope";
     InterfaceNotFiltered = "W0010", Warning, "a rule for an interface that is not filtered on this host";
+    // Lints: what rules do, and do not do.
+    Unreachable = "W0101", Warning, "a rule that no packet can match when it gets to the rules";
+    Shadowed = "W0102", Warning, "a rule that does nothing, because rules before it decide about all it matches";
+    Redundant = "W0103", Warning, "a rule without which every packet gets the same verdict";
+    PartlyShadowed = "W0104", Warning, "a rule that rules before it take part of the traffic from, with another verdict";
+    Inert = "W0105", Warning, "a rule of a region or VPC that this host is not in";
+    AllowsAll = "W0106", Warning, "a rule that lets in everything there is";
+    Expired = "W0107", Warning, "a rule or a set entry that has ended";
+    SetOver = "W0108", Warning, "a set whose entries have all ended";
+    PrefixOrder = "W0109", Warning, "a wider prefix in front of a narrower one, with the opposite action";
+    NothingExcluded = "W0110", Warning, "an exception for addresses that are not in the list";
+    LintsNotDecided = "W0111", Warning, "a policy whose rules overlap in too many ways for the lints";
 }
 
 #[cfg(test)]

@@ -108,6 +108,18 @@ impl Report {
         self
     }
 
+    /// This report and more findings, in the order of files and lines.
+    pub(crate) fn with(mut self, findings: Vec<Diagnostic>) -> Self {
+        self.diagnostics.extend(findings);
+        let place = |diagnostic: &Diagnostic| {
+            let spot = diagnostic.at.spot.as_ref();
+            spot.map_or((u32::MAX, u32::MAX), |spot| (spot.line, spot.column))
+        };
+        self.diagnostics
+            .sort_by(|one, other| (&one.at.file, place(one)).cmp(&(&other.at.file, place(other))));
+        self
+    }
+
     /// The report as text for people, in the style of compilers. Empty for an empty report.
     #[must_use]
     pub fn render(&self) -> String {
