@@ -8,6 +8,7 @@
 mod check;
 mod compile;
 mod diagnostic;
+pub mod diff;
 mod document;
 pub mod explain;
 pub mod image;

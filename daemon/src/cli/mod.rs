@@ -7,6 +7,7 @@ mod check;
 mod compile;
 mod completions;
 mod detach;
+mod diff;
 mod edge;
 mod explain;
 mod filter;
@@ -38,6 +39,7 @@ pub fn run() -> ExitCode {
         Command::Compile(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Detach(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Edge(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Filter(command) => command.run(),
@@ -88,6 +90,7 @@ struct Arguments {
 enum Command {
     Check(check::Check),
     Explain(explain::Explain),
+    Diff(diff::Diff),
     Compile(compile::Compile),
     Run(run::Run),
     Filter(filter::Filter),

@@ -20,8 +20,6 @@ pub(super) enum Planned {
     #[command(hide = true)]
     Demo(Rest),
     #[command(hide = true)]
-    Diff(Rest),
-    #[command(hide = true)]
     Doctor(Rest),
     #[command(hide = true)]
     Events(Rest),
@@ -58,7 +56,6 @@ impl Planned {
             Self::Bans(rest) => ("bans", rest),
             Self::Confirm(rest) => ("confirm", rest),
             Self::Demo(rest) => ("demo", rest),
-            Self::Diff(rest) => ("diff", rest),
             Self::Doctor(rest) => ("doctor", rest),
             Self::Events(rest) => ("events", rest),
             Self::Flows(rest) => ("flows", rest),

@@ -40,7 +40,7 @@ pub(super) fn protocol_word(number: u8) -> String {
     }
 }
 
-pub(super) fn flag_words(set: u8) -> String {
+pub(crate) fn flag_words(set: u8) -> String {
     let words: Vec<&str> = FLAGS
         .iter()
         .filter(|(_, bit)| set & bit != 0)

@@ -6,7 +6,7 @@ use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 
 use super::{Finding, Thoroughness, differ};
 use crate::diagnostic::Code;
-use crate::ir::{Effect, Row};
+use crate::ir::{Effect, Ir, Row};
 use crate::lower::lower;
 use crate::policy::{Action, Mode, Rule};
 use crate::space::{Answer, Arrivals, Decisions, Diagram, Side, Space, TooLarge, blocks};
@@ -62,9 +62,9 @@ struct Reach<'a> {
 
 impl<'a> Reach<'a> {
     fn lint(side: Side<'a>, thoroughness: Thoroughness) -> Result<Vec<Finding>, TooLarge> {
-        let rows = lower(side.policy, side.host, side.direction).rows;
+        let Ir { rows, moments } = lower(side.policy, side.host, side.direction);
         let mut space = Space::default();
-        let arrivals = Arrivals::of(&mut space, side)?;
+        let arrivals = Arrivals::of(&mut space, side, moments.len())?;
         let reaching = arrivals.reaching(&mut space, side.policy)?;
         let decisions = Decisions::of(&mut space, &rows)?;
         let answers = space.choose(reaching, decisions.diagram, Diagram::NOTHING)?;

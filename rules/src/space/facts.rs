@@ -27,18 +27,28 @@ pub(crate) struct Arrivals {
     pub(crate) essential: Diagram,
     /// Those without an upper header whose protocol has one: fragments.
     pub(crate) headerless: Diagram,
+    /// Those that the class `unknown_next_header` is about.
+    pub(crate) unknown: Diagram,
 }
 
 impl Arrivals {
-    pub(crate) fn of(space: &mut Space, side: Side<'_>) -> Result<Self, TooLarge> {
+    /// `moments`: how many there are; each begins an epoch, and there are no others.
+    pub(crate) fn of(space: &mut Space, side: Side<'_>, moments: usize) -> Result<Self, TooLarge> {
         let (whole, headerless) = (shapes(space, false)?, shapes(space, true)?);
         let on = interfaces(space, side.host)?;
+        let epochs = Run {
+            first: 0,
+            last: moments as u128,
+        };
+        let epochs = set(space, Level::Time, &[epochs])?;
+        let on = space.and(on, epochs)?;
         let all = space.or(whole, headerless)?;
         Ok(Self {
             all: space.and(all, on)?,
             headerless: space.and(headerless, on)?,
             spoofed: spoofed(space, side)?,
             essential: essential(space, side.direction)?,
+            unknown: unknown(space, headerless)?,
         })
     }
 
@@ -53,13 +63,7 @@ impl Arrivals {
             reaching = space.minus(reaching, self.headerless)?;
         }
         if !judged(ParseClass::UnknownNextHeader) {
-            let known = [6, 17, 47, 50, 51, 58, 59, 132].map(one);
-            let known = set(space, Level::Protocol, &known)?;
-            let v4 = set(space, Level::Family, &[one(0)])?;
-            let sound = space.or(v4, known)?;
-            // Only what has an upper header is looked at that closely.
-            let sound = space.or(sound, self.headerless)?;
-            reaching = space.and(reaching, sound)?;
+            reaching = space.minus(reaching, self.unknown)?;
         }
         if policy.firewall.essentials {
             reaching = space.minus(reaching, self.essential)?;
@@ -138,6 +142,15 @@ fn shapes(space: &mut Space, headerless: bool) -> Result<Diagram, TooLarge> {
     }
     let [v4, v6] = families;
     space.split(Level::Family, &[one(0)], v4, v6)
+}
+
+/// IPv6 packets behind whose last header stands a protocol without a name. Of a fragment without its upper header nobody looks.
+fn unknown(space: &mut Space, headerless: Diagram) -> Result<Diagram, TooLarge> {
+    let known = [6, 17, 47, 50, 51, 58, 59, 132].map(one);
+    let known = set(space, Level::Protocol, &known)?;
+    let other = space.minus(Diagram::EVERYTHING, known)?;
+    let v6 = space.split(Level::Family, &[one(1)], other, Diagram::NOTHING)?;
+    space.minus(v6, headerless)
 }
 
 /// The filtered interfaces; on a host without any, the one that stands for all.
