@@ -102,7 +102,7 @@ fn keys(block: &Block) -> String {
     }
     if message {
         let word = |run: &Run| {
-            let (first, last) = (run.first.saturating_sub(1), run.last - 1);
+            let (first, last) = (run.first.saturating_sub(1), run.last.saturating_sub(1));
             if first % 256 == 0 && last % 256 == 255 {
                 types(first / 256, last / 256)
             } else if first == last {
@@ -115,7 +115,8 @@ fn keys(block: &Block) -> String {
         return if whole {
             String::new()
         } else {
-            format!("type {}", shortened(&side.iter().map(word).collect::<Vec<_>>()))
+            let present = side.iter().filter(|run| run.last > 0);
+            format!("type {}", shortened(&present.map(word).collect::<Vec<_>>()))
         };
     }
     values(side, Level::Key).map_or_else(String::new, |ports| format!("port {ports}"))
