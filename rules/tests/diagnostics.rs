@@ -52,7 +52,11 @@ fn every_code_is_shown_by_a_policy() {
         .chain(&policies("doubtful"))
         .map(|path| report(path))
         .collect();
-    reports.extend([policy_of_16_mebibytes(), policy_with_too_many_rules()]);
+    reports.extend([
+        policy_of_16_mebibytes(),
+        policy_with_too_many_rules(),
+        policy_with_an_old_set_file(),
+    ]);
     let shown: Vec<Code> = reports
         .iter()
         .flat_map(Report::diagnostics)
@@ -112,6 +116,32 @@ fn json_holds_what_the_text_holds() {
     assert_eq!(first["help"], expected.help);
     assert_eq!(first["line"], expected.at.spot.as_ref().unwrap().line);
     assert_eq!(first["file"], "tests/policies/bad/everything-at-once.toml");
+}
+
+fn policy_with_an_old_set_file() -> Report {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.txt");
+    fs::write(&list, "192.0.2.0/24\n").unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_hours(30);
+    fs::File::options()
+        .append(true)
+        .open(&list)
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    let path = folder.path().join("policy.toml");
+    let policy = |max_age: &str| {
+        format!(
+            "[firewall]\nstateful = false\n[[set]]\nname = \"s\"\nfiles = [\"list.txt\"]\nmax_age = \"{max_age}\"\n[[rule]]\nname = \"r\"\naction = \"allow\"\nsource = \"@s\"\n"
+        )
+    };
+    fs::write(&path, policy("31h")).unwrap();
+    assert!(load(&path).unwrap().warnings.is_empty(), "young enough");
+    fs::write(&path, policy("26h")).unwrap();
+    let report = load(&path).unwrap().warnings;
+    assert_eq!(report.diagnostics()[0].code, Code::SetFileOld);
+    assert!(report.diagnostics()[0].message.contains("is 30 hours old"));
+    report
 }
 
 fn policy_of_16_mebibytes() -> Report {

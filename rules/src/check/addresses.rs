@@ -7,7 +7,7 @@ use super::range::{self, EntryError};
 use super::sets::{Families, Prefixes, Sets, origin};
 use super::zones::Zones;
 use crate::diagnostic::{Code, Reporter, quote};
-use crate::policy::{AddressMatch, Element, Scope, Vpc};
+use crate::policy::{AddressMatch, Element, PrefixSet, Scope, Vpc};
 use crate::source::{Span, Written};
 
 /// An address condition and the families it lets through.
@@ -31,14 +31,18 @@ impl Addresses {
 pub(super) struct Words<'a> {
     pub(super) sets: &'a mut Sets,
     pub(super) zones: &'a Zones,
+    pub(super) never_ban: &'a PrefixSet,
 }
 
 /// Who asks for addresses.
 #[derive(Clone, Copy)]
 pub(super) enum Asker<'a> {
     Listener,
-    /// A rule of this scope.
-    Rule(&'a Scope),
+    /// A rule of this scope, which may deny.
+    Rule {
+        scope: &'a Scope,
+        denies: bool,
+    },
 }
 
 /// What one address word says.
@@ -136,7 +140,10 @@ pub(super) fn check(
             families: Families::BOTH,
         };
     }
-    let include = included.prefixes(list.span, words.sets, reporter);
+    let mut include = included.prefixes(list.span, words.sets, reporter);
+    if let Asker::Rule { denies: true, .. } = asker {
+        include = words.sets.spared(include, words.never_ban);
+    }
     Addresses {
         families: if include_self {
             Families::BOTH
@@ -205,7 +212,10 @@ fn own(span: Span, asker: Asker<'_>, reporter: &mut Reporter) -> Option<Word> {
 /// The VPC that words of the asker are seen from: that of the rule's scope, else that of the host.
 fn home<'z>(asker: Asker<'_>, zones: &'z Zones) -> Option<&'z Vpc> {
     let name = match asker {
-        Asker::Rule(Scope::Vpc(vpc)) => Some(vpc),
+        Asker::Rule {
+            scope: Scope::Vpc(vpc),
+            ..
+        } => Some(vpc),
         _ => zones.host.vpc.as_ref(),
     };
     zones.vpcs.iter().find(|vpc| Some(&vpc.name) == name)

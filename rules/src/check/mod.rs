@@ -10,6 +10,7 @@ pub(crate) mod icmp;
 mod limits;
 mod listener;
 mod names;
+mod never_ban;
 mod numbers;
 mod ports;
 mod prefix;
@@ -48,9 +49,11 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
         &zones,
         reporter,
     );
+    let never_ban = never_ban::check(document.never_ban, &mut sets, reporter);
     let mut words = Words {
         sets: &mut sets,
         zones: &zones,
+        never_ban: &never_ban,
     };
     let rules = rules::check(document.policies, document.rules, &mut words, &firewall, reporter);
     let upstreams = upstream::check(document.upstreams, reporter);
@@ -61,6 +64,7 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
         // A misspelt name would be reported twice: as not defined, and as not used.
         upstreams.report_unused(reporter);
         sets.report_unused(reporter);
+        sets.report_cut(reporter);
     }
     let mut files: Vec<_> = reporter.sources.names().map(ToOwned::to_owned).collect();
     files.extend(sets.into_files());
@@ -68,6 +72,7 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
         host: zones.host,
         vpcs: zones.vpcs,
         firewall,
+        never_ban,
         rules: rules.here,
         inert: rules.inert,
         listeners,

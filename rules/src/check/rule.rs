@@ -19,7 +19,10 @@ pub(super) fn check(
     firewall: &Firewall,
     reporter: &mut Reporter,
 ) -> Option<Rule> {
-    let asker = Asker::Rule(&scope);
+    let asker = Asker::Rule {
+        scope: &scope,
+        denies: written.action.is_some_and(|action| action.value == "deny"),
+    };
     let source = addresses::check("source", written.source.as_ref(), asker, words, reporter);
     let destination = addresses::check(
         "destination",

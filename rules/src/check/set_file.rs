@@ -1,13 +1,19 @@
-//! A set file: one address or prefix a line.
+//! A set file: one address, prefix or range a line, or JSON as the big providers publish it.
 //!
 //! `#` and `;` start a comment, which covers plain lists, FireHOL (`# …`) and Spamhaus (`192.0.2.0/24 ; SBL123`). Every
 //! line counts or is an error: an allowlist that silently loses a line locks somebody out, a blocklist lets them in.
 
+mod json;
+
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::prefix::{self, PrefixError};
+use super::prefix::PrefixError;
+use super::range::{self, EntryError};
+use ipnet::IpNet;
+
 use crate::diagnostic::{Code, Reporter, Spot, quote};
 use crate::policy::{Element, List, Origin};
 use crate::source::{Span, read_regular};
@@ -17,6 +23,7 @@ pub(super) fn read(
     path: &Path,
     written: Span,
     set: &str,
+    widest: Widest,
     elements: &mut Vec<Element>,
     reporter: &mut Reporter,
 ) -> bool {
@@ -35,27 +42,60 @@ pub(super) fn read(
     });
     let before = elements.len();
     let mut bad = BadLines::default();
-    for (number, line) in (1_u32..).zip(bytes.split(|byte| *byte == b'\n')) {
-        let Some(entry) = entry(line) else {
-            continue;
-        };
-        match std::str::from_utf8(entry).map(prefix::parse) {
-            Ok(Ok(_)) if elements.len() >= MAX_ELEMENTS => {
-                let message = format!("set `{set}` has more than {MAX_ELEMENTS} elements");
-                let help = "name the right file, or write fewer and wider prefixes";
-                reporter.report(Code::TooLarge, written, message, help);
+    let mut wide = Wide::default();
+    let mut add = |number: u32, prefixes: Vec<IpNet>| {
+        for prefix in prefixes {
+            if elements.len() >= MAX_ELEMENTS {
                 return false;
             }
-            Ok(Ok(prefix)) => elements.push(Element {
+            wide.look(number, &prefix, widest);
+            elements.push(Element {
                 prefix,
                 expires: None,
                 origin: Origin {
                     list: Arc::clone(&list),
                     line: number,
                 },
-            }),
-            _ => bad.add(number, line),
+            });
         }
+        true
+    };
+    let mut fits = true;
+    match json::entries(&bytes) {
+        Some(Ok(entries)) => {
+            for (number, text) in entries {
+                match range::parse(&text) {
+                    Ok(prefixes) => fits = fits && add(number, prefixes),
+                    Err(_) => bad.add(number, Cow::Owned(text.into_bytes())),
+                }
+            }
+        }
+        Some(Err(why)) => {
+            let message = format!("set file {} {why}", quote(&name));
+            let help = "name a list as AWS, Google, Cloudflare or Spamhaus publish it, or a text file with one entry a line";
+            reporter.report(Code::SetFileFormat, written, message, help);
+            return false;
+        }
+        None => {
+            for (number, line) in (1_u32..).zip(bytes.split(|byte| *byte == b'\n')) {
+                let Some(entry) = entry(line) else {
+                    continue;
+                };
+                match std::str::from_utf8(entry).map(range::parse) {
+                    Ok(Ok(prefixes)) => fits = fits && add(number, prefixes),
+                    _ => bad.add(number, Cow::Borrowed(line)),
+                }
+            }
+        }
+    }
+    if !fits {
+        let message = format!("set `{set}` has more than {MAX_ELEMENTS} elements");
+        let help = "name the right file, or write fewer and wider prefixes";
+        reporter.report(Code::TooLarge, written, message, help);
+        return false;
+    }
+    if !wide.report(path, widest, reporter) {
+        return false;
     }
     if bad.count > 0 {
         bad.report(path, reporter);
@@ -91,15 +131,71 @@ fn report_unreadable(path: &Path, error: &io::Error, written: Span, reporter: &m
     }
 }
 
+/// The shortest prefixes that a set takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Widest {
+    pub(super) v4: u8,
+    pub(super) v6: u8,
+}
+
+impl Widest {
+    /// The length that the prefix should at least have, when it is shorter.
+    pub(super) fn refuses(self, prefix: &IpNet) -> Option<u8> {
+        let least = if prefix.addr().is_ipv4() { self.v4 } else { self.v6 };
+        (prefix.prefix_len() < least).then_some(least)
+    }
+}
+
+/// The first entries that are too wide, and how many there are.
+#[derive(Default)]
+struct Wide {
+    first: Vec<(u32, IpNet)>,
+    count: usize,
+}
+
+impl Wide {
+    fn look(&mut self, number: u32, prefix: &IpNet, widest: Widest) {
+        if widest.refuses(prefix).is_some() {
+            self.count += 1;
+            if self.first.len() < MAX_REPORTED_LINES {
+                self.first.push((number, *prefix));
+            }
+        }
+    }
+
+    /// Whether there are none; reports them.
+    fn report(&self, path: &Path, widest: Widest, reporter: &mut Reporter) -> bool {
+        let file = Arc::new(path.to_owned());
+        for (number, prefix) in &self.first {
+            let least = widest.refuses(prefix).unwrap_or(0);
+            let text = prefix.to_string();
+            let spot = Spot::new((*number).max(1), 1, &text, 0..text.len());
+            let message = format!("`{prefix}` is wider than `min_prefix`, /{least}");
+            let help = "take the entry out of the file, or lower `min_prefix` if it is meant";
+            reporter.report_line(Code::TooWide, &file, spot, message, help);
+        }
+        if self.count > self.first.len() {
+            let message = format!(
+                "and {} more entries that are too wide",
+                self.count - self.first.len()
+            );
+            reporter.report_file(Code::TooWide, &file, message, "check that this is the right file");
+        }
+        self.count == 0
+    }
+}
+
+const NOT_AN_ADDRESS: EntryError = EntryError::Prefix(PrefixError::NotAnAddress);
+
 /// The first lines that are no entry, and how many there are.
 #[derive(Default)]
 struct BadLines<'f> {
-    first: Vec<(u32, &'f [u8])>,
+    first: Vec<(u32, Cow<'f, [u8]>)>,
     count: usize,
 }
 
 impl<'f> BadLines<'f> {
-    fn add(&mut self, number: u32, line: &'f [u8]) {
+    fn add(&mut self, number: u32, line: Cow<'f, [u8]>) {
         self.count += 1;
         if self.first.len() < MAX_REPORTED_LINES {
             self.first.push((number, line));
@@ -128,12 +224,11 @@ fn report_line(file: &Arc<PathBuf>, number: u32, line: &[u8], reporter: &mut Rep
     let start = text.find(&entry).unwrap_or(0);
     let column = text.get(..start).unwrap_or_default().chars().count();
     let column = u32::try_from(column + 1).unwrap_or(u32::MAX);
-    let spot = Spot::new(number, column, text.trim_end(), start..start + entry.len());
-    let error = prefix::parse(&entry).err().unwrap_or(PrefixError::NotAnAddress);
+    // Lines of JSON lists are not known.
+    let spot = Spot::new(number.max(1), column, text.trim_end(), start..start + entry.len());
+    let error = range::parse(&entry).err().unwrap_or(NOT_AN_ADDRESS);
     let help = match error {
-        PrefixError::NotAnAddress => {
-            "write one address or prefix a line; start comments with `#` or `;`".to_owned()
-        }
+        NOT_AN_ADDRESS => "write one address or prefix a line; start comments with `#` or `;`".to_owned(),
         other => other.help(&entry),
     };
     reporter.report_line(Code::SetFileLine, file, spot, error.message(&entry), help);

@@ -1,15 +1,18 @@
 //! `[[set]]`: names to prefixes, inline and from files.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::names::Names;
-use super::{range, set_file};
+use super::never_ban;
+use super::set_file::Widest;
+use super::{numbers, range, set_file, units};
 use crate::diagnostic::{Code, Reporter, closest, list, quote};
-use crate::document::set::{Entry, Set};
+use crate::document::set::{Entry, MinPrefix, Set};
 use crate::policy::{Element, List, Origin, PrefixSet};
-use crate::source::Span;
+use crate::source::{Span, Written};
 
 /// Every set, by name.
 #[derive(Debug, Default)]
@@ -19,6 +22,10 @@ pub(super) struct Sets {
     files: Vec<PathBuf>,
     /// Lists of sets that were joined before: rules that write the same list share one union.
     unions: HashMap<Vec<usize>, Prefixes>,
+    /// What is left of sets for rules that deny, by their memory; the set is kept so that the memory stays its own.
+    spared: HashMap<usize, (Prefixes, Prefixes)>,
+    /// Entries of feeds that would have covered an address of `[never_ban]`.
+    cut: Vec<Element>,
     /// Elements that were copied into unions.
     joined: usize,
 }
@@ -152,6 +159,33 @@ impl Sets {
         prefixes
     }
 
+    /// The prefixes less those of feeds that cover addresses of `never`; rules that use the same set share what is left.
+    pub(super) fn spared(&mut self, prefixes: Prefixes, never: &PrefixSet) -> Prefixes {
+        if never.elements().is_empty()
+            || !prefixes
+                .set
+                .elements()
+                .iter()
+                .any(|element| element.origin.list.feed)
+        {
+            return prefixes;
+        }
+        let memory = prefixes.set.elements().as_ptr().addr();
+        if let Some((_, spared)) = self.spared.get(&memory) {
+            return spared.clone();
+        }
+        let (left, cut) = never_ban::spare(prefixes.set.elements(), never);
+        self.cut.extend(cut);
+        let spared = Prefixes::new(left);
+        self.spared.insert(memory, (prefixes, spared.clone()));
+        spared
+    }
+
+    /// Reports what feeds list and nobody may drop.
+    pub(super) fn report_cut(&self, reporter: &mut Reporter) {
+        never_ban::report(&self.cut, reporter);
+    }
+
     pub(super) fn report_unused(&self, reporter: &mut Reporter) {
         for set in self.sets.iter().filter(|set| !set.used) {
             let message = format!("set `{}` is not used", set.name);
@@ -171,15 +205,21 @@ impl Sets {
     fn elements(&mut self, set: &Set, name: &str, reporter: &mut Reporter) -> Prefixes {
         let mut sound = true;
         let mut elements = Vec::new();
+        let widest = widest(set.min_prefix.as_ref(), reporter);
+        let max_age = set
+            .max_age
+            .as_ref()
+            .map(|text| units::duration("max_age", Some(text), Duration::MAX, reporter));
         for entry in &set.entries {
-            match read(entry, name, reporter) {
+            match read(entry, name, widest, reporter) {
                 Some(read) => elements.extend(read),
                 None => sound = false,
             }
         }
         for file in &set.files {
             let path = reporter.sources.resolve(file.span.file, &file.value);
-            sound &= set_file::read(&path, file.span, name, &mut elements, reporter);
+            sound &= set_file::read(&path, file.span, name, widest, &mut elements, reporter);
+            report_age(&path, file.span, max_age, reporter);
             self.files.push(path);
         }
         let mut prefixes = Prefixes::new(elements);
@@ -196,10 +236,54 @@ impl Sets {
     }
 }
 
-fn read(entry: &Entry, set: &str, reporter: &mut Reporter) -> Option<Vec<Element>> {
+fn widest(written: Option<&MinPrefix>, reporter: &mut Reporter) -> Widest {
+    let mut length = |key: &str, written: Option<Written<i64>>, longest: u8| {
+        let length = numbers::optional(key, written, 0..=u32::from(longest), reporter);
+        length.and_then(|length| u8::try_from(length).ok()).unwrap_or(0)
+    };
+    written.map_or_else(Widest::default, |written| Widest {
+        v4: length("v4", written.v4, 32),
+        v6: length("v6", written.v6, 128),
+    })
+}
+
+/// Reports a file that was last written too long ago. One that cannot be asked was reported as unreadable.
+fn report_age(path: &Path, span: Span, max_age: Option<Duration>, reporter: &mut Reporter) {
+    let Some(max_age) = max_age else {
+        return;
+    };
+    let written = std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    let age = written.and_then(|written| SystemTime::now().duration_since(written).ok());
+    if let Some(age) = age.filter(|age| *age > max_age) {
+        let message = format!(
+            "set file {} is {} old, more than `max_age` allows",
+            quote(&path.display().to_string()),
+            ago(age)
+        );
+        let help = "look why it is not delivered any more; the set stays as it is";
+        reporter.report(Code::SetFileOld, span, message, help);
+    }
+}
+
+fn ago(age: Duration) -> String {
+    let hours = age.as_secs() / 3600;
+    match hours {
+        0 => format!("{} minutes", age.as_secs() / 60),
+        1..=47 => format!("{hours} hours"),
+        _ => format!("{} days", hours / 24),
+    }
+}
+
+fn read(entry: &Entry, set: &str, widest: Widest, reporter: &mut Reporter) -> Option<Vec<Element>> {
     let text = &entry.cidr.value;
     match range::parse(text) {
         Ok(prefixes) => {
+            if let Some(least) = prefixes.iter().find_map(|prefix| widest.refuses(prefix)) {
+                let message = format!("{} is wider than `min_prefix`, /{least}", quote(text));
+                let help = "take the entry out, or lower `min_prefix` if it is meant";
+                reporter.report(Code::TooWide, entry.cidr.span, message, help);
+                return None;
+            }
             let origin = origin(entry.cidr.span, Some(set), reporter);
             let element = |prefix| Element {
                 prefix,

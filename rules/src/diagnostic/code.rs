@@ -95,6 +95,9 @@ codes! {
     EnvironmentTwice = "E0216", Error, "an environment that belongs to two VPCs";
     ForeignEnvironment = "E0217", Error, "a host in an environment that its VPC does not have";
     OwnPeer = "E0218", Error, "a VPC that is a peer of itself";
+    TooWide = "E0219", Error, "an entry wider than the set's `min_prefix`";
+    SetFileFormat = "E0220", Error, "a set file in JSON that is none of the lists that are known";
+    NeverBanExpires = "E0221", Error, "an entry with an end in `[never_ban]`";
     // Rules.
     DuplicatePriority = "E0301", Error, "two rules of one policy have the same priority";
     PortsWithoutProtocol = "E0302", Error, "a port condition on a protocol that has no ports";
@@ -130,6 +133,8 @@ codes! {
     OutboundNotEnforced = "W0008", Warning, "an outbound side that this release explains and does not enforce";
     NextBehindNothing = "W0009", Warning, "a `next` in the last scope";
     InterfaceNotFiltered = "W0010", Warning, "a rule for an interface that is not filtered on this host";
+    SetFileOld = "W0011", Warning, "a set file older than the set's `max_age`";
+    FeedCut = "W0012", Warning, "a feed that lists addresses of `[never_ban]`";
     // Lints: what rules do, and do not do.
     Unreachable = "W0101", Warning, "a rule that no packet can match when it gets to the rules";
     Shadowed = "W0102", Warning, "a rule that does nothing, because rules before it decide about all it matches";

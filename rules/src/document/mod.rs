@@ -24,7 +24,7 @@ use host::{Host, Log, Metrics};
 use listener::Listener;
 use rule::{Policy, Rule};
 use schema::{Key, Kind, Table};
-use set::Set;
+use set::{NeverBan, Set};
 use upstream::Upstream;
 use vpc::Vpc;
 
@@ -45,6 +45,7 @@ pub(crate) struct Document {
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) metrics: Option<Metrics>,
     pub(crate) log: Option<Log>,
+    pub(crate) never_ban: Option<NeverBan>,
 }
 
 /// Which tables a file may hold.
@@ -90,6 +91,7 @@ impl Document {
         self.host = table("host", reporter).map(|table| Host::read(table, reporter));
         self.firewall = table("firewall", reporter).map(|table| Firewall::read(table, reporter));
         self.metrics = table("metrics", reporter).map(|table| Metrics::read(table, reporter));
+        self.never_ban = table("never_ban", reporter).map(|table| NeverBan::read(table, reporter));
         self.log = table("log", reporter).map(|table| Log::read(table, reporter));
     }
 }
@@ -145,7 +147,7 @@ pub(crate) fn tables(table: &'static Table) -> Vec<&'static Table> {
     found
 }
 
-const MAIN_ONLY: [&str; 5] = ["include", "host", "firewall", "metrics", "log"];
+const MAIN_ONLY: [&str; 6] = ["include", "host", "firewall", "never_ban", "metrics", "log"];
 
 /// Going on after a mistake keeps every mistake in memory: a file of another kind, renamed to `.toml`, has millions.
 const RECOVERABLE: usize = 1024 * 1024;
@@ -222,8 +224,14 @@ pub(crate) static ROOT: Table = Table {
             "Prometheus metrics.",
             "[metrics]",
         ),
+        Key::optional(
+            "never_ban",
+            Kind::Table(&set::NEVER_BAN),
+            "nobody",
+            "Addresses that no feed can cover.",
+            "[never_ban]",
+        ),
         Key::optional("log", Kind::Table(&host::LOG), "see there", "Logs.", "[log]"),
-        Key::later("never_ban", "leave `[never_ban]` out: there are no bans yet"),
         Key::later("flood", "leave `[flood]` out: packet rates are not limited yet"),
     ],
 };

@@ -13,6 +13,15 @@ pub(crate) struct Set {
     pub(crate) name: Option<Written<String>>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) files: Vec<Written<String>>,
+    pub(crate) max_age: Option<Written<String>>,
+    pub(crate) min_prefix: Option<MinPrefix>,
+}
+
+/// `min_prefix` as written.
+#[derive(Debug)]
+pub(crate) struct MinPrefix {
+    pub(crate) v4: Option<Written<i64>>,
+    pub(crate) v6: Option<Written<i64>>,
 }
 
 impl Set {
@@ -24,6 +33,11 @@ impl Set {
             files: table
                 .texts("files", reporter)
                 .map_or_else(Vec::new, |files| files.value),
+            max_age: table.text("max_age", reporter),
+            min_prefix: table.table("min_prefix", reporter).map(|table| MinPrefix {
+                v4: table.integer("v4", reporter),
+                v6: table.integer("v6", reporter),
+            }),
         }
     }
 }
@@ -85,24 +99,80 @@ pub(crate) static SET: Table = Table {
             "files",
             Kind::Texts,
             "none",
-            "Files with one address or prefix a line, relative to the file they are named in. What follows `#` or `;` is a \
-             comment (the formats of Spamhaus and FireHOL, and plain lists). At most 256 MiB each.",
+            "Files of addresses, prefixes and ranges, relative to the file they are named in; what they are is seen from their first \
+             character. Text: one entry a line, what follows `#` or `;` is a comment (plain lists, Spamhaus, FireHOL, Cloudflare). \
+             JSON: the lists that AWS, Google, Cloudflare and Spamhaus publish. At most 256 MiB each.",
             "files = [\"partners.txt\"]",
         ),
-        Key::later(
+        Key::optional(
             "max_age",
-            "leave `max_age` out and watch the age of the file by other means",
+            Kind::Text,
+            "no bound",
+            "A file that was last written longer ago is reported; the set stays as it is. A duration: `26h`, `7d`.",
+            "max_age = \"26h\"",
+        ),
+        Key::optional(
+            "min_prefix",
+            Kind::Table(&MIN_PREFIX),
+            "no bound",
+            "An entry wider than this is an error: a feed that lists half the internet is a mistake.",
+            "min_prefix = { v4 = 8, v6 = 19 }",
         ),
         Key::later(
             "max_change",
             "leave `max_change` out: every readable file with an entry is taken",
         ),
-        Key::later(
-            "min_prefix",
-            "leave `min_prefix` out: entries of every width are taken",
-        ),
-        Key::later("never_ban", "leave `never_ban` out: there are no bans yet"),
     ],
+};
+
+static MIN_PREFIX: Table = Table {
+    heading: "set.min_prefix",
+    about: "The shortest prefix lengths that the entries of a set may have.",
+    example: "[[set]]\nname = \"blocklist\"\nentries = [\"198.51.100.0/24\"]\nmin_prefix = { v4 = 8, v6 = 19 }\n\n\
+              [[rule]]\nname = \"drop\"\naction = \"deny\"\nsource = \"@blocklist\"\n\n[firewall]\nstateful = false\n",
+    keys: &[
+        Key::optional(
+            "v4",
+            Kind::Integer,
+            "0",
+            "The shortest length of an IPv4 prefix, 0 to 32.",
+            "v4 = 8",
+        ),
+        Key::optional(
+            "v6",
+            Kind::Integer,
+            "0",
+            "The shortest length of an IPv6 prefix, 0 to 128.",
+            "v6 = 19",
+        ),
+    ],
+};
+
+/// `[never_ban]` as written.
+#[derive(Debug)]
+pub(crate) struct NeverBan {
+    pub(crate) entries: Option<Written<Vec<Written<String>>>>,
+}
+
+impl NeverBan {
+    pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
+        Self {
+            entries: table.texts("entries", reporter),
+        }
+    }
+}
+
+pub(crate) static NEVER_BAN: Table = Table {
+    heading: "[never_ban]",
+    about: "Addresses that no feed can ever cover: what the files of a set contribute to a rule with the action `deny` never covers one \
+            of them. What is written inline is taken as written. Main file only.",
+    example: "[never_ban]\nentries = [\"192.0.2.10\"]\n\n[firewall]\nstateful = false\n",
+    keys: &[Key::required(
+        "entries",
+        Kind::Texts,
+        "Addresses, prefixes, ranges `a-b`, and `@set`.",
+        "entries = [\"192.0.2.10\", \"@on-call\"]",
+    )],
 };
 
 static ENTRY: Table = Table {

@@ -43,6 +43,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Every enabled rule of a region or VPC that this host is not in, in the order written.
     pub inert: Vec<Rule>,
+    /// `[never_ban]`: no feed and no ban covers any of these addresses.
+    pub never_ban: PrefixSet,
     /// `[[listener]]`, in file order.
     pub listeners: Vec<Listener>,
     /// `[[upstream]]`, in file order; names are unique.
