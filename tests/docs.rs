@@ -172,8 +172,16 @@ fn pages() -> Vec<Page> {
         .join("..")
         .canonicalize()
         .expect("the workspace");
-    let folders =
-        ["", "docs", "docs/decisions", "systemd", "tests", "benches"].map(|folder| root.join(folder));
+    let folders = [
+        "",
+        "docs",
+        "docs/decisions",
+        "docs/guide",
+        "systemd",
+        "tests",
+        "benches",
+    ]
+    .map(|folder| root.join(folder));
     let mut pages = Vec::new();
     for entry in folders
         .iter()
