@@ -257,6 +257,10 @@ impl<'a> Reach<'a> {
                 ),
             ));
         }
+        // A `deny` in front of a default that denies is a guard against rules to come: only who asks wants to hear of it.
+        if thoroughness < Thoroughness::All {
+            return Ok(findings);
+        }
         if self.is_redundant(of, hits, verdict)? {
             findings.push(Finding::new(
                 Code::Redundant,
@@ -267,7 +271,7 @@ impl<'a> Reach<'a> {
                 ),
                 "take it out, unless its counter is what you want",
             ));
-        } else if thoroughness == Thoroughness::All {
+        } else {
             findings.extend(self.partly_shadowed(of, hits)?);
         }
         Ok(findings)

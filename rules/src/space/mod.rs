@@ -305,7 +305,7 @@ const UNDECIDED: u32 = (1 << 31) - 1;
 const MAX_RUNS: usize = 12_000_000;
 
 /// Some seconds of work, for the same reason.
-const MAX_STEPS: usize = 60_000_000;
+const MAX_STEPS: usize = 20_000_000;
 
 #[cfg(test)]
 mod tests;
