@@ -9,7 +9,8 @@ use ravelin_datapath::{Decision, Reason};
 use ravelin_rules::Policy;
 use ravelin_rules::policy::{Action, Direction};
 
-use super::sketch::{AddressWord, Block, NOW, RuleSketch, ScopeSketch, Sketch};
+use super::sketch::{NOW, RuleSketch, Sketch};
+use super::words::{AddressWord, Block, ScopeSketch};
 
 macro_rules! features {
     ($($name:literal => $holds:expr;)*) => {

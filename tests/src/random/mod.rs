@@ -10,6 +10,7 @@ mod policy;
 mod seed;
 mod sketch;
 mod spread;
+mod words;
 
 use ravelin_datapath::Origin;
 use ravelin_rules::policy::HostFacts;
@@ -23,8 +24,9 @@ pub use packet::{ending_at, packet};
 use packet::{packet_for, target};
 pub use policy::{prefix, sketch};
 pub use seed::Random;
-pub use sketch::{AddressWord, Block, NOW, RuleSketch, ScopeSketch, SetSketch, Sketch, VpcSketch};
+pub use sketch::{NOW, RuleSketch, SetSketch, Sketch, VpcSketch};
 pub use spread::Spread;
+pub use words::{AddressWord, Block, ScopeSketch};
 
 /// A policy and the packets to judge by it.
 #[derive(Clone, Debug)]

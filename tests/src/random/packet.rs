@@ -8,7 +8,8 @@ use ravelin_rules::policy::PortRange;
 
 use super::policy::{ipv4_address, ipv6_address};
 use super::seed::Random;
-use super::sketch::{AddressWord, NOW, RuleSketch, Sketch};
+use super::sketch::{NOW, RuleSketch, Sketch};
+use super::words::AddressWord;
 use crate::packet::{Kind, Packet, ether};
 
 /// A random packet that `sketch` has something to say about.

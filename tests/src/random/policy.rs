@@ -7,7 +7,8 @@ use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 use ravelin_rules::policy::{Action, Direction, IcmpMatch, PortRange, TcpFlags};
 
 use super::seed::Random;
-use super::sketch::{AddressWord, Block, NOW, RuleSketch, ScopeSketch, SetSketch, Sketch, VpcSketch};
+use super::sketch::{NOW, RuleSketch, SetSketch, Sketch, VpcSketch};
+use super::words::{AddressWord, Block, ScopeSketch};
 
 /// A random policy that `check` accepts.
 pub fn sketch(random: &mut Random) -> Sketch {
