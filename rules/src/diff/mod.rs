@@ -205,11 +205,12 @@ fn compare(
         };
         for (block, from, until) in stretches(block, &moments) {
             let packets = crate::words::boxed(&block, host);
-            let example = example::of(&block, [before, after], [&was, &is], from, judged).map_err(|_| {
-                DiffError::Inconsistent {
-                    packet: packets.clone(),
-                }
-            })?;
+            let example =
+                example::of(&block, [before, after], [&was, &is], from, judged).map_err(|_disagreement| {
+                    DiffError::Inconsistent {
+                        packet: packets.clone(),
+                    }
+                })?;
             difference.changes.push(Change {
                 kind: kind(&was, &is),
                 direction,

@@ -65,13 +65,13 @@ fn order(policy: &Policy) -> Vec<Finding> {
         .take(MAX_RULES)
         .collect();
     for (at, later) in rules.iter().enumerate() {
-        let earlier = rules.iter().take(at).filter(|earlier| {
+        let mut earlier = rules.iter().take(at).filter(|earlier| {
             earlier.direction == later.direction
                 && differ(earlier, later)
                 && (is_narrower(&later.source, &earlier.source)
                     || is_narrower(&later.destination, &earlier.destination))
         });
-        if let Some(earlier) = earlier.last() {
+        if let Some(earlier) = earlier.next_back() {
             let finding = Finding::new(
                 Code::PrefixOrder,
                 later,
