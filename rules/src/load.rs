@@ -116,11 +116,29 @@ pub fn load_below(root: &Path, path: &Path) -> Result<Loaded, Report> {
     load_with(Sources::below(root), &root.join(path))
 }
 
+/// A policy from its text alone. The files that it names are not there: what it includes is missing, and so are set files.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_text(text: &str) -> Result<Loaded, Report> {
+    let path = Path::new(NOWHERE).join("policy.toml");
+    let mut reporter = Reporter::default();
+    reporter.sources = Sources::below(Path::new(NOWHERE));
+    let file = reporter.sources.add(path.clone(), text.to_owned());
+    finish(&path, Some(file), reporter)
+}
+
 fn load_with(sources: Sources, path: &Path) -> Result<Loaded, Report> {
     let mut reporter = Reporter::default();
     reporter.sources = sources;
+    let file = read_file(path, Role::Main, &mut reporter);
+    finish(path, file, reporter)
+}
+
+fn finish(path: &Path, file: Option<FileId>, mut reporter: Reporter) -> Result<Loaded, Report> {
     let mut document = Document::default();
-    if let Some(file) = read_file(path, Role::Main, &mut reporter) {
+    if let Some(file) = file {
         document.read(file, Role::Main, &mut reporter);
         for path in included(&document.include, path, &mut reporter) {
             if let Some(file) = read_file(&path, Role::Included, &mut reporter) {
@@ -239,6 +257,9 @@ fn matches(pattern: &Written<String>, reporter: &mut Reporter) -> Vec<PathBuf> {
     files
 }
 
+/// Nothing can be found below what is not a folder, with `..` neither: the policy of [`load_text`] reads no file.
+const NOWHERE: &str = "/dev/null";
+
 /// As in a shell, `*` leaves out names that start with a dot: editors keep lock files and copies under them.
 const PATTERN_OPTIONS: glob::MatchOptions = glob::MatchOptions {
     case_sensitive: true,
@@ -256,7 +277,15 @@ const MAX_INCLUDED_FILES: usize = 1_000;
 mod tests {
     use std::fs;
 
-    use super::{load, load_below};
+    use super::{load, load_below, load_text};
+
+    #[test]
+    fn a_text_reads_no_file_whatever_it_names() {
+        let policy = "include = [\"../../etc/*.conf\", \"/etc/hostname\", \"../etc/hostname\"]\n[firewall]\nstateful = false\n";
+        let report = load_text(policy).expect_err("the files are not there").render();
+        assert_eq!(report.matches("does not exist").count(), 2, "{report}");
+        load_text("[firewall]\nstateful = false\n").expect("a policy without files");
+    }
 
     #[test]
     fn a_copy_that_keeps_the_folders_loads_as_the_original_did_absolute_paths_too() {

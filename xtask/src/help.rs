@@ -19,6 +19,7 @@ install it. A second run finds everything in place and starts within seconds.
   lint         formatting, clippy, rustdoc, the architecture test
   build-ebpf   build the kernel program alone and say where it is
   bench        run the benchmarks
+  fuzz         throw damaged input at what reads bytes from outside
   gen-docs     write the generated pages of docs/
 
 `cargo xtask COMMAND --help` tells more. Exit codes: 0 done, 1 the answer is \"no\" (a test failed),
@@ -66,6 +67,14 @@ usage: cargo xtask bench [NAME]
 Runs the benchmarks of the `benches` package, or the one named. Wants a quiet machine and root; results
 that matter are kept in benches/results.";
 
+const FUZZ: &str = "\
+usage: cargo xtask fuzz [--seconds N] [TARGET]...
+
+Builds the targets of tests/fuzz with the counters that libFuzzer reads (the stable compiler will do),
+and runs each, or those named, for 60 seconds or the seconds given. A panic, an overflow, a hang, or
+more memory than the input's size allows ends the run with exit code 1; the input that did it is kept
+in target/fuzz. So are inputs that reached something new: the next run starts from them.";
+
 const GEN_DOCS: &str = "\
 usage: cargo xtask gen-docs
 
@@ -81,6 +90,7 @@ pub(crate) fn of(command: &str) -> Result<String, Failure> {
         "lint" => LINT,
         "build-ebpf" => BUILD_EBPF,
         "bench" => BENCH,
+        "fuzz" => FUZZ,
         "gen-docs" => GEN_DOCS,
         other => return Err(unknown(other)),
     };
@@ -90,7 +100,7 @@ pub(crate) fn of(command: &str) -> Result<String, Failure> {
 /// The complaint about a command that does not exist.
 pub(crate) fn unknown(command: &str) -> Failure {
     Failure::cannot(format!(
-        "unknown command `{command}`\nhelp: setup, demo, test, lint, build-ebpf, bench and gen-docs are known; see `cargo xtask --help`"
+        "unknown command `{command}`\nhelp: setup, demo, test, lint, build-ebpf, bench, fuzz and gen-docs are known; see `cargo xtask --help`"
     ))
 }
 

@@ -14,6 +14,7 @@ mod build;
 mod demo;
 mod docs;
 mod failure;
+mod fuzz;
 mod help;
 mod machine;
 mod progress;
@@ -63,6 +64,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
         "lint" => test::run(&test::Request::lint(expect_none(rest)?))?,
         "build-ebpf" => build::ebpf(expect_none(rest)?)?,
         "bench" => build::bench(rest)?,
+        "fuzz" => fuzz::command(rest)?,
         "gen-docs" => docs::generate(expect_none(rest)?)?,
         other => return Err(help::unknown(other)),
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::failure::Failure;
+use crate::fuzz::{self, Target};
 use crate::workspace;
 
 /// A group of checks with the same needs.
@@ -16,6 +17,8 @@ pub(crate) enum Ring {
     Unit,
     /// Suites of the `tests` package that need no rights.
     Laws,
+    /// Damaged input against everything that reads bytes from outside.
+    Fuzz,
     /// Suites that load programs and run them by BPF_PROG_TEST_RUN.
     Kernel,
     /// Suites with namespaces, sockets and the real binary.
@@ -31,7 +34,14 @@ pub(crate) struct Step {
 }
 
 impl Ring {
-    pub(crate) const ALL: [Self; 5] = [Self::Lint, Self::Unit, Self::Laws, Self::Kernel, Self::System];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Lint,
+        Self::Unit,
+        Self::Laws,
+        Self::Fuzz,
+        Self::Kernel,
+        Self::System,
+    ];
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|ring| ring.name() == name)
@@ -42,6 +52,7 @@ impl Ring {
             Self::Lint => "lint",
             Self::Unit => "unit",
             Self::Laws => "laws",
+            Self::Fuzz => "fuzz",
             Self::Kernel => "kernel",
             Self::System => "system",
         }
@@ -52,6 +63,9 @@ impl Ring {
             Self::Lint => "rustfmt, clippy and rustdoc without a warning, the architecture",
             Self::Unit => "tests beside the code, golden diagnostics and plans, doc examples",
             Self::Laws => "documentation, units, packet tables and oracle = datapath, in user space",
+            Self::Fuzz => {
+                "a minute of damaged policies, set files, captures and imports each, under libFuzzer"
+            }
             Self::Kernel => "the same tables and laws through the loaded program (root)",
             Self::System => {
                 "real sockets, real links, the real binary: traffic, reload, crash, TLS, limits (root)"
@@ -69,6 +83,7 @@ impl Ring {
         Ok(match self {
             Self::Lint => lint(&suites()?),
             Self::Unit => unit()?,
+            Self::Fuzz => fuzz(),
             Self::Laws | Self::Kernel | Self::System => suites_of(self, &suites()?),
         })
     }
@@ -118,6 +133,26 @@ fn unit() -> Result<Vec<Step>, Failure> {
     }
     steps.push(tested("doc examples", test(&["--doc"])));
     Ok(steps)
+}
+
+fn fuzz() -> Vec<Step> {
+    // The build tells of itself in the first.
+    let step = |target: &Target| {
+        check(
+            target.name,
+            cargo(&[
+                "run",
+                "--quiet",
+                "--package",
+                "xtask",
+                "--locked",
+                "--",
+                "fuzz",
+                target.name,
+            ]),
+        )
+    };
+    fuzz::TARGETS.iter().map(step).collect()
 }
 
 fn suites_of(ring: Ring, suites: &[String]) -> Vec<Step> {
