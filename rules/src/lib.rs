@@ -19,6 +19,7 @@ pub mod lower;
 mod manual;
 pub mod policy;
 pub mod reference;
+pub mod replay;
 mod source;
 mod space;
 mod words;

@@ -17,6 +17,7 @@ mod man;
 mod output;
 mod planned;
 mod reload;
+mod replay;
 mod rules;
 mod run;
 mod status;
@@ -46,6 +47,7 @@ pub fn run() -> ExitCode {
         Command::Man(command) => command.run(),
         Command::Planned(command) => command.run(),
         Command::Reload(command) => command.run(),
+        Command::Replay(command) => command.run(),
         Command::Rules(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Status(command) => command.run(),
@@ -91,6 +93,7 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Diff(diff::Diff),
+    Replay(replay::Replay),
     Compile(compile::Compile),
     Run(run::Run),
     Filter(filter::Filter),

@@ -30,8 +30,6 @@ pub(super) enum Planned {
     #[command(hide = true)]
     Limits(Rest),
     #[command(hide = true)]
-    Replay(Rest),
-    #[command(hide = true)]
     Rollback(Rest),
     #[command(hide = true)]
     Schema(Rest),
@@ -61,7 +59,6 @@ impl Planned {
             Self::Flows(rest) => ("flows", rest),
             Self::Import(rest) => ("import", rest),
             Self::Limits(rest) => ("limits", rest),
-            Self::Replay(rest) => ("replay", rest),
             Self::Rollback(rest) => ("rollback", rest),
             Self::Schema(rest) => ("schema", rest),
             Self::Top(rest) => ("top", rest),

@@ -17,8 +17,8 @@ use crate::{HostFacts, Policy, TableImage};
 pub use question::{Question, QuestionError};
 pub use words::{parse_icmp, parse_protocol, parse_tcp_flags};
 
-pub(crate) use words::flag_words;
-use words::{joined, message_words, port_words, protocol_word, wanted_flags};
+pub(crate) use words::{flag_words, protocol_word};
+use words::{joined, message_words, port_words, wanted_flags};
 
 /// Where, when and which way the packet of a question goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

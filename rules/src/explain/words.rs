@@ -33,7 +33,7 @@ pub fn parse_tcp_flags(text: &str) -> Option<u8> {
 }
 
 /// `tcp`, or `89`.
-pub(super) fn protocol_word(number: u8) -> String {
+pub(crate) fn protocol_word(number: u8) -> String {
     match PROTOCOLS.iter().find(|(_, known)| *known == number) {
         Some((name, _)) => (*name).to_owned(),
         None => number.to_string(),

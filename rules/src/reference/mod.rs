@@ -68,6 +68,23 @@ pub(crate) fn examine(
     }
 }
 
+/// What is read from the frame; `None` when the decision falls before the rules are reached.
+pub(crate) fn read(
+    policy: &Policy,
+    host: &HostFacts,
+    direction: Direction,
+    origin: Origin,
+    frame: &[u8],
+) -> Option<Facts> {
+    let mut walk = Walk {
+        policy,
+        host,
+        scene: Scene::of(host, direction, origin),
+        seen: ClassSet::default(),
+    };
+    walk.up_to_rules(origin.loopback, frame).ok()
+}
+
 /// Where, when and which way a packet goes: what rules may ask and bytes do not tell.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
