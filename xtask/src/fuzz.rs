@@ -23,7 +23,7 @@ pub(crate) struct Target {
 }
 
 /// Every target, one binary of `tests/fuzz` each.
-pub(crate) const TARGETS: [Target; 2] = [
+pub(crate) const TARGETS: [Target; 3] = [
     Target {
         name: "policy",
         seeds: &[
@@ -38,6 +38,11 @@ pub(crate) const TARGETS: [Target; 2] = [
         name: "set_file",
         seeds: &["tests/fuzz/seeds/set_file"],
         longest: 32 << 10,
+    },
+    Target {
+        name: "capture",
+        seeds: &["tests/fuzz/seeds/capture"],
+        longest: 8 << 10,
     },
 ];
 
