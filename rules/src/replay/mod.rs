@@ -26,7 +26,7 @@ use link::Frame;
 ///
 /// The summary is of what could be read, also when the capture is damaged.
 pub fn replay(
-    capture: impl Read + Send,
+    capture: impl Read,
     judge: Judge<'_>,
     against: Option<Judge<'_>>,
 ) -> (Summary, Result<(), CaptureError>) {

@@ -185,7 +185,7 @@ fn what_stands_before_a_damage_is_read_and_the_place_is_told() {
 }
 
 #[test]
-fn a_block_larger_than_the_buffer_is_read() {
+fn a_long_block_without_packets_is_passed_over() {
     let word: Word = u32::to_le_bytes;
     let frame = ethernet(&packet());
     let comment = block(word, 0x0bad, &vec![1; 5 << 20]);
