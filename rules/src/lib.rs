@@ -12,6 +12,7 @@ pub mod diff;
 mod document;
 pub mod explain;
 pub mod image;
+pub mod import;
 pub mod ir;
 mod lint;
 mod load;

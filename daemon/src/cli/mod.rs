@@ -13,6 +13,7 @@ mod explain;
 mod filter;
 mod halves;
 mod host;
+mod import;
 mod man;
 mod output;
 mod planned;
@@ -44,6 +45,7 @@ pub fn run() -> ExitCode {
         Command::Edge(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Filter(command) => command.run(),
+        Command::Import(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Planned(command) => command.run(),
         Command::Reload(command) => command.run(),
@@ -95,6 +97,7 @@ enum Command {
     Diff(diff::Diff),
     Replay(replay::Replay),
     Compile(compile::Compile),
+    Import(import::Import),
     Run(run::Run),
     Filter(filter::Filter),
     Edge(edge::Edge),

@@ -26,8 +26,6 @@ pub(super) enum Planned {
     #[command(hide = true)]
     Flows(Rest),
     #[command(hide = true)]
-    Import(Rest),
-    #[command(hide = true)]
     Limits(Rest),
     #[command(hide = true)]
     Rollback(Rest),
@@ -57,7 +55,6 @@ impl Planned {
             Self::Doctor(rest) => ("doctor", rest),
             Self::Events(rest) => ("events", rest),
             Self::Flows(rest) => ("flows", rest),
-            Self::Import(rest) => ("import", rest),
             Self::Limits(rest) => ("limits", rest),
             Self::Rollback(rest) => ("rollback", rest),
             Self::Schema(rest) => ("schema", rest),
