@@ -16,6 +16,7 @@ pub(super) fn import(document: &Value, id: Option<&str>) -> Result<Draft, Import
         _ if document.get("data").is_some() => {
             let vpcs = chosen(list(document, "data"), "name", id)?;
             match vpcs.as_slice() {
+                [] => (Some(document), &[][..]),
                 [vpc] => (Some(*vpc), list(vpc, "firewallRules")),
                 _ => {
                     return Err(ImportError::Several {

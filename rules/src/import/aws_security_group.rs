@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::matches::Matches;
-use super::value::{list, number, prefix, shown, text};
+use super::value::{list, number, prefix, protocol as protocol_of, shown, text};
 use super::{Draft, ImportError, Source, chosen};
 use crate::policy::{Action, Direction};
 
@@ -126,9 +126,8 @@ pub(super) fn of_protocol(written: &str, first: Option<i64>, last: Option<i64>) 
         "icmp" | "1" => Some("icmp"),
         "icmpv6" | "58" => Some("icmpv6"),
         number => {
-            let number: u8 = number.parse().ok()?;
             return Some(Matches {
-                protocol: vec![number.to_string()],
+                protocol: vec![protocol_of(number)?],
                 ..Matches::default()
             });
         }

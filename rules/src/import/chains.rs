@@ -97,7 +97,7 @@ impl Walk<'_> {
                     if !is_last && line.matches.is_everything() {
                         return;
                     }
-                    if !is_last {
+                    if !is_last && !self.always_decides(to) {
                         let why = "a list of rules cannot leave out those behind it; turn it into a jump";
                         self.draft.miss(&line.place, format!("goto {to}"), why);
                     }
@@ -110,6 +110,20 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+}
+
+impl Walk<'_> {
+    /// Whether no packet comes back from the chain.
+    fn always_decides(&self, chain: &str) -> bool {
+        let lines = self.chains.get(chain).map_or(&[][..], Vec::as_slice);
+        let comes_back = lines.iter().any(|line| line.end == End::Return);
+        let last = lines.last().is_some_and(|line| {
+            matches!(line.end, End::Decide(_))
+                && line.matches.is_everything()
+                && line.matches.family.is_none()
+        });
+        last && !comes_back
     }
 }
 

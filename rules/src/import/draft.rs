@@ -121,6 +121,10 @@ impl Draft {
             }
             return;
         }
+        if let Err(why) = matches.make_sense() {
+            self.miss(comment, "this rule", why);
+            return;
+        }
         let name = self.name(words);
         self.rules.push(DraftRule {
             name,

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::chains::{Chains, End, Line, flatten};
 use super::matches::{Family, Matches, ports};
-use super::value::prefix;
+use super::value::{self, prefix};
 use super::{Draft, ImportError, Source};
 use crate::policy::{Action, Direction};
 
@@ -341,19 +341,12 @@ fn range(written: &str, not: bool) -> Result<String, &'static str> {
 }
 
 fn protocol(written: &str) -> Result<Option<String>, &'static str> {
-    Ok(match written {
-        "all" | "0" => None,
-        "tcp" | "udp" | "icmp" | "sctp" | "gre" | "esp" | "ah" => Some(written.to_owned()),
-        "ipv6-icmp" | "icmpv6" => Some("icmpv6".to_owned()),
-        number => match number.parse::<u8>() {
-            Ok(1) => Some("icmp".to_owned()),
-            Ok(6) => Some("tcp".to_owned()),
-            Ok(17) => Some("udp".to_owned()),
-            Ok(58) => Some("icmpv6".to_owned()),
-            Ok(number) => Some(number.to_string()),
-            Err(_why) => return Err("a protocol without a name here; write its number"),
-        },
-    })
+    match written {
+        "all" | "0" => Ok(None),
+        word => value::protocol(word)
+            .map(Some)
+            .ok_or("a protocol without a name here; write its number"),
+    }
 }
 
 fn port_list(written: &str) -> Result<Vec<(u16, u16)>, &'static str> {

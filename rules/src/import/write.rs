@@ -3,13 +3,19 @@
 use std::fmt::{self, Write as _};
 
 use super::draft::{Draft, DraftRule};
-use crate::policy::Direction;
+use crate::policy::{Action, Direction};
 
 pub(super) fn write(draft: &Draft, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "# A policy made by `ravelin import {}`.", draft.source.word())?;
     for note in &draft.notes {
         writeln!(f, "#")?;
         for line in wrapped(note) {
+            writeln!(f, "# {line}")?;
+        }
+    }
+    if guards_egress(draft) {
+        writeln!(f, "#")?;
+        for line in wrapped(EGRESS) {
             writeln!(f, "# {line}")?;
         }
     }
@@ -34,6 +40,11 @@ pub(super) fn write(draft: &Draft, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "entries = {}", words(&set.entries))?;
     }
     draft.rules.iter().try_for_each(|rule| write_rule(rule, f))
+}
+
+fn guards_egress(draft: &Draft) -> bool {
+    let denies = |rule: &DraftRule| rule.direction == Direction::Outbound && rule.action == Action::Deny;
+    draft.outbound == Action::Deny || draft.rules.iter().any(denies)
 }
 
 fn write_rule(rule: &DraftRule, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,5 +157,9 @@ fn wrapped(text: &str) -> Vec<String> {
     }
     lines
 }
+
+const EGRESS: &str = "Outbound rules are checked, explained and compared; this release does not enforce them, and refuses to \
+     run a policy that could deny a packet the host sends. To run it, write `outbound = \"allow\"` and take the outbound rules \
+     that deny out.";
 
 const MAX_WIDTH: usize = 100;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::import::chains::End;
 use crate::import::matches::{Family, Matches, ports};
-use crate::import::value::{prefix, shown, text};
+use crate::import::value::{self, prefix, shown, text};
 use crate::policy::Action;
 
 /// One rule under way.
@@ -101,7 +101,7 @@ impl Read {
         }
         match subject {
             Subject::Source | Subject::Destination => {}
-            Subject::State => self.states(value, right)?,
+            Subject::State => self.states(right)?,
             Subject::Interface => {
                 let name = right.as_str().filter(|name| !name.ends_with('*'));
                 let name = name.ok_or_else(|| miss("a rule names one interface; write a rule for each"))?;
@@ -150,7 +150,7 @@ impl Read {
             Subject::Code { six } => {
                 self.protocols(vec![if six { "icmpv6" } else { "icmp" }.to_owned()])
                     .map_err(miss)?;
-                let code = right.as_u64().and_then(|code| u8::try_from(code).ok());
+                let code = code(right, six);
                 let (Some(code), [kind]) = (code, self.matches.icmp.as_mut_slice()) else {
                     return Err(miss("a code is said together with one type"));
                 };
@@ -186,24 +186,18 @@ impl Read {
         Ok(())
     }
 
-    fn states(&mut self, value: &Value, right: &Value) -> Result<(), Miss> {
-        let states = each(right);
-        if states.iter().any(|state| state.as_str() == Some("new")) {
+    fn states(&mut self, right: &Value) -> Result<(), Miss> {
+        let states: Vec<String> = each(right).into_iter().map(shown).collect();
+        let what = format!("ct state {}", states.join(","));
+        if states.iter().any(|state| state == "new") {
             self.left_out.push((
-                shown(value),
+                what,
                 "flow state is not supported yet; the rule is kept without it, and also matches packets of known connections",
             ));
             return Ok(());
         }
         Err((
-            format!(
-                "ct state {}",
-                states
-                    .iter()
-                    .map(|state| shown(state))
-                    .collect::<Vec<_>>()
-                    .join(",")
-            ),
+            what,
             "flow state is not supported yet; rules like `tcp_flags = \"ack\"` let replies in",
         ))
     }
@@ -366,19 +360,21 @@ fn port(value: &Value) -> Option<(u16, u16)> {
 }
 
 fn protocol(value: &Value) -> Option<String> {
-    let word = match value {
-        Value::String(word) => word.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
-    Some(match word.as_str() {
-        "ipv6-icmp" | "58" => "icmpv6".to_owned(),
-        "1" => "icmp".to_owned(),
-        "6" => "tcp".to_owned(),
-        "17" => "udp".to_owned(),
-        "tcp" | "udp" | "icmp" | "icmpv6" | "sctp" | "gre" | "esp" | "ah" => word,
-        number => number.parse::<u8>().ok()?.to_string(),
-    })
+    match value {
+        Value::String(word) => value::protocol(word),
+        Value::Number(number) => value::protocol(&number.to_string()),
+        _ => None,
+    }
+}
+
+fn code(value: &Value, six: bool) -> Option<u8> {
+    if let Some(number) = value.as_u64() {
+        return u8::try_from(number).ok();
+    }
+    let names: &[(&str, u8)] = if six { &CODES6 } else { &CODES };
+    let name = value.as_str()?;
+    let found = names.iter().find(|(known, _)| *known == name);
+    found.map(|(_, number)| *number)
 }
 
 fn message(value: &Value, six: bool) -> Option<String> {
@@ -478,4 +474,25 @@ const ICMPV6: [(&str, u8); 18] = [
     ("ind-neighbor-solicit", 141),
     ("ind-neighbor-advert", 142),
     ("mld2-listener-report", 143),
+];
+
+/// nft's names of the codes of "destination unreachable".
+const CODES: [(&str, u8); 8] = [
+    ("net-unreachable", 0),
+    ("host-unreachable", 1),
+    ("prot-unreachable", 2),
+    ("port-unreachable", 3),
+    ("frag-needed", 4),
+    ("net-prohibited", 9),
+    ("host-prohibited", 10),
+    ("admin-prohibited", 13),
+];
+
+const CODES6: [(&str, u8); 6] = [
+    ("no-route", 0),
+    ("admin-prohibited", 1),
+    ("addr-unreachable", 3),
+    ("port-unreachable", 4),
+    ("policy-fail", 5),
+    ("reject-route", 6),
 ];
