@@ -23,7 +23,7 @@ pub(crate) struct Target {
 }
 
 /// Every target, one binary of `tests/fuzz` each.
-pub(crate) const TARGETS: [Target; 3] = [
+pub(crate) const TARGETS: [Target; 4] = [
     Target {
         name: "policy",
         seeds: &[
@@ -43,6 +43,17 @@ pub(crate) const TARGETS: [Target; 3] = [
         name: "capture",
         seeds: &["tests/fuzz/seeds/capture"],
         longest: 8 << 10,
+    },
+    Target {
+        name: "import",
+        seeds: &[
+            "rules/tests/imports/anypoint-vpc",
+            "rules/tests/imports/aws-network-acl",
+            "rules/tests/imports/aws-security-group",
+            "rules/tests/imports/iptables",
+            "rules/tests/imports/nftables",
+        ],
+        longest: 16 << 10,
     },
 ];
 

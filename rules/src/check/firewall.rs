@@ -142,7 +142,7 @@ const INTERFACE_NAME: &str = "write a name of 1 to 15 characters as `ip link` sh
 const MAX_LISTED: usize = 10;
 
 /// The form the kernel takes (`dev_valid_name`): below 16 bytes, no `/`, `:` or blank, not `.` or `..`.
-fn is_interface(name: &str) -> bool {
+pub(crate) fn is_interface(name: &str) -> bool {
     let printable = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
     (1..16).contains(&name.len()) && name.chars().all(printable) && name != "." && name != ".."
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::Draft;
-use super::matches::Matches;
+use super::matches::{Clash, Matches};
 use crate::policy::{Action, Direction};
 
 /// One line of a chain.
@@ -68,7 +68,9 @@ impl Walk<'_> {
             }
             let matches = match under.and(&line.matches) {
                 Ok(matches) => matches,
-                Err(key) => {
+                // No packet gets here.
+                Err(Clash::Never) => continue,
+                Err(Clash::Unsayable(key)) => {
                     let why =
                         "the jump to this chain has another condition of the same kind, and a rule has one";
                     self.draft.miss(&line.place, format!("its {key}"), why);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::Source;
-use super::matches::Matches;
+use super::matches::{Families, Matches};
 use crate::policy::{Action, Direction, RuleName};
 
 /// A drafted policy. `Display` is its TOML text.
@@ -22,6 +22,8 @@ pub struct Draft {
     pub(super) rules: Vec<DraftRule>,
     unmapped: Vec<Unmapped>,
     names: HashMap<String, u32>,
+    /// Of the sets.
+    families: HashMap<String, Families>,
 }
 
 /// A named list of prefixes.
@@ -70,6 +72,7 @@ impl Draft {
             rules: Vec::new(),
             unmapped: Vec::new(),
             names: HashMap::new(),
+            families: HashMap::new(),
         }
     }
 
@@ -121,7 +124,7 @@ impl Draft {
             }
             return;
         }
-        if let Err(why) = matches.make_sense() {
+        if let Err(why) = matches.make_sense(&self.families) {
             self.miss(comment, "this rule", why);
             return;
         }
@@ -133,6 +136,18 @@ impl Draft {
             action,
             matches,
         });
+    }
+
+    /// Adds a set of addresses and says its name.
+    pub(super) fn set(&mut self, words: &str, entries: Vec<String>) -> String {
+        let name = self.name(words);
+        self.families
+            .insert(name.clone(), Families::of(&entries, &HashMap::new()));
+        self.sets.push(DraftSet {
+            name: name.clone(),
+            entries,
+        });
+        name
     }
 
     /// A name as policies want it, and no other rule or set has.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::chains::{Chains, End, Line, flatten};
-use super::matches::{Family, Matches, ports};
+use super::matches::{Family, Matches, distinct, ports};
 use super::value::{self, prefix};
 use super::{Draft, ImportError, Source};
 use crate::policy::{Action, Direction};
@@ -400,7 +400,7 @@ fn tcp_flags(mask: &str, set: &str) -> Result<String, &'static str> {
         let not = if set.contains(flag) { "" } else { "!" };
         format!("{not}{}", flag.to_ascii_lowercase())
     };
-    Ok(mask.iter().map(word).collect::<Vec<_>>().join(","))
+    Ok(distinct(mask.iter().map(word)).join(","))
 }
 
 /// Words, with those in quotes kept together.

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::chains::{Chains, End, Line, flatten};
-use super::draft::DraftSet;
 use super::matches::{Family, Matches};
 use super::value::{list, number, shown, text};
 use super::{Draft, ImportError, Source};
@@ -111,15 +110,7 @@ impl<'a> Ruleset<'a> {
         }
         let words = match expression::elements(list(set, "elem")) {
             Some(Elements::Addresses(entries)) if entries.is_empty() => Words::Empty,
-            Some(Elements::Addresses(entries)) => {
-                let name = draft.name(name);
-                let set = DraftSet {
-                    name: name.clone(),
-                    entries,
-                };
-                draft.sets.push(set);
-                Words::Addresses(name)
-            }
+            Some(Elements::Addresses(entries)) => Words::Addresses(draft.set(name, entries)),
             Some(Elements::Ports(ports)) => Words::Ports(ports),
             None => {
                 draft.miss(&place, "its elements", "they are neither addresses nor ports");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::import::chains::End;
-use crate::import::matches::{Family, Matches, ports};
+use crate::import::matches::{Family, Matches, distinct, ports};
 use crate::import::value::{self, prefix, shown, text};
 use crate::policy::Action;
 
@@ -418,9 +418,7 @@ fn flags(mask: &[String], right: &Value) -> Option<String> {
         return None;
     }
     let word = |flag: &String| format!("{}{flag}", if set.contains(flag) { "" } else { "!" });
-    let mut words: Vec<String> = mask.iter().map(word).collect();
-    words.dedup();
-    Some(words.join(","))
+    Some(distinct(mask.iter().map(word)).join(","))
 }
 
 fn target(value: &Value) -> Result<String, Miss> {
