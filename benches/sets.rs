@@ -64,7 +64,7 @@ fn main() {
         }
     }
     println!(
-        "{:<24}{:>24}{:>24}{:>26}{:>24}{:>24}",
+        "{:<24}{:>24}{:>24}{:>28}{:>26}{:>24}",
         "shape", "read and check, s", "compile, s", "peak, MiB", "tables, MiB", "nft -f, s"
     );
     for (shape, row) in SHAPES.iter().zip(rows) {
@@ -75,7 +75,7 @@ fn main() {
             )
         });
         println!(
-            "{:<24}{check:>24}{compile:>24}{peak:>26}{tables:>24}{nft:>24}",
+            "{:<24}{check:>24}{compile:>24}{peak:>28}{tables:>26}{nft:>24}",
             shape.name
         );
     }
@@ -171,10 +171,14 @@ fn write(shape: &Shape) -> tempfile::TempDir {
     for at in (1..lines.len()).rev() {
         lines.swap(at, random.index(at + 1));
     }
+    let mut names = Vec::new();
     for (at, part) in lines.chunks(ENTRIES.div_ceil(shape.files)).enumerate() {
-        fs::write(folder.path().join(format!("{at:03}.txt")), part.join("\n") + "\n").expect("a list");
+        let name = format!("{at:03}.txt");
+        fs::write(folder.path().join(&name), part.join("\n") + "\n").expect("a list");
+        names.push(format!("\"{name}\""));
     }
-    fs::write(folder.path().join("policy.toml"), POLICY).expect("a policy");
+    let policy = POLICY.replace("FILES", &names.join(", "));
+    fs::write(folder.path().join("policy.toml"), policy).expect("a policy");
     let mut ruleset = "table inet bench {\n".to_owned();
     for (name, kind, colon) in [("four", "ipv4_addr", false), ("six", "ipv6_addr", true)] {
         let of_kind: Vec<&str> = lines
@@ -200,7 +204,7 @@ stateful = false
 inbound  = "allow"
 [[set]]
 name  = "feed"
-files = ["*.txt"]
+files = [FILES]
 [[rule]]
 name   = "feed"
 action = "deny"
