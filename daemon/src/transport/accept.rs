@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream};
@@ -45,7 +45,7 @@ pub(super) async fn accept(
 
 fn admit(stream: TcpStream, client: SocketAddr, listener: &Arc<Listener>, live: &Live) {
     let now = Instant::now();
-    match listener.gate.admit(client.ip(), now) {
+    match listener.gate.admit(client.ip(), now, unix_now()) {
         Ok(admission) => {
             let listener = Arc::clone(listener);
             if matches!(admission, Admission::Now(_)) {
@@ -94,6 +94,13 @@ async fn waiting(socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         Poll::Pending => Poll::Ready(None),
     })
     .await
+}
+
+/// Seconds since 1970. A clock before that is taken for that moment: nothing has ended then.
+fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 /// Long enough for connections to end, short enough that nobody takes the listener for dead.

@@ -44,13 +44,13 @@ pub enum Admission {
 }
 
 impl Gate {
-    /// Judges a connection from `client`.
+    /// Judges a connection from `client`; `unix` is the moment by the wall clock, in seconds: entries of lists end by it.
     ///
     /// # Errors
     ///
     /// The check that refused it.
-    pub fn admit(&self, client: IpAddr, now: Instant) -> Result<Admission, Refusal> {
-        if !self.allow.contains(client) || self.deny.contains(client) {
+    pub fn admit(&self, client: IpAddr, now: Instant, unix: u64) -> Result<Admission, Refusal> {
+        if !self.allow.contains(client, unix) || self.deny.contains(client, unix) {
             return Err(Refusal::Address);
         }
         let total = self.total.take(self.total_cap).ok_or(Refusal::TotalConnections)?;
