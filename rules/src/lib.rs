@@ -29,6 +29,7 @@ pub use compile::{Budget, CompileError};
 pub use diagnostic::{Code, Diagnostic, Location, Report, Severity, Spot};
 pub use image::{SizeReport, TableImage};
 pub use lint::Thoroughness;
-pub use load::{Loaded, load, load_below, load_text};
+pub use load::{Loaded, load, load_below, load_beside, load_text};
 pub use manual::policy_reference;
 pub use policy::{Direction, HostFacts, Policy};
+pub use source::way_in_copy;

@@ -116,6 +116,16 @@ pub fn load_below(root: &Path, path: &Path) -> Result<Loaded, Report> {
     load_with(Sources::below(root), &root.join(path))
 }
 
+/// Like [`load`], beside copies of the files as they were last taken, below `last_good` in the folders of the originals. A set whose
+/// files change more than its `max_change` allows keeps those.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_beside(last_good: &Path, path: &Path) -> Result<Loaded, Report> {
+    load_with(Sources::beside(last_good), path)
+}
+
 /// A policy from its text alone. The files that it names are not there: what it includes is missing, and so are set files.
 ///
 /// # Errors

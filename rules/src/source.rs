@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::Spot;
@@ -58,6 +58,8 @@ pub(crate) struct Sources {
     files: Vec<SourceFile>,
     /// Where absolute paths start; empty: at the root of the file system.
     root: PathBuf,
+    /// A copy of the files as they were last taken, below this folder.
+    last_good: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,19 @@ impl Sources {
             root: root.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// No files yet, and what was last taken is below `last_good`.
+    pub(crate) fn beside(last_good: &Path) -> Self {
+        Self {
+            last_good: Some(last_good.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// The copy of a file as it was last taken, if there are copies.
+    pub(crate) fn last_good(&self, path: &Path) -> Option<PathBuf> {
+        Some(self.last_good.as_ref()?.join(way_in_copy(path).ok()?))
     }
 
     /// Adds a file.
@@ -190,6 +205,32 @@ impl SourceFile {
     }
 }
 
+/// Where the copy of a file stands in a folder that keeps the folders of the original: the way from the root of the file system.
+///
+/// # Errors
+///
+/// What the system says when the current folder is not known.
+pub fn way_in_copy(path: &Path) -> io::Result<PathBuf> {
+    let absolute = std::path::absolute(path)?;
+    // `..` stays: the loader walks the same way in the copy. One at the very top goes nowhere, and is left out.
+    let mut depth = 0_usize;
+    let mut way = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::Normal(name) => {
+                way.push(name);
+                depth += 1;
+            }
+            Component::ParentDir if depth > 0 => {
+                way.push("..");
+                depth -= 1;
+            }
+            _ => {}
+        }
+    }
+    Ok(way)
+}
+
 /// Reads at most `limit` bytes of the file at `path`.
 ///
 /// # Errors
@@ -241,6 +282,13 @@ mod tests {
         for bytes in [1..2, 2..2, 90..95] {
             assert_eq!(sources.spot(file.span(bytes)).1.line, 1);
         }
+    }
+
+    #[test]
+    fn no_path_leads_out_of_a_copy() {
+        let way = |path: &str| way_in_copy(Path::new(path)).unwrap();
+        assert_eq!(way("/etc/ravelin/../x"), Path::new("etc/ravelin/../x"));
+        assert_eq!(way("/../../x"), Path::new("x"));
     }
 
     #[test]

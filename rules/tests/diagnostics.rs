@@ -56,6 +56,7 @@ fn every_code_is_shown_by_a_policy() {
         policy_of_16_mebibytes(),
         policy_with_too_many_rules(),
         policy_with_an_old_set_file(),
+        policy_with_a_set_that_changed_too_much(),
     ]);
     let shown: Vec<Code> = reports
         .iter()
@@ -142,6 +143,44 @@ fn policy_with_an_old_set_file() -> Report {
     assert_eq!(report.diagnostics()[0].code, Code::SetFileOld);
     assert!(report.diagnostics()[0].message.contains("is 30 hours old"));
     report
+}
+
+fn policy_with_a_set_that_changed_too_much() -> Report {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copies) = (folder.path().join("policy.toml"), folder.path().join("copies"));
+    let list = folder.path().join("list.txt");
+    let copy = copies.join(ravelin_rules::way_in_copy(&list).unwrap());
+    fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    // Ten entries that are six when merged.
+    let last = "192.0.2.0/29\n192.0.2.1\n192.0.2.2\n192.0.2.2\n192.0.2.0/29\n10.0.0.1\n10.0.0.2\n10.0.0.3\n10.0.0.4\n2001:db8::1\n";
+    fs::write(&copy, last).unwrap();
+    fs::write(
+        &path,
+        "[firewall]\nstateful = false\n[[set]]\nname = \"s\"\nfiles = [\"list.txt\"]\nmax_change = \"50%\"\n[[rule]]\nname = \"r\"\naction = \"allow\"\nsource = \"@s\"\n",
+    )
+    .unwrap();
+    fs::write(&list, "10.0.0.1\n10.0.0.2\n10.0.0.3\n").unwrap();
+    let loaded = ravelin_rules::load_beside(&copies, &path).unwrap();
+    assert!(
+        loaded.warnings.is_empty() && !loaded.policy.sets[0].kept_back,
+        "half of it"
+    );
+    fs::write(&list, "10.0.0.1\n10.0.0.2\n").unwrap();
+    assert!(
+        load(&path).unwrap().warnings.is_empty(),
+        "nothing to compare with"
+    );
+    let loaded = ravelin_rules::load_beside(&copies, &path).unwrap();
+    let set = &loaded.policy.sets[0];
+    assert!(set.kept_back);
+    assert_eq!((set.entries, set.covered), (10, 4));
+    assert_eq!(loaded.warnings.diagnostics()[0].code, Code::SetKeptBack);
+    assert!(
+        loaded.warnings.diagnostics()[0]
+            .message
+            .contains("have 2 entries and had 6")
+    );
+    loaded.warnings
 }
 
 fn policy_of_16_mebibytes() -> Report {

@@ -292,14 +292,21 @@ impl Daemon {
     #[must_use]
     #[track_caller]
     pub fn gauge(&self, name: &str) -> f64 {
+        // The label tells the filter's value from the edge's, which is served in the same text.
+        self.series(&format!("{name}{{half=\"filter\"}}"))
+    }
+
+    /// A series of the filter, by its name and labels as they are printed.
+    #[must_use]
+    #[track_caller]
+    pub fn series(&self, series: &str) -> f64 {
         let answer = ask(&self.home.socket(), "metrics").expect("the metrics");
         let text = answer["text"].as_str().expect("a text").to_owned();
-        // The label tells the filter's value from the edge's, which is served in the same text.
-        let line = format!("{name}{{half=\"filter\"}} ");
+        let line = format!("{series} ");
         let value = text
             .lines()
             .find_map(|text| text.strip_prefix(&line)?.parse().ok());
-        value.unwrap_or_else(|| panic!("no `{name}` in\n{text}"))
+        value.unwrap_or_else(|| panic!("no `{series}` in\n{text}"))
     }
 
     /// `ravelin reload`, which must be accepted.

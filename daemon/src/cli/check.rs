@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ravelin_datapath::Verdict;
-use ravelin_rules::policy::Level;
+use ravelin_rules::policy::{Level, ListedSet};
 use ravelin_rules::{Direction, Loaded, Policy, TableImage, Thoroughness};
 use thiserror::Error;
 
@@ -89,9 +89,26 @@ impl Check {
         }
         if let (Ok((_, loaded, image)), Format::Text) = (&checked, self.format) {
             print(&format!("{}: {}", self.file.display(), summary(loaded, image)));
+            for set in &loaded.policy.sets {
+                print(&listed(set));
+            }
         }
         Ok(outcome)
     }
+}
+
+/// What a set holds, in a line.
+fn listed(set: &ListedSet) -> String {
+    let from = match set.files.len() {
+        0 => String::new(),
+        files => format!(" from {} and the policy", counted(files, "file")),
+    };
+    let entries = counted(set.entries, "prefix").replace("prefixs", "prefixes");
+    let covered = match set.covered {
+        0 => String::new(),
+        covered => format!("; {covered} of them inside others or said twice"),
+    };
+    format!("  set `{}`: {entries}{from}{covered}", set.name)
 }
 
 /// What the policy holds, in a paragraph.

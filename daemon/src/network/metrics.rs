@@ -3,11 +3,14 @@
 //! counters, what is applied → **metrics** → the `metrics` action of the control socket → the edge's `/metrics`. Label
 //! values come from the policy and from closed sets only: nothing a packet carries can make a new series.
 
+use std::time::UNIX_EPOCH;
+
 use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 use ravelin_datapath::{ParseClass, Reason, Verdict};
+use ravelin_rules::policy::ListedSet;
 
 use super::attach::Attachment;
 use super::counters::{Count, Counters, CountersError};
@@ -23,6 +26,8 @@ pub struct Facts<'a> {
     pub attachments: &'a [Attachment],
     /// Rules that have a counter.
     pub rules: &'a [RuleSlot],
+    /// What the sets of the live policy hold.
+    pub sets: &'a [ListedSet],
     /// Whether the last reload was accepted.
     pub last_reload_successful: bool,
     /// When the last accepted policy was applied, seconds since 1970.
@@ -43,6 +48,7 @@ pub fn text(counters: &Counters, facts: Facts<'_>) -> Result<String, MetricsErro
     packets(&registry, counters)?;
     rules(&registry, counters, facts.rules)?;
     generation(&registry, facts)?;
+    sets(&registry, facts.sets)?;
     reloads(&registry, facts)?;
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
@@ -130,6 +136,33 @@ fn generation(registry: &Registry, facts: Facts<'_>) -> Result<(), MetricsError>
         modes
             .get_metric_with_label_values(&[attachment.interface.as_str(), attachment.mode.word()])?
             .set(1.0);
+    }
+    Ok(())
+}
+
+fn sets(registry: &Registry, sets: &[ListedSet]) -> Result<(), MetricsError> {
+    let gauge = |name, help| register(registry, GaugeVec::new(Opts::new(name, help), &["set"])?);
+    let entries = gauge("ravelin_set_entries", "Entries of the set, as prefixes")?;
+    let kept_back = gauge(
+        "ravelin_set_kept_back",
+        "1 when the set's files changed more than max_change allows, and the last good copies of them are used",
+    )?;
+    let oldest = gauge(
+        "ravelin_set_oldest_file_timestamp_seconds",
+        "When the oldest of the set's files was last written",
+    )?;
+    for set in sets {
+        let name = &[set.name.as_str()];
+        let count = u32::try_from(set.entries).unwrap_or(u32::MAX);
+        entries.get_metric_with_label_values(name)?.set(count.into());
+        kept_back
+            .get_metric_with_label_values(name)?
+            .set(f64::from(u8::from(set.kept_back)));
+        if let Some(written) = set.oldest.and_then(|time| time.duration_since(UNIX_EPOCH).ok()) {
+            oldest
+                .get_metric_with_label_values(name)?
+                .set(written.as_secs_f64());
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use ravelin_rules::{HostFacts, Loaded, Policy, Report, load};
+use ravelin_rules::{HostFacts, Loaded, Policy, Report};
 use tokio::sync::Notify;
 
 use super::filter::FilterError;
@@ -181,6 +181,7 @@ impl Applier {
                 applied: live.applied.as_deref(),
                 attachments: live.attachments(),
                 rules: &rules,
+                sets: live.policy.as_ref().map_or(&[], |policy| &policy.sets),
                 last_reload_successful: live.reloads.error.is_none(),
                 last_success: live.reloads.last_success.map(seconds),
                 reloads_accepted: live.reloads.accepted,
@@ -195,7 +196,7 @@ impl Applier {
     }
 
     fn reread(&self, network: &mut Network) -> Answer {
-        let loaded = match load(&self.settings.config) {
+        let loaded = match self.state.load(&self.settings.config) {
             Ok(loaded) => loaded,
             Err(report) => {
                 let diagnostics = report.render();
@@ -323,7 +324,7 @@ impl Applier {
     fn remember(&self, generation: u32, policy: Option<&Policy>) {
         let kept = self.state.remember_generation(generation).and_then(|()| {
             policy.map_or(Ok(()), |policy| {
-                self.state.remember_policy(&self.settings.config, &policy.files)
+                self.state.remember_policy(&self.settings.config, policy)
             })
         });
         if let Err(error) = kept {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ravelin_rules::policy::LogFormat;
-use ravelin_rules::{Loaded, Report, load};
+use ravelin_rules::{Loaded, Report};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
@@ -44,10 +44,10 @@ pub enum Halves {
 ///
 /// When it cannot start. A filter that has started does not end with an error.
 pub fn run(settings: &Settings, halves: Halves) -> Result<(), FilterError> {
-    let loaded = load(&settings.config);
+    let state = State::open(&settings.state_dir)?;
+    let loaded = state.load(&settings.config);
     logging::start(&settings.log_level, log_format(&loaded))?;
     let socket = ControlSocket::bind(&settings.socket, socket_group())?;
-    let state = State::open(&settings.state_dir)?;
     let network = Network::open(&settings.pin_dir, state.generation())?;
     let applier = Arc::new(Applier::start(settings, network, state, loaded)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -8,15 +8,16 @@
 //!
 //! A host boots with nothing in the kernel: if its policy does not load then, this one is applied instead.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use ravelin_rules::{Loaded, Report, load_below};
+use ravelin_rules::{Loaded, Policy, Report, load_below, load_beside, way_in_copy};
 
 /// The state folder.
 #[derive(Clone, Debug)]
@@ -46,16 +47,25 @@ impl State {
         replace(&path, format!("{number}\n").as_bytes()).map_err(|source| StateError::write(&path, source))
     }
 
-    /// Keeps a copy of the policy whose main file is `main` and which was read from `files`.
+    /// Loads the policy whose main file is `main`. Sets that changed too much keep what was taken last.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the policy.
+    pub(super) fn load(&self, main: &Path) -> Result<Loaded, Report> {
+        load_beside(&self.folder.join(LAST_GOOD).join(FILES), main)
+    }
+
+    /// Keeps a copy of the policy whose main file is `main`. Of the files of a set that was kept back, the earlier copies stay.
     ///
     /// # Errors
     ///
     /// When the copy cannot be written, or is no longer a policy that loads: somebody has edited the files since. Then the
     /// earlier copy stays.
-    pub(super) fn remember_policy(&self, main: &Path, files: &[PathBuf]) -> Result<(), StateError> {
+    pub(super) fn remember_policy(&self, main: &Path, policy: &Policy) -> Result<(), StateError> {
         let new = self.folder.join("last-good.new");
         let failed = |source| StateError::write(&new, source);
-        self.copy(main, files, &new).map_err(failed)?;
+        self.copy(main, policy, &new).map_err(failed)?;
         if !matches!(load_copy(&new), Some(Ok(_))) {
             return Err(failed(io::Error::other(
                 "the files have changed since they were read",
@@ -79,18 +89,26 @@ impl State {
         load_copy(&self.folder.join(LAST_GOOD))
     }
 
-    fn copy(&self, main: &Path, files: &[PathBuf], to: &Path) -> io::Result<()> {
+    fn copy(&self, main: &Path, policy: &Policy, to: &Path) -> io::Result<()> {
+        let kept_back = policy.sets.iter().filter(|set| set.kept_back);
+        let kept_back: HashSet<&PathBuf> = kept_back.flat_map(|set| &set.files).collect();
+        let earlier = self.folder.join(LAST_GOOD).join(FILES);
         let _none_yet = fs::remove_dir_all(to);
         let below = to.join(FILES);
-        for file in files {
-            let copy = below.join(relative(file)?);
+        for file in &policy.files {
+            let way = way_in_copy(file)?;
+            let copy = below.join(&way);
             if let Some(parent) = copy.parent() {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
             }
-            fs::copy(file, &copy)?;
+            if kept_back.contains(file) {
+                fs::copy(earlier.join(&way), &copy)?;
+            } else {
+                fs::copy(file, &copy)?;
+            }
             File::open(&copy)?.sync_all()?;
         }
-        let main = Path::new("/").join(relative(main)?);
+        let main = Path::new("/").join(way_in_copy(main)?);
         replace(&to.join(MAIN), main.as_os_str().as_bytes())
     }
 }
@@ -119,28 +137,6 @@ impl StateError {
     }
 }
 
-/// The way from the root of the file system to `path`.
-fn relative(path: &Path) -> io::Result<PathBuf> {
-    let absolute = std::path::absolute(path)?;
-    // `..` stays: the loader walks the same way in the copy. One at the very top goes nowhere, and is left out.
-    let mut depth = 0_usize;
-    let mut way = PathBuf::new();
-    for component in absolute.components() {
-        match component {
-            Component::Normal(name) => {
-                way.push(name);
-                depth += 1;
-            }
-            Component::ParentDir if depth > 0 => {
-                way.push("..");
-                depth -= 1;
-            }
-            _ => {}
-        }
-    }
-    Ok(way)
-}
-
 /// Replaces a file in one step that survives a power cut.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
@@ -158,9 +154,9 @@ const FILES: &str = "files";
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
-    use super::{State, relative};
+    use super::State;
 
     struct Folder(PathBuf);
 
@@ -187,7 +183,7 @@ mod tests {
         let state = State::open(&folder.0.join("state")).unwrap();
         assert!(state.last_good().is_none());
         for _ in 0..2 {
-            state.remember_policy(&main, &loaded.policy.files).unwrap();
+            state.remember_policy(&main, &loaded.policy).unwrap();
         }
         fs::write(&main, "nonsense").unwrap();
         fs::remove_file(&included).unwrap();
@@ -206,9 +202,9 @@ mod tests {
         .unwrap();
         let loaded = ravelin_rules::load(&main).unwrap();
         let state = State::open(&folder.0.join("state")).unwrap();
-        state.remember_policy(&main, &loaded.policy.files).unwrap();
+        state.remember_policy(&main, &loaded.policy).unwrap();
         fs::write(&main, "half a poli").unwrap();
-        state.remember_policy(&main, &loaded.policy.files).unwrap_err();
+        state.remember_policy(&main, &loaded.policy).unwrap_err();
         assert_eq!(state.last_good().unwrap().unwrap().policy.rules.len(), 1);
     }
 
@@ -222,11 +218,37 @@ mod tests {
     }
 
     #[test]
-    fn no_path_leads_out_of_the_copy() {
-        assert_eq!(
-            relative(Path::new("/etc/ravelin/../x")).unwrap(),
-            Path::new("etc/ravelin/../x")
-        );
-        assert_eq!(relative(Path::new("/../../x")).unwrap(), Path::new("x"));
+    fn a_set_that_changed_too_much_keeps_what_was_taken_last_and_so_do_later_copies() {
+        let folder = folder("kept-back");
+        let main = folder.0.join("etc/ravelin.toml");
+        let feed = folder.0.join("etc/feed.txt");
+        let policy = |max_change: &str| {
+            format!(
+                "[firewall]\nstateful = false\n[[set]]\nname = \"feed\"\nfiles = [\"feed.txt\"]\nmax_change = \"{max_change}\"\n[[rule]]\nname = \"a\"\naction = \"deny\"\nsource = \"@feed\"\n"
+            )
+        };
+        let lines =
+            |count: u8| -> String { (0..count).map(|line| format!("192.0.2.{}\n", line * 2)).collect() };
+        let state = State::open(&folder.0.join("state")).unwrap();
+        let take = |expected: usize, kept_back: bool| {
+            let loaded = state.load(&main).unwrap();
+            let set = &loaded.policy.sets[0];
+            assert_eq!((set.entries, set.kept_back), (expected, kept_back));
+            assert_eq!(!loaded.warnings.is_empty(), kept_back);
+            state.remember_policy(&main, &loaded.policy).unwrap();
+        };
+        fs::write(&main, policy("30%")).unwrap();
+        fs::write(&feed, lines(100)).unwrap();
+        take(100, false);
+        fs::write(&feed, lines(1)).unwrap();
+        // Again and again: what was refused never becomes the measure.
+        take(100, true);
+        take(100, true);
+        fs::write(&feed, lines(71)).unwrap();
+        take(71, false);
+        fs::write(&feed, lines(110)).unwrap();
+        take(71, true);
+        fs::write(&main, policy("60%")).unwrap();
+        take(110, false);
     }
 }

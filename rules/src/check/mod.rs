@@ -9,6 +9,7 @@ mod host;
 pub(crate) mod icmp;
 mod limits;
 mod listener;
+mod lists;
 mod names;
 mod never_ban;
 mod numbers;
@@ -67,7 +68,8 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
         sets.report_cut(reporter);
     }
     let mut files: Vec<_> = reporter.sources.names().map(ToOwned::to_owned).collect();
-    files.extend(sets.into_files());
+    let sets = sets.into_lists();
+    files.extend(sets.iter().flat_map(|set| set.files.iter().cloned()));
     Policy {
         host: zones.host,
         vpcs: zones.vpcs,
@@ -80,6 +82,7 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
         metrics,
         log: host::log(document.log),
         files,
+        sets,
     }
 }
 

@@ -1,17 +1,17 @@
 //! `[[set]]`: names to prefixes, inline and from files.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::names::Names;
 use super::never_ban;
 use super::set_file::Widest;
-use super::{numbers, range, set_file, units};
+use super::{lists, numbers, range, set_file, units};
 use crate::diagnostic::{Code, Reporter, closest, list, quote};
 use crate::document::set::{Entry, MinPrefix, Set};
-use crate::policy::{Element, List, Origin, PrefixSet};
+use crate::policy::{Element, List, ListedSet, Origin, PrefixSet};
 use crate::source::{Span, Written};
 
 /// Every set, by name.
@@ -19,7 +19,7 @@ use crate::source::{Span, Written};
 pub(super) struct Sets {
     sets: Vec<Named>,
     by_name: HashMap<String, usize>,
-    files: Vec<PathBuf>,
+    lists: Vec<ListedSet>,
     /// Lists of sets that were joined before: rules that write the same list share one union.
     unions: HashMap<Vec<usize>, Prefixes>,
     /// What is left of sets for rules that deny, by their memory; the set is kept so that the memory stays its own.
@@ -197,9 +197,9 @@ impl Sets {
         }
     }
 
-    /// Every set file, in the order read.
-    pub(super) fn into_files(self) -> Vec<PathBuf> {
-        self.files
+    /// What each set holds, in the order written.
+    pub(super) fn into_lists(self) -> Vec<ListedSet> {
+        self.lists
     }
 
     fn elements(&mut self, set: &Set, name: &str, reporter: &mut Reporter) -> Prefixes {
@@ -216,12 +216,20 @@ impl Sets {
                 None => sound = false,
             }
         }
+        let inline = elements.len();
+        let mut files = Vec::new();
         for file in &set.files {
             let path = reporter.sources.resolve(file.span.file, &file.value);
             sound &= set_file::read(&path, file.span, name, widest, &mut elements, reporter);
             report_age(&path, file.span, max_age, reporter);
-            self.files.push(path);
+            files.push(path);
         }
+        let max_change = lists::percent(set.max_change.as_ref(), reporter);
+        let kept_back = match max_change.filter(|_| sound && !files.is_empty()) {
+            Some(percent) => lists::keep_back(set, name, percent, &mut elements, inline, widest, reporter),
+            None => false,
+        };
+        self.lists.push(lists::listed(name, &elements, files, kept_back));
         let mut prefixes = Prefixes::new(elements);
         if !sound {
             // What is missing is reported; that rules with the rest never match is not worth a message.

@@ -135,6 +135,7 @@ codes! {
     InterfaceNotFiltered = "W0010", Warning, "a rule for an interface that is not filtered on this host";
     SetFileOld = "W0011", Warning, "a set file older than the set's `max_age`";
     FeedCut = "W0012", Warning, "a feed that lists addresses of `[never_ban]`";
+    SetKeptBack = "W0013", Warning, "a set whose files change more than its `max_change` allows";
     // Lints: what rules do, and do not do.
     Unreachable = "W0101", Warning, "a rule that no packet can match when it gets to the rules";
     Shadowed = "W0102", Warning, "a rule that does nothing, because rules before it decide about all it matches";

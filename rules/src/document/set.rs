@@ -15,6 +15,7 @@ pub(crate) struct Set {
     pub(crate) files: Vec<Written<String>>,
     pub(crate) max_age: Option<Written<String>>,
     pub(crate) min_prefix: Option<MinPrefix>,
+    pub(crate) max_change: Option<Written<String>>,
 }
 
 /// `min_prefix` as written.
@@ -38,6 +39,7 @@ impl Set {
                 v4: table.integer("v4", reporter),
                 v6: table.integer("v6", reporter),
             }),
+            max_change: table.text("max_change", reporter),
         }
     }
 }
@@ -118,9 +120,14 @@ pub(crate) static SET: Table = Table {
             "An entry wider than this is an error: a feed that lists half the internet is a mistake.",
             "min_prefix = { v4 = 8, v6 = 19 }",
         ),
-        Key::later(
+        Key::optional(
             "max_change",
-            "leave `max_change` out: every readable file with an entry is taken",
+            Kind::Text,
+            "no bound",
+            "An update of the files that shrinks or grows the set by more than this part of what the filter last took is not taken: the set \
+             keeps the last good copy of its files, with a warning, and the rest of the policy is applied. Counted in entries, after \
+             duplicates and overlaps are merged. `1%` to `1000%`.",
+            "max_change = \"30%\"",
         ),
     ],
 };

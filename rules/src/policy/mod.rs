@@ -14,6 +14,7 @@ pub mod zone;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 
@@ -55,6 +56,25 @@ pub struct Policy {
     pub log: LogFormat,
     /// Every file the policy was read from (policy files first, then set files). A change of any of them is a reload.
     pub files: Vec<PathBuf>,
+    /// What each `[[set]]` holds, in file order. Its prefixes are in the rules and listeners that use it.
+    pub sets: Vec<ListedSet>,
+}
+
+/// What a `[[set]]` holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedSet {
+    /// Its name.
+    pub name: String,
+    /// Its files, in the order written.
+    pub files: Vec<PathBuf>,
+    /// Entries, as prefixes: a range counts as those that make it up.
+    pub entries: usize,
+    /// Entries that say the same as others: duplicates, and prefixes inside wider ones.
+    pub covered: usize,
+    /// When the file that is oldest was last written. `None`: there are no files.
+    pub oldest: Option<SystemTime>,
+    /// Its files changed more than `max_change` allows: it holds what the last good copies of them hold.
+    pub kept_back: bool,
 }
 
 impl Policy {

@@ -1,3 +1,5 @@
+//! Captures made here, byte by byte, and what becomes of them.
+
 #![expect(clippy::cast_possible_truncation, reason = "captures of a few bytes")]
 
 use proptest::prelude::*;
