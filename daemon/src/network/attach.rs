@@ -347,7 +347,7 @@ impl Undo<'_> {
 }
 
 /// A program that an earlier process loaded.
-fn program_by_id(id: u32) -> Option<Xdp> {
+pub(super) fn program_by_id(id: u32) -> Option<Xdp> {
     let info = loaded_programs().flatten().find(|info| info.id() == id)?;
     Xdp::from_program_info(info, PROGRAM.into(), aya_obj::programs::XdpAttachType::Interface).ok()
 }

@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod adopt;
+pub mod ask;
 pub mod attach;
 pub mod counters;
 pub mod detach;

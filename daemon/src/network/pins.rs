@@ -18,11 +18,11 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use ravelin_datapath::wire::ABI;
 
-/// The pin folder of one filter, locked until dropped.
+/// The pin folder of one filter, locked until dropped unless it is only looked into.
 #[derive(Debug)]
 pub struct PinDir {
     root: PathBuf,
-    _lock: Flock<File>,
+    _lock: Option<Flock<File>>,
 }
 
 impl PinDir {
@@ -41,7 +41,7 @@ impl PinDir {
             })?;
         }
         Ok(Self {
-            _lock: lock(root)?,
+            _lock: Some(lock(root)?),
             root: root.to_owned(),
         })
     }
@@ -57,7 +57,23 @@ impl PinDir {
         }
         require_bpf_file_system(root)?;
         Ok(Some(Self {
-            _lock: lock(root)?,
+            _lock: Some(lock(root)?),
+            root: root.to_owned(),
+        }))
+    }
+
+    /// The folder at `root` to look into, whoever has it; `None` when it is not there. Nothing may be changed through it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on a bpf file system.
+    pub fn look(root: &Path) -> Result<Option<Self>, PinsError> {
+        if !root.is_dir() {
+            return Ok(None);
+        }
+        require_bpf_file_system(root)?;
+        Ok(Some(Self {
+            _lock: None,
             root: root.to_owned(),
         }))
     }
