@@ -44,7 +44,7 @@ fn write_table(page: &mut String, table: &Table) {
         let _ = writeln!(
             page,
             "| `{name}` | {takes} | {default} | {} |",
-            cell(&meaning(key))
+            cell(&key.explained())
         );
     }
 }
@@ -76,30 +76,6 @@ fn default(key: &Key) -> String {
         }
         Need::Optional(default) => default.to_owned(),
         Need::Required => "**required**".to_owned(),
-    }
-}
-
-fn meaning(key: &Key) -> String {
-    let words = key
-        .kind
-        .words()
-        .iter()
-        .filter(|word| matches!(word.support, Support::Now));
-    let words: Vec<String> = words
-        .map(|word| match word.meaning {
-            "" => format!("`{}`", word.name),
-            meaning => format!("`{}`: {meaning}", word.name),
-        })
-        .collect();
-    let sentence = format!(
-        "{}{}",
-        key.meaning.get(..1).unwrap_or_default().to_uppercase(),
-        key.meaning.get(1..).unwrap_or_default()
-    );
-    let end = if key.meaning.ends_with('.') { "" } else { "." };
-    match words.as_slice() {
-        [] => format!("{sentence}{end}"),
-        words => format!("{sentence}{end} {}.", words.join("; ")),
     }
 }
 

@@ -21,6 +21,7 @@ mod reload;
 mod replay;
 mod rules;
 mod run;
+mod schema;
 mod status;
 
 use std::error::Error;
@@ -52,6 +53,7 @@ pub fn run() -> ExitCode {
         Command::Replay(command) => command.run(),
         Command::Rules(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Schema(command) => command.run(),
         Command::Status(command) => command.run(),
     };
     match done {
@@ -98,6 +100,7 @@ enum Command {
     Replay(replay::Replay),
     Compile(compile::Compile),
     Import(import::Import),
+    Schema(schema::Schema),
     Run(run::Run),
     Filter(filter::Filter),
     Edge(edge::Edge),

@@ -30,8 +30,6 @@ pub(super) enum Planned {
     #[command(hide = true)]
     Rollback(Rest),
     #[command(hide = true)]
-    Schema(Rest),
-    #[command(hide = true)]
     Top(Rest),
     #[command(hide = true)]
     Unban(Rest),
@@ -57,7 +55,6 @@ impl Planned {
             Self::Flows(rest) => ("flows", rest),
             Self::Limits(rest) => ("limits", rest),
             Self::Rollback(rest) => ("rollback", rest),
-            Self::Schema(rest) => ("schema", rest),
             Self::Top(rest) => ("top", rest),
             Self::Unban(rest) => ("unban", rest),
         };

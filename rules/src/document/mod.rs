@@ -147,7 +147,8 @@ pub(crate) fn tables(table: &'static Table) -> Vec<&'static Table> {
     found
 }
 
-const MAIN_ONLY: [&str; 6] = ["include", "host", "firewall", "never_ban", "metrics", "log"];
+/// The keys that an included file must not have.
+pub(crate) const MAIN_ONLY: [&str; 6] = ["include", "host", "firewall", "never_ban", "metrics", "log"];
 
 /// Going on after a mistake keeps every mistake in memory: a file of another kind, renamed to `.toml`, has millions.
 const RECOVERABLE: usize = 1024 * 1024;

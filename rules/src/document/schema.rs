@@ -151,6 +151,31 @@ impl Word {
 }
 
 impl Key {
+    /// What it means, as Markdown: the sentence and what each word of a closed list stands for.
+    pub(crate) fn explained(&self) -> String {
+        let words = self
+            .kind
+            .words()
+            .iter()
+            .filter(|word| matches!(word.support, Support::Now));
+        let words: Vec<String> = words
+            .map(|word| match word.meaning {
+                "" => format!("`{}`", word.name),
+                meaning => format!("`{}`: {meaning}", word.name),
+            })
+            .collect();
+        let sentence = format!(
+            "{}{}",
+            self.meaning.get(..1).unwrap_or_default().to_uppercase(),
+            self.meaning.get(1..).unwrap_or_default()
+        );
+        let end = if self.meaning.ends_with('.') { "" } else { "." };
+        match words.as_slice() {
+            [] => format!("{sentence}{end}"),
+            words => format!("{sentence}{end} {}.", words.join("; ")),
+        }
+    }
+
     /// A key that has to be there.
     pub(crate) const fn required(
         name: &'static str,
