@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ravelin_datapath::Verdict;
-use ravelin_rules::explain::{Question, Way, explain, parse_icmp, parse_protocol, parse_tcp_flags};
+use ravelin_rules::explain::{
+    Question, Way, explain, explain_frame, parse_frame, parse_icmp, parse_protocol, parse_tcp_flags,
+};
 use ravelin_rules::{Direction, Report};
 use thiserror::Error;
 
@@ -24,14 +26,14 @@ pub(super) struct Explain {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Source address
-    #[arg(long, value_name = "ADDRESS")]
-    source: IpAddr,
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "frame")]
+    source: Option<IpAddr>,
     /// Destination address
-    #[arg(long, value_name = "ADDRESS")]
-    destination: IpAddr,
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "frame")]
+    destination: Option<IpAddr>,
     /// Protocol: tcp, udp, icmp, icmpv6, sctp, gre, esp, ah, or a number
-    #[arg(long, value_name = "PROTOCOL")]
-    protocol: String,
+    #[arg(long, value_name = "PROTOCOL", required_unless_present = "frame")]
+    protocol: Option<String>,
     /// Destination port
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -44,6 +46,9 @@ pub(super) struct Explain {
     /// TCP flags that are set, like `syn,ack`, or `none`; syn when not given
     #[arg(long, value_name = "FLAGS")]
     tcp_flags: Option<String>,
+    /// The bytes of an Ethernet frame in hexadecimal digits, in place of the words above; blanks and colons are passed over
+    #[arg(long, value_name = "HEX", conflicts_with_all = ["source", "destination", "protocol", "port", "source_port", "icmp", "tcp_flags"])]
+    frame: Option<String>,
     /// Direction: inbound (to the host) or outbound (from the host)
     #[arg(long, value_name = "DIRECTION", default_value = "inbound")]
     direction: String,
@@ -69,6 +74,12 @@ pub(super) struct Explain {
 enum ExplainError {
     #[error("`{word}` is not a direction; write `inbound` or `outbound`")]
     Direction { word: String },
+    #[error(
+        "`--frame` is not a frame ({digits} characters); write pairs of hexadecimal digits, at most 65597"
+    )]
+    Frame { digits: usize },
+    #[error("no packet is given; give `--source`, `--destination` and `--protocol`, or `--frame`")]
+    Nothing,
     #[error("`--{option}` is not supported yet; leave it out")]
     NotSupported { option: &'static str },
     #[error("cannot open `{}`", file.display())]
@@ -86,7 +97,8 @@ enum ExplainError {
 impl Explain {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         let direction = self.direction()?;
-        let question = self.question()?;
+        let frame = self.frame()?;
+        let question = frame.is_none().then(|| self.question()).transpose()?;
         if let Err(source) = File::open(&self.file) {
             let file = self.file;
             return Err(ExplainError::Open { file, source }.into());
@@ -99,7 +111,11 @@ impl Explain {
         let image = loaded
             .compile(&host, direction)
             .map_err(|report| self.refused(&report))?;
-        let trace = explain(&loaded.policy, &host, &image, way, &question)?;
+        let trace = match (&frame, &question) {
+            (Some(frame), _) => explain_frame(&loaded.policy, &host, &image, way, frame),
+            (None, Some(question)) => explain(&loaded.policy, &host, &image, way, question)?,
+            (None, None) => return Err(ExplainError::Nothing.into()),
+        };
         match self.format {
             Format::Json => print(&trace.to_json()),
             Format::Text => print(&trace.to_string()),
@@ -121,27 +137,42 @@ impl Explain {
         })
     }
 
-    fn question(&self) -> Result<Question, ExplainError> {
+    /// The bytes, when the packet is given as such.
+    fn frame(&self) -> Result<Option<Vec<u8>>, ExplainError> {
         if self.live {
             return Err(ExplainError::NotSupported { option: "live" });
         }
+        let frame = self.frame.as_deref().map(|text| {
+            parse_frame(text).ok_or_else(|| ExplainError::Frame {
+                digits: text.chars().count(),
+            })
+        });
+        frame.transpose()
+    }
+
+    fn question(&self) -> Result<Question, ExplainError> {
+        let (Some(source), Some(destination), Some(protocol)) =
+            (self.source, self.destination, self.protocol.as_deref())
+        else {
+            return Err(ExplainError::Nothing);
+        };
         let word = |text: &str, what, example| ExplainError::Word {
             text: text.to_owned(),
             what,
             example,
         };
-        let protocol = parse_protocol(&self.protocol)
-            .ok_or_else(|| word(&self.protocol, "a protocol", "`tcp`, `udp` or a number"))?;
+        let protocol = parse_protocol(protocol)
+            .ok_or_else(|| word(protocol, "a protocol", "`tcp`, `udp` or a number"))?;
         let icmp = self.icmp.as_deref().map(|text| {
-            parse_icmp(text, self.source.is_ipv4())
+            parse_icmp(text, source.is_ipv4())
                 .ok_or_else(|| word(text, "an ICMP message", "a type like `8`, or `3/4`"))
         });
         let tcp_flags = self.tcp_flags.as_deref().map(|text| {
             parse_tcp_flags(text).ok_or_else(|| word(text, "a list of TCP flags", "`syn,ack` or `none`"))
         });
         Ok(Question {
-            source: self.source,
-            destination: self.destination,
+            source,
+            destination,
             protocol,
             port: self.port,
             source_port: self.source_port,

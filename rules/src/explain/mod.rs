@@ -1,9 +1,10 @@
 //! Explanations: what happens to one packet, and every rule tried on the way, with the condition that decided each.
 //!
-//! Question + policy → frame → **`Trace`**. The frame is judged twice, by the compiled tables and by the oracle: an
+//! Question or frame + policy → **`Trace`**. The frame is judged twice, by the compiled tables and by the oracle: an
 //! explanation that is not what the tables do would be worse than none.
 
 mod address;
+mod packet;
 mod question;
 mod render;
 mod words;
@@ -14,8 +15,9 @@ use crate::policy::{Action, Direction, Mode, Protocols, Rule, Scope, Timestamp};
 use crate::reference::{Condition, Facts, Met, Scene, Visit, examine, walk};
 use crate::{HostFacts, Policy, TableImage};
 
+use packet::Packet;
 pub use question::{Question, QuestionError};
-pub use words::{parse_icmp, parse_protocol, parse_tcp_flags};
+pub use words::{parse_frame, parse_icmp, parse_protocol, parse_tcp_flags};
 
 pub(crate) use words::{flag_words, protocol_word};
 use words::{joined, message_words, port_words, wanted_flags};
@@ -41,10 +43,24 @@ pub fn explain(
     way: Way,
     question: &Question,
 ) -> Result<Trace, QuestionError> {
-    let upper = question.upper()?;
+    let packet = Packet {
+        source: question.source,
+        destination: question.destination,
+        protocol: question.protocol,
+        upper: question.upper()?,
+    };
     let frame = question.frame()?;
-    let tables = decide(&SliceFrame(&frame), image, way.origin);
-    let oracle = examine(policy, host, way.direction, way.origin, &frame);
+    let mut trace = explain_frame(policy, host, image, way, &frame);
+    // The question says more than a judgement that ended early.
+    trace.packet = Some(packet);
+    Ok(trace)
+}
+
+/// Explains what `policy`, compiled to `image`, does with the bytes of an Ethernet frame, whatever they are.
+#[must_use]
+pub fn explain_frame(policy: &Policy, host: &HostFacts, image: &TableImage, way: Way, frame: &[u8]) -> Trace {
+    let tables = decide(&SliceFrame(frame), image, way.origin);
+    let oracle = examine(policy, host, way.direction, way.origin, frame);
     let scene = Scene::of(host, way.direction, way.origin);
     let mut asked = 0;
     let mut visited = Vec::new();
@@ -58,11 +74,10 @@ pub fn explain(
     }
     let this_way = |rule: &&Rule| rule.direction == way.direction;
     let not_asked = policy.rules.iter().skip(asked).filter(this_way).count();
-    Ok(Trace {
-        question: question.clone(),
+    Trace {
+        packet: oracle.facts.as_ref().map(Packet::of),
         direction: way.direction,
         interface: scene.interface,
-        upper,
         bytes: frame.len(),
         essentials: policy.firewall.essentials,
         observe: policy.firewall.mode == Mode::Observe,
@@ -72,7 +87,7 @@ pub fn explain(
         tried: visited,
         tables,
         oracle: oracle.decision,
-    })
+    }
 }
 
 /// A rule of another region or VPC, with its scope.
@@ -88,11 +103,11 @@ fn inert(rule: &Rule) -> (String, String) {
 /// Everything there is to say about the judgement of one packet. `Display` is the text for people.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    question: Question,
+    /// What the packet says; of a frame that was decided before it reached the rules, nothing is known.
+    packet: Option<Packet>,
     direction: Direction,
     /// The interface, when it is one of the filtered ones.
     interface: Option<String>,
-    upper: question::Upper,
     bytes: usize,
     essentials: bool,
     observe: bool,

@@ -6,7 +6,7 @@ use ravelin_datapath::{Decision, Reason};
 use serde_json::json;
 
 use super::question::Upper;
-use super::words::{flag_words, protocol_word};
+use super::words::flag_words;
 use super::{Trace, Tried};
 use crate::policy::Direction;
 use crate::reference::Met;
@@ -67,36 +67,16 @@ impl Trace {
     }
 
     fn packet(&self) -> String {
-        let (source, destination) = (self.question.source, self.question.destination);
-        let (from, to) = if source.is_ipv4() {
-            (source.to_string(), destination.to_string())
-        } else {
-            (format!("[{source}]"), format!("[{destination}]"))
-        };
-        let name = protocol_word(self.question.protocol);
         let way = match (self.direction, &self.interface) {
             (Direction::Inbound, None) => String::new(),
             (Direction::Inbound, Some(interface)) => format!(", in on {interface}"),
             (Direction::Outbound, None) => ", outbound".to_owned(),
             (Direction::Outbound, Some(interface)) => format!(", out on {interface}"),
         };
-        let packet = match self.upper {
-            Upper::Tcp {
-                source,
-                destination,
-                flags,
-            } => format!(
-                "{name} {from}:{source} to {to}:{destination}, flags {}",
-                flag_words(flags)
-            ),
-            Upper::Udp { source, destination } | Upper::Sctp { source, destination } => {
-                format!("{name} {from}:{source} to {to}:{destination}")
-            }
-            Upper::Message { kind, code } => {
-                format!("{name} {source} to {destination}, type {kind} code {code}")
-            }
-            Upper::Nothing => format!("protocol {name}, {source} to {destination}"),
-        };
+        let packet = self.packet.map_or_else(
+            || format!("a frame of {} bytes", self.bytes),
+            |packet| packet.says(),
+        );
         packet + &way
     }
 
@@ -180,8 +160,9 @@ impl Tried {
 }
 
 pub(super) fn json(trace: &Trace) -> String {
-    let question = &trace.question;
-    let (source_port, port) = match trace.upper {
+    let packet = trace.packet;
+    let upper = packet.map_or(Upper::Nothing, |packet| packet.upper);
+    let (source_port, port) = match upper {
         Upper::Tcp {
             source, destination, ..
         }
@@ -189,11 +170,11 @@ pub(super) fn json(trace: &Trace) -> String {
         | Upper::Sctp { source, destination } => (Some(source), Some(destination)),
         Upper::Message { .. } | Upper::Nothing => (None, None),
     };
-    let icmp = match trace.upper {
+    let icmp = match upper {
         Upper::Message { kind, code } => Some(format!("{kind}/{code}")),
         _ => None,
     };
-    let tcp_flags = match trace.upper {
+    let tcp_flags = match upper {
         Upper::Tcp { flags, .. } => Some(flag_words(flags)),
         _ => None,
     };
@@ -202,9 +183,9 @@ pub(super) fn json(trace: &Trace) -> String {
     let deciding = trace.deciding();
     let document = json!({
         "packet": {
-            "source": question.source,
-            "destination": question.destination,
-            "protocol": question.protocol,
+            "source": packet.map(|packet| packet.source),
+            "destination": packet.map(|packet| packet.destination),
+            "protocol": packet.map(|packet| packet.protocol),
             "port": port,
             "source_port": source_port,
             "icmp": icmp,

@@ -177,3 +177,49 @@ fn words_are_those_of_the_policy_language() {
     assert_eq!(parse_tcp_flags("none"), Some(0));
     assert_eq!(parse_tcp_flags("syn,!ack"), None);
 }
+
+#[test]
+fn a_frame_is_pairs_of_hexadecimal_digits() {
+    assert_eq!(parse_frame("00ff"), Some(vec![0, 255]));
+    assert_eq!(parse_frame("00:Ff 1a\n"), Some(vec![0, 255, 26]));
+    assert_eq!(parse_frame(""), Some(Vec::new()));
+    assert_eq!(parse_frame("00f"), None);
+    assert_eq!(parse_frame("0x00"), None);
+    assert_eq!(parse_frame("é0"), None);
+    assert_eq!(
+        parse_frame(&"00".repeat(65_597)).map(|frame| frame.len()),
+        Some(65_597)
+    );
+    assert_eq!(parse_frame(&"00".repeat(65_598)), None);
+}
+
+#[test]
+fn every_beginning_of_a_frame_is_explained_as_the_oracle_judges_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.toml");
+    fs::write(
+        &path,
+        "[firewall]\nstateful = false\n[[rule]]\nname = \"a\"\naction = \"allow\"\n",
+    )
+    .unwrap();
+    let loaded = crate::load(&path).unwrap();
+    let host = HostFacts::default();
+    let image = loaded.compile(&host, Direction::Inbound).unwrap();
+    let asked = Question {
+        port: Some(443),
+        ..question("2001:db8::1", "2001:db8::2", 6)
+    };
+    let frame = asked.frame().unwrap();
+    for length in 0..=frame.len() {
+        let trace = explain_frame(&loaded.policy, &host, &image, Way::default(), &frame[..length]);
+        assert!(trace.is_consistent(), "{trace}");
+        // The whole packet alone gets as far as the rules.
+        let whole = length == frame.len();
+        assert_eq!(trace.verdict() == Verdict::Allow, whole, "{trace}");
+        assert_eq!(
+            trace.to_string().contains("tcp [2001:db8::1]:40000"),
+            whole,
+            "{trace}"
+        );
+    }
+}

@@ -32,6 +32,29 @@ pub fn parse_tcp_flags(text: &str) -> Option<u8> {
     })
 }
 
+/// The bytes of a frame in hexadecimal digits, as packet tools print them: blanks and colons between bytes are passed over.
+#[must_use]
+pub fn parse_frame(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = text
+        .chars()
+        .filter(|c| !c.is_ascii_whitespace() && *c != ':')
+        .map(|c| c.to_digit(16))
+        .collect::<Option<_>>()?;
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
+    };
+    if pairs.len() > LONGEST_FRAME {
+        return None;
+    }
+    pairs
+        .iter()
+        .map(|[high, low]| u8::try_from(high << 4 | low).ok())
+        .collect()
+}
+
+/// The longest IPv6 packet with two VLAN tags in front: more is a file named by mistake, no frame.
+const LONGEST_FRAME: usize = 14 + 8 + 40 + 65_535;
+
 /// `tcp`, or `89`.
 pub(crate) fn protocol_word(number: u8) -> String {
     match PROTOCOLS.iter().find(|(_, known)| *known == number) {
