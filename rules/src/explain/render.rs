@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ravelin_datapath::{Decision, Reason};
+use ravelin_datapath::{Decision, Reason, Verdict};
 use serde_json::json;
 
 use super::question::Upper;
@@ -21,7 +21,7 @@ impl fmt::Display for Trace {
         writeln!(f, "essentials  {}", self.essentials_say())?;
         self.rules(f)?;
         writeln!(f, "verdict     {}", self.conclusion())?;
-        if self.observe {
+        if self.observe && self.verdict() == Verdict::Deny {
             writeln!(
                 f,
                 "            `[firewall] mode` is `observe`: the packet passes all the same"

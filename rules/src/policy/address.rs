@@ -111,6 +111,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.list.file.display(), self.line)?;
         match &self.list.set {
+            // The prefixes of a VPC are not a set: a set's name has no colon.
+            Some(vpc) if vpc.starts_with("vpc:") => write!(f, " ({vpc})"),
             Some(set) => write!(f, " (@{set})"),
             None => Ok(()),
         }
