@@ -33,5 +33,5 @@ pub use lint::Thoroughness;
 pub use load::{Loaded, load, load_below, load_beside, load_text};
 pub use manual::policy_reference;
 pub use policy::{Direction, HostFacts, Policy};
-pub use source::way_in_copy;
 pub use schema::{included_schema, policy_schema};
+pub use source::way_in_copy;

@@ -225,6 +225,12 @@ impl Daemon {
         self.home.write("ravelin.toml", policy);
     }
 
+    /// The file of the policy.
+    #[must_use]
+    pub fn policy(&self) -> PathBuf {
+        self.home.policy()
+    }
+
     /// Everything logged so far.
     #[must_use]
     pub fn logs(&self) -> String {
@@ -235,8 +241,12 @@ impl Daemon {
     #[track_caller]
     pub fn ravelin(&self, arguments: &[&str]) -> Output {
         let mut command = self.in_namespace();
-        command.args(arguments).arg("--socket").arg(self.home.socket());
-        if arguments.first() == Some(&"detach") {
+        command.args(arguments);
+        let command_word = arguments.first().copied();
+        if command_word != Some("explain") {
+            command.arg("--socket").arg(self.home.socket());
+        }
+        if matches!(command_word, Some("detach" | "explain")) && !arguments.contains(&"--pin-dir") {
             command.arg("--pin-dir").arg(self.home.pins().join("ravelin"));
         }
         command

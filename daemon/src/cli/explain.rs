@@ -14,12 +14,14 @@ use ravelin_rules::{Direction, Report};
 use thiserror::Error;
 
 use super::host;
+use super::live::Asked;
 use super::output::{print, print_error};
 use super::{Failure, Format, Outcome};
+use crate::settings;
 
 /// Explain a packet: verdict, deciding rule, and why every rule before it did not match
 ///
-/// Exit code 0: allowed, 1: denied, 2: there is no answer.
+/// Exit code 0: allowed, 1: denied, 2: there is no answer, or `--live` found the attached program to do something else.
 #[derive(Args, Debug)]
 pub(super) struct Explain {
     /// The policy
@@ -62,9 +64,13 @@ pub(super) struct Explain {
     /// The moment, like 2026-12-31T00:00:00Z; now when not given
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
-    /// Ask the loaded program; not supported yet
-    #[arg(long)]
+    /// Also run the packet through the program that is attached, and say whether it does the same. Needs root; the run counts as a
+    /// packet
+    #[arg(long, conflicts_with = "at")]
     live: bool,
+    /// Where the filter's links are pinned, for `--live`
+    #[arg(long, value_name = "DIR", default_value = settings::PIN_DIR)]
+    pin_dir: PathBuf,
     /// How the explanation is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -80,8 +86,10 @@ enum ExplainError {
     Frame { digits: usize },
     #[error("no packet is given; give `--source`, `--destination` and `--protocol`, or `--frame`")]
     Nothing,
-    #[error("`--{option}` is not supported yet; leave it out")]
-    NotSupported { option: &'static str },
+    #[error(
+        "`--live` with `--direction outbound` is not supported yet: no program judges what the host sends"
+    )]
+    LiveOutbound,
     #[error("cannot open `{}`", file.display())]
     Open { file: PathBuf, source: io::Error },
     #[error("the policy is refused; `ravelin check {}` says the same", file.display())]
@@ -116,9 +124,34 @@ impl Explain {
             (None, Some(question)) => explain(&loaded.policy, &host, &image, way, question)?,
             (None, None) => return Err(ExplainError::Nothing.into()),
         };
-        match self.format {
-            Format::Json => print(&trace.to_json()),
-            Format::Text => print(&trace.to_string()),
+        let live = if self.live {
+            let frame = match (&frame, &question) {
+                (Some(frame), _) => frame.clone(),
+                (None, Some(question)) => question.frame()?,
+                (None, None) => return Err(ExplainError::Nothing.into()),
+            };
+            Some(Asked::ask(
+                &self.pin_dir,
+                self.interface.as_deref(),
+                &frame,
+                &trace,
+            )?)
+        } else {
+            None
+        };
+        match (self.format, &live) {
+            (Format::Json, None) => print(&trace.to_json()),
+            (Format::Json, Some(live)) => print(&live.to_json(&trace)),
+            (Format::Text, _) => print(&trace.to_string()),
+        }
+        if let (Format::Text, Some(live)) = (self.format, &live) {
+            print(&live.to_string());
+        }
+        if live.is_some_and(|live| !live.agrees()) {
+            return Err(
+                "the attached program does not do what this policy says; `ravelin reload` applies the policy"
+                    .into(),
+            );
         }
         if !trace.is_consistent() {
             return Err("the tables and the oracle disagree: this is a bug in Ravelin, please report".into());
@@ -139,8 +172,8 @@ impl Explain {
 
     /// The bytes, when the packet is given as such.
     fn frame(&self) -> Result<Option<Vec<u8>>, ExplainError> {
-        if self.live {
-            return Err(ExplainError::NotSupported { option: "live" });
+        if self.live && self.direction == Direction::Outbound.word() {
+            return Err(ExplainError::LiveOutbound);
         }
         let frame = self.frame.as_deref().map(|text| {
             parse_frame(text).ok_or_else(|| ExplainError::Frame {

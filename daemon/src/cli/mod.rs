@@ -14,6 +14,7 @@ mod filter;
 mod halves;
 mod host;
 mod import;
+mod live;
 mod man;
 mod output;
 mod planned;

@@ -9,7 +9,7 @@ mod question;
 mod render;
 mod words;
 
-use ravelin_datapath::{Decision, Origin, SliceFrame, Verdict, decide};
+use ravelin_datapath::{Decision, Origin, Reason, SliceFrame, Verdict, decide};
 
 use crate::policy::{Action, Direction, Mode, Protocols, Rule, Scope, Timestamp};
 use crate::reference::{Condition, Facts, Met, Scene, Visit, examine, walk};
@@ -125,6 +125,26 @@ impl Trace {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.tables.verdict
+    }
+
+    /// Why they decide so.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.tables.reason
+    }
+
+    /// The name of the rule that decides, when one does.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        self.tables.rule?;
+        let decides = self.tried.iter().find(|tried| tried.met == Met::Decided);
+        decides.map(|tried| tried.name.as_str())
+    }
+
+    /// Whether the policy only observes: verdicts are counted and not carried out.
+    #[must_use]
+    pub fn observes(&self) -> bool {
+        self.observe
     }
 
     /// Whether the tables and the oracle say the same. If not, Ravelin has a bug, and the trace says so.
