@@ -176,7 +176,11 @@ impl Sets {
         }
         let (left, cut) = never_ban::spare(prefixes.set.elements(), never);
         self.cut.extend(cut);
-        let spared = Prefixes::new(left);
+        let spared = Prefixes {
+            set: PrefixSet::new(left),
+            // That a feed lists nobody else of a family is not a mistake of the rule.
+            families: prefixes.families,
+        };
         self.spared.insert(memory, (prefixes, spared.clone()));
         spared
     }

@@ -106,6 +106,13 @@ const POLICY_FEATURES: &[PolicyFeature] = &[
         |_, decision| decision.rule.is_some(),
     ),
     (
+        "never_ban, cutting a feed",
+        |sketch| {
+            sketch.rules.iter().any(|rule| rule.action == Action::Deny && any_word(rule, |word| matches!(word, AddressWord::Set(at) if sketch.sets[*at].in_file && sketch.is_cut(*at))))
+        },
+        |_, decision| decision.rule.is_some() || decision.reason == Reason::Default,
+    ),
+    (
         "essentials = false",
         |sketch| !sketch.essentials,
         |_, decision| decision.rule.is_some() || decision.reason == Reason::Default,

@@ -12,7 +12,7 @@ use super::words::{AddressWord, Block, ScopeSketch};
 
 /// A random policy that `check` accepts.
 pub fn sketch(random: &mut Random) -> Sketch {
-    let sets = (0..random.index(4)).map(|_| set(random)).collect();
+    let sets = (0..random.index(4)).map(|_| set(random)).collect::<Vec<_>>();
     let vpcs = vpcs(random);
     let a_vpc = |random: &mut Random, often| {
         let at = random.index(vpcs.len().max(1));
@@ -33,6 +33,7 @@ pub fn sketch(random: &mut Random) -> Sketch {
         inbound: verdict(random),
         essentials: random.chance(70),
         classes: classes(random),
+        never_ban: never_ban(random, &sets),
         sets,
         rules: Vec::new(),
     };
@@ -199,6 +200,20 @@ fn classes(random: &mut Random) -> Vec<(ParseClass, ClassVerdict)> {
         }
     }
     classes
+}
+
+/// Prefixes that feeds list, or parts of them, so that there is something to cut.
+fn never_ban(random: &mut Random, sets: &[SetSketch]) -> Vec<IpNet> {
+    let mut never = Vec::new();
+    for set in sets.iter().filter(|set| set.in_file) {
+        if random.chance(40) {
+            let (net, _) = set.entries[random.index(set.entries.len())];
+            let longer = random.pick(&[0, 1, 8]);
+            let length = (net.prefix_len() + longer).min(net.max_prefix_len());
+            never.push(IpNet::new(net.network(), length).expect("a length"));
+        }
+    }
+    never
 }
 
 fn set(random: &mut Random) -> SetSketch {

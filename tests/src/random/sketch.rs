@@ -31,6 +31,8 @@ pub struct Sketch {
     pub classes: Vec<(ParseClass, ClassVerdict)>,
     /// `[[set]]`.
     pub sets: Vec<SetSketch>,
+    /// `[never_ban]`; empty: not written.
+    pub never_ban: Vec<IpNet>,
     /// Rules in file order.
     pub rules: Vec<RuleSketch>,
     /// `[[vpc]]`, named by their places.
@@ -175,6 +177,10 @@ impl Sketch {
         writeln!(text, "essentials = {}\n\n[firewall.classes]", self.essentials)?;
         for (class, verdict) in &self.classes {
             writeln!(text, "{} = \"{}\"", class.label(), verdict.word())?;
+        }
+        if !self.never_ban.is_empty() {
+            let entries = list(&self.never_ban, |net| quoted(&written(net)));
+            writeln!(text, "\n[never_ban]\nentries = {entries}")?;
         }
         writeln!(text, "\n[host]\nname = \"edge-1\"")?;
         if let Some(region) = self.region {
@@ -351,16 +357,26 @@ impl Sketch {
     }
 
     /// What an address list means, word by word.
-    fn condition(&self, words: &[AddressWord]) -> AddressMatch {
+    fn condition(&self, words: &[AddressWord], denies: bool) -> AddressMatch {
         let mut condition = AddressMatch::anywhere();
         let (mut include, mut exclude) = (Vec::new(), Vec::new());
+        let mut included = false;
         for word in words {
+            let is_exception = matches!(word, AddressWord::Not(_));
+            included |= !is_exception;
             let (word, elements, own) = match word {
                 AddressWord::Not(word) => (&**word, &mut exclude, &mut condition.exclude_self),
                 word => (word, &mut include, &mut condition.include_self),
             };
             match word {
                 AddressWord::Own => *own = true,
+                AddressWord::Set(at) if denies && !is_exception && self.sets[*at].in_file => {
+                    let feed = self.sets[*at].entries.iter();
+                    elements.extend(
+                        feed.flat_map(|(net, _)| self.spared(*net))
+                            .map(|net| element(&net, None)),
+                    );
+                }
                 AddressWord::Set(at) => {
                     elements.extend(self.sets[*at].entries.iter().map(|(net, end)| element(net, *end)));
                 }
@@ -371,11 +387,36 @@ impl Sketch {
                 word => elements.extend(self.prefixes_of(word).iter().map(|net| element(net, None))),
             }
         }
-        if condition.include_self || !include.is_empty() {
+        if included {
             condition.include = Some(PrefixSet::new(include));
         }
         condition.exclude = PrefixSet::new(exclude);
         condition
+    }
+}
+
+impl Sketch {
+    /// Whether `[never_ban]` takes something out of the set.
+    pub(super) fn is_cut(&self, set: usize) -> bool {
+        let mut entries = self.sets[set].entries.iter();
+        entries.any(|(net, _)| {
+            let mut never = self.never_ban.iter();
+            never.any(|never| never.contains(net) || net.contains(never))
+        })
+    }
+
+    /// What is left of a feed's prefix without the addresses of `[never_ban]`: halves, until each is in it or outside of it.
+    fn spared(&self, net: IpNet) -> Vec<IpNet> {
+        let covers = |never: &IpNet| never.contains(&net);
+        let meets = |never: &IpNet| net.contains(never);
+        if self.never_ban.iter().any(covers) {
+            return Vec::new();
+        }
+        if !self.never_ban.iter().any(meets) {
+            return vec![net];
+        }
+        let halves = net.subnets(net.prefix_len() + 1).expect("a longer prefix");
+        halves.flat_map(|half| self.spared(half)).collect()
     }
 }
 
@@ -491,8 +532,8 @@ impl RuleSketch {
             },
             expires: self.expires.and_then(Timestamp::from_unix),
             interface: self.interface.map(|at| format!("eth{at}")),
-            source: sketch.condition(&self.source),
-            destination: sketch.condition(&self.destination),
+            source: sketch.condition(&self.source, self.action == Action::Deny),
+            destination: sketch.condition(&self.destination, self.action == Action::Deny),
             protocols: if protocols.is_empty() {
                 Protocols::Any
             } else {
