@@ -304,6 +304,8 @@ enum Service {
     /// Type and code, of the family's own ICMP.
     Message(u8, u8),
     Other(u8),
+    /// A later fragment of this protocol.
+    Fragment(u8),
 }
 
 impl Service {
@@ -323,6 +325,11 @@ impl Service {
                 let field = if ipv4 { "protocol" } else { "next" };
                 packet.with(field, number.into()).payload(8)
             }
+            Self::Fragment(number) if ipv4 => packet
+                .with("protocol", number.into())
+                .with("offset", 2)
+                .payload(8),
+            Self::Fragment(number) => packet.fragment(2, false).with("next", number.into()).payload(8),
         }
     }
 }
@@ -368,6 +375,7 @@ fn services(rules: &[&Rule], ipv4: bool) -> Vec<Service> {
             .map(|rule| u32::from(rule.protocols.contains(number)))
             .collect();
         let kind = u32::from(number);
+        classes.insert(vec![kind, u32::MAX], Service::Fragment(number));
         match number {
             6 | 17 | 132 => {
                 for port in &ports {

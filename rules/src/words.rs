@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use crate::HostFacts;
 use crate::check::protocol::PROTOCOLS;
-use crate::space::{Block, Level, Run};
+use crate::space::{Block, FRAGMENT, Level, Run};
 
 /// A box in one line: `tcp port 443 from 192.0.2.0/24 to anywhere`.
 pub(crate) fn boxed(block: &Block, host: &HostFacts) -> String {
@@ -14,8 +14,13 @@ pub(crate) fn boxed(block: &Block, host: &HostFacts) -> String {
     if let Some(ports) = values(block.side(Level::SourcePort), Level::SourcePort) {
         words.push(format!("source port {ports}"));
     }
-    if let Some(flags) = flags(block.side(Level::Flags)) {
-        words.push(flags);
+    let protocols = block.side(Level::Protocol);
+    let has_tcp = protocols.iter().any(|run| (run.first..=run.last).contains(&6));
+    let flags_side = block.side(Level::Flags);
+    if has_tcp {
+        words.extend(flags(flags_side));
+    } else if flags_side.iter().all(|run| run.first == FRAGMENT) {
+        words.push("later fragments".to_owned());
     }
     words.push(format!("from {}", addresses(block, Level::Source)));
     words.push(format!("to {}", addresses(block, Level::Destination)));

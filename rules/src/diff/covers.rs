@@ -5,7 +5,7 @@ use ravelin_datapath::{ClassVerdict, Origin, ParseClass};
 use super::{Change, Difference};
 use crate::policy::Timestamp;
 use crate::reference::{Facts, examine};
-use crate::space::Level;
+use crate::space::{FRAGMENT, Level, is_marked};
 use crate::{Direction, HostFacts, Policy};
 
 impl Difference {
@@ -23,9 +23,12 @@ impl Difference {
         for class in ParseClass::ALL.iter().filter(|class| class.judgeable()) {
             open.firewall.classes = open.firewall.classes.with(*class, ClassVerdict::Judge);
         }
-        let Some(facts) = examine(&open, &HostFacts::default(), direction, origin, frame).facts else {
+        let examined = examine(&open, &HostFacts::default(), direction, origin, frame);
+        let Some(facts) = examined.facts else {
             return Vec::new();
         };
+        let whole = examined.decision.seen.contains(ParseClass::UnknownNextHeader);
+        let is_fragment = !whole && is_marked(facts.source.is_ipv6(), facts.protocol);
         let place = host
             .interfaces
             .iter()
@@ -40,6 +43,7 @@ impl Difference {
                     let value = match level {
                         Level::Time => return true,
                         Level::Interface => interface,
+                        Level::Flags if is_fragment => FRAGMENT,
                         level => coordinate(*level, &facts),
                     };
                     let side = change.block.side(*level);

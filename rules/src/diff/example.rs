@@ -98,6 +98,9 @@ fn question(block: &Block, land: bool) -> Option<Question> {
         if protocol == 6 {
             question.tcp_flags = Some(u8::try_from(value(Level::Flags)?).ok()?);
         }
+    } else if first(block, Level::Flags)? != 0 {
+        // A later fragment: no question asks about one.
+        return None;
     }
     Some(question)
 }

@@ -128,12 +128,18 @@ fn shapes(space: &mut Space, headerless: bool) -> Result<Diagram, TooLarge> {
             below = space.choose(these, facts, below)?;
         }
         if extension {
-            let headers = [0, 43, 44, 60, 135, 139, 140].map(one);
+            let headers = EXTENSION_HEADERS.map(|number| one(number.into()));
             let headers = set(space, Level::Protocol, &headers)?;
             below = space.minus(below, headers)?;
         }
         if family == 1 && headerless {
-            let headers = [0, 43, 44, 60, 135, 139, 140].map(one);
+            // A whole packet of a protocol without a name has the same facts, and meets a class that a fragment does not.
+            let marked = set(space, Level::Flags, &[one(FRAGMENT)])?;
+            let marked = space.split(Level::SourcePort, &[absent], marked, Diagram::NOTHING)?;
+            let marked = space.split(Level::Key, &[absent], marked, Diagram::NOTHING)?;
+            let unnamed = unnamed(space)?;
+            below = space.choose(unnamed, marked, below)?;
+            let headers = EXTENSION_HEADERS.map(|number| one(number.into()));
             let headers = set(space, Level::Protocol, &headers)?;
             let fragments = space.and(headers, nothing)?;
             below = space.or(below, fragments)?;
@@ -146,12 +152,32 @@ fn shapes(space: &mut Space, headerless: bool) -> Result<Diagram, TooLarge> {
 
 /// IPv6 packets behind whose last header stands a protocol without a name. Of a fragment without its upper header nobody looks.
 fn unknown(space: &mut Space, headerless: Diagram) -> Result<Diagram, TooLarge> {
-    let known = [6, 17, 47, 50, 51, 58, 59, 132].map(one);
-    let known = set(space, Level::Protocol, &known)?;
-    let other = space.minus(Diagram::EVERYTHING, known)?;
+    let other = unnamed(space)?;
     let v6 = space.split(Level::Family, &[one(1)], other, Diagram::NOTHING)?;
     space.minus(v6, headerless)
 }
+
+/// Protocols that IPv6 has no name for.
+fn unnamed(space: &mut Space) -> Result<Diagram, TooLarge> {
+    let known: Vec<Run> = NAMED.iter().map(|number| one((*number).into())).collect();
+    let known = set(space, Level::Protocol, &known)?;
+    space.minus(Diagram::EVERYTHING, known)
+}
+
+/// What semantics, section 3, knows behind the last header of an IPv6 packet.
+const NAMED: [u8; 8] = [6, 17, 47, 50, 51, 58, 59, 132];
+
+/// Whether a later fragment with this protocol is marked as such: see [`FRAGMENT`].
+pub(crate) fn is_marked(v6: bool, protocol: u8) -> bool {
+    v6 && !NAMED.contains(&protocol) && !EXTENSION_HEADERS.contains(&protocol)
+}
+
+/// The protocol numbers of extension headers.
+const EXTENSION_HEADERS: [u8; 7] = [0, 43, 44, 60, 135, 139, 140];
+
+/// Flags of packets that have none: the mark of a later fragment where a whole packet has the same facts. No rule asks for it: a rule
+/// with flags asks for TCP.
+pub(crate) const FRAGMENT: u128 = Level::Flags.last();
 
 /// The filtered interfaces; on a host without any, the one that stands for all.
 fn interfaces(space: &mut Space, host: &HostFacts) -> Result<Diagram, TooLarge> {

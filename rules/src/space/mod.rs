@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 pub(crate) use boxes::{Block, blocks};
 pub(crate) use decisions::{Answer, Decisions, rows_of_both};
-pub(crate) use facts::{Arrivals, Side};
+pub(crate) use facts::{Arrivals, FRAGMENT, Side, is_marked};
 
 /// What rules ask about, in the order of the levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
