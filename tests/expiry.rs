@@ -14,9 +14,12 @@ fn a_rule_and_an_entry_end_to_the_second_without_a_reload_also_when_the_daemon_i
     requires!(Root, Bpf, NetworkNamespaces);
     for killed in [false, true] {
         let scene = Scene::new("expiry");
+        let mut filter = scene.filter("expiry", "[firewall]\ninterfaces = [\"wan\"]\nstateful = false\n");
+        // Far enough for a machine that stalls, and counted from a filter that runs already.
         let now = unix_time().as_secs();
-        let (entry_ends, rule_ends) = (now + 4, now + 6);
-        let mut filter = scene.filter("expiry", &policy(entry_ends, rule_ends));
+        let (entry_ends, rule_ends) = (now + 8, now + 9);
+        filter.write_policy(&policy(entry_ends, rule_ends));
+        filter.reload();
         let ports = [ENTRY_ALLOWS, RULE_ALLOWS, ENTRY_DENIES];
         let probes = ports.map(|port| Probe::new(&scene, port));
         assert_eq!(
