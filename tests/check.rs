@@ -27,6 +27,7 @@ fn an_accepted_policy_ends_with_0_and_says_what_it_holds() {
         "accepted",
         "1 rule (0 global, 1 host)",
         "1 set on eth0",
+        "  set `",
         "2 listeners, 1 upstream",
         "is denied",
     ] {

@@ -99,11 +99,14 @@ impl Check {
 
 /// What a set holds, in a line.
 fn listed(set: &ListedSet) -> String {
+    let entries = match set.entries {
+        1 => "1 entry".to_owned(),
+        entries => format!("{entries} entries"),
+    };
     let from = match set.files.len() {
         0 => String::new(),
-        files => format!(" from {} and the policy", counted(files, "file")),
+        files => format!(" with {}", counted(files, "file")),
     };
-    let entries = counted(set.entries, "prefix").replace("prefixs", "prefixes");
     let covered = match set.covered {
         0 => String::new(),
         covered => format!("; {covered} of them inside others or said twice"),

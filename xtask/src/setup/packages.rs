@@ -121,7 +121,7 @@ fn apt(what: &str, arguments: &[&str]) -> Result<(), Failure> {
     )
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need {
         program: "ip",
         package: "iproute2",
@@ -144,6 +144,12 @@ const NEEDS: [Need; 5] = [
         program: "openssl",
         package: "openssl",
         reason: "a TLS client that shares no code with the edge",
+        by: Purpose::runs_tests,
+    },
+    Need {
+        program: "c++",
+        package: "g++",
+        reason: "a C++ compiler: the fuzzer that the readers run under is written in it",
         by: Purpose::runs_tests,
     },
     Need {
