@@ -1,18 +1,15 @@
 //! `ravelin check`: every error and warning of a policy, or what it holds.
 
-use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ravelin_datapath::Verdict;
 use ravelin_rules::policy::{Level, ListedSet};
 use ravelin_rules::{Direction, Loaded, Policy, TableImage, Thoroughness};
-use thiserror::Error;
 
-use super::host;
 use super::output::print;
-use super::{Failure, Format, Outcome};
+use super::subject::open;
+use super::{Failure, Format, Outcome, host};
 
 /// Check a policy: every error and warning, with its place and its fix
 #[derive(Args, Debug)]
@@ -54,20 +51,10 @@ impl From<Lints> for Thoroughness {
     }
 }
 
-#[derive(Debug, Error)]
-#[error("cannot open `{}`", file.display())]
-struct CannotOpen {
-    file: PathBuf,
-    source: io::Error,
-}
-
 impl Check {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         // A file that is not there is not a policy that is refused.
-        if let Err(source) = File::open(&self.file) {
-            let file = self.file;
-            return Err(CannotOpen { file, source }.into());
-        }
+        drop(open(&self.file)?);
         let checked = match ravelin_rules::load(&self.file) {
             Ok(loaded) => {
                 let host = host::assumed(&loaded.policy, &self.host_addresses, None)?;

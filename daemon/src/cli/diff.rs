@@ -1,17 +1,14 @@
 //! `ravelin diff`: what a change of policy changes.
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use ravelin_rules::Direction;
 use ravelin_rules::diff::{Terms, diff};
-use ravelin_rules::{Direction, Loaded};
-use thiserror::Error;
 
-use super::host;
-use super::output::{print, print_error};
-use super::{Failure, Format, Outcome};
+use super::output::print;
+use super::subject::load;
+use super::{Failure, Format, Outcome, host};
 
 /// Compare two policies: exactly which traffic is now allowed, now denied, or now judged by another rule
 ///
@@ -53,14 +50,6 @@ enum Way {
     Outbound,
 }
 
-#[derive(Debug, Error)]
-enum DiffCommandError {
-    #[error("cannot open `{}`", file.display())]
-    Open { file: PathBuf, source: io::Error },
-    #[error("the policy is refused; `ravelin check {}` says the same", file.display())]
-    Policy { file: PathBuf },
-}
-
 impl Diff {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         let (old, new) = (load(&self.old)?, load(&self.new)?);
@@ -91,19 +80,4 @@ impl Diff {
             Outcome::No
         })
     }
-}
-
-fn load(file: &Path) -> Result<Loaded, DiffCommandError> {
-    if let Err(source) = File::open(file) {
-        return Err(DiffCommandError::Open {
-            file: file.to_owned(),
-            source,
-        });
-    }
-    ravelin_rules::load(file).map_err(|report| {
-        print_error(&report.render());
-        DiffCommandError::Policy {
-            file: file.to_owned(),
-        }
-    })
 }

@@ -1,22 +1,20 @@
 //! `ravelin explain`: what happens to a packet, and which rule says so.
 
-use std::fs::File;
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use ravelin_datapath::Verdict;
+use ravelin_rules::Direction;
 use ravelin_rules::explain::{
     Question, Way, explain, explain_frame, parse_frame, parse_icmp, parse_protocol, parse_tcp_flags,
 };
-use ravelin_rules::{Direction, Report};
 use thiserror::Error;
 
-use super::host;
 use super::live::Asked;
-use super::output::{print, print_error};
-use super::{Failure, Format, Outcome};
+use super::output::print;
+use super::subject::{load, refused};
+use super::{Failure, Format, Outcome, host};
 use crate::settings;
 
 /// Explain a packet: verdict, deciding rule, and why every rule before it did not match
@@ -90,10 +88,6 @@ enum ExplainError {
         "`--live` with `--direction outbound` is not supported yet: no program judges what the host sends"
     )]
     LiveOutbound,
-    #[error("cannot open `{}`", file.display())]
-    Open { file: PathBuf, source: io::Error },
-    #[error("the policy is refused; `ravelin check {}` says the same", file.display())]
-    Policy { file: PathBuf },
     #[error("`{text}` is not {what}; write {example}")]
     Word {
         text: String,
@@ -107,18 +101,14 @@ impl Explain {
         let direction = self.direction()?;
         let frame = self.frame()?;
         let question = frame.is_none().then(|| self.question()).transpose()?;
-        if let Err(source) = File::open(&self.file) {
-            let file = self.file;
-            return Err(ExplainError::Open { file, source }.into());
-        }
-        let loaded = ravelin_rules::load(&self.file).map_err(|report| self.refused(&report))?;
+        let loaded = load(&self.file)?;
         let now = self.at.as_deref().map(host::moment).transpose()?;
         let host = host::assumed(&loaded.policy, &self.host_addresses, now)?;
         let origin = host::origin(&loaded.policy, &host, self.interface.as_deref())?;
         let way = Way { direction, origin };
         let image = loaded
             .compile(&host, direction)
-            .map_err(|report| self.refused(&report))?;
+            .map_err(|report| refused(&self.file, &report))?;
         let trace = match (&frame, &question) {
             (Some(frame), _) => explain_frame(&loaded.policy, &host, &image, way, frame),
             (None, Some(question)) => explain(&loaded.policy, &host, &image, way, question)?,
@@ -212,12 +202,5 @@ impl Explain {
             icmp: icmp.transpose()?,
             tcp_flags: tcp_flags.transpose()?,
         })
-    }
-
-    fn refused(&self, report: &Report) -> ExplainError {
-        print_error(&report.render());
-        ExplainError::Policy {
-            file: self.file.clone(),
-        }
     }
 }

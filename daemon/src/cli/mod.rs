@@ -24,6 +24,7 @@ mod rules;
 mod run;
 mod schema;
 mod status;
+mod subject;
 
 use std::error::Error;
 use std::path::PathBuf;

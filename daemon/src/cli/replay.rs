@@ -1,6 +1,5 @@
 //! `ravelin replay`: what a policy would have done with captured traffic.
 
-use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
@@ -10,11 +9,10 @@ use ravelin_rules::explain::Way;
 use ravelin_rules::policy::HostFacts;
 use ravelin_rules::replay::{Judge, Summary, replay};
 use ravelin_rules::{Direction, Loaded, TableImage};
-use thiserror::Error;
 
-use super::host;
-use super::output::{print, print_error};
-use super::{Failure, Format, Outcome};
+use super::output::print;
+use super::subject::{load, open, refused};
+use super::{Failure, Format, Outcome, host};
 
 /// Judge captured traffic: what a policy would have done with it, and why
 ///
@@ -50,14 +48,6 @@ pub(super) struct Replay {
     format: Format,
 }
 
-#[derive(Debug, Error)]
-enum ReplayError {
-    #[error("cannot open `{}`", file.display())]
-    Open { file: PathBuf, source: io::Error },
-    #[error("the policy is refused; `ravelin check {}` says the same", file.display())]
-    Policy { file: PathBuf },
-}
-
 /// A policy, ready to judge.
 struct Side {
     loaded: Loaded,
@@ -91,17 +81,13 @@ impl Replay {
     }
 
     fn side(&self, file: &Path) -> Result<Side, Failure> {
-        drop(open(file)?);
-        let refused = |report: ravelin_rules::Report| {
-            print_error(&report.render());
-            let file = file.to_owned();
-            ReplayError::Policy { file }
-        };
-        let loaded = ravelin_rules::load(file).map_err(refused)?;
+        let loaded = load(file)?;
         let now = self.at.as_deref().map(host::moment).transpose()?;
         let host = host::assumed(&loaded.policy, &self.host_addresses, now)?;
         let origin = host::origin(&loaded.policy, &host, self.interface.as_deref())?;
-        let image = loaded.compile(&host, self.direction).map_err(refused)?;
+        let image = loaded
+            .compile(&host, self.direction)
+            .map_err(|report| refused(file, &report))?;
         let direction = self.direction;
         Ok(Side {
             loaded,
@@ -128,13 +114,6 @@ fn outcome(summary: &Summary) -> Outcome {
         Some(changed) if changed.packets() > 0 => Outcome::No,
         _ => Outcome::Done,
     }
-}
-
-fn open(file: &Path) -> Result<File, ReplayError> {
-    File::open(file).map_err(|source| ReplayError::Open {
-        file: file.to_owned(),
-        source,
-    })
 }
 
 /// A bar for people; nothing in a pipe or a log.
