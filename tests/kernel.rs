@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use nix::time::{ClockId, clock_gettime};
-use ravelin_datapath::wire::MAX_ROWS;
+use ravelin_datapath::wire::{MAX_ROWS, MAX_ROWS_WITH_NEXT};
 use ravelin_datapath::{Decision, Origin, ParseClass};
 use ravelin_rules::policy::{Clock, Mode};
-use ravelin_rules::{Budget, Direction, HostFacts, Policy, TableImage, reference};
+use ravelin_rules::{Budget, CompileError, Direction, HostFacts, Policy, TableImage, reference};
 use ravelin_tests::fixture;
 use ravelin_tests::prog_run::{self, Bench, Kernel};
 use ravelin_tests::random::{self, Difference, NOW, Probe, Sketch, Spread};
@@ -98,18 +98,40 @@ fn the_kernel_decides_as_every_fixture_row_says() {
 }
 
 #[test]
-fn the_richest_policy_leaves_the_verifier_half_its_budget() {
+fn the_richest_policies_leave_the_verifier_much_of_its_budget() {
     requires!(Root, Bpf, NetworkNamespaces);
     let bench = Bench::new("kernel-rich");
-    // Every dimension used, both families, tries of full depth, the longest bit vectors.
-    let mut text = String::from("[firewall]\nstateful = false\n[firewall.classes]\n");
+    let cases = [("", MAX_ROWS, 500_000), (NEXT, MAX_ROWS_WITH_NEXT, 600_000)];
+    for (more, rows, budget) in cases {
+        let (rules, image) = richest(more, rows);
+        let image = image.unwrap_or_else(|error| panic!("{error}"));
+        let walked = bench.run(|| Kernel::load(&image).verified_instructions());
+        println!(
+            "{rules} rules, {} MiB of tables: {walked} instructions walked",
+            image.report().bytes >> 20
+        );
+        assert!(walked < budget, "the verifier gives up at a million");
+    }
+    for (more, rows) in [("", MAX_ROWS + 1), (NEXT, MAX_ROWS_WITH_NEXT + 1)] {
+        let (_, image) = richest(more, rows);
+        let refused = image.expect_err("more than the vectors hold").to_string();
+        assert!(refused.contains(&format!("{} rules", rows)), "{refused}");
+    }
+}
+
+/// Every dimension used, both families, tries of full depth, the longest bit vectors; interfaces, zones, moments, and rules that observe.
+fn richest(more: &str, rows: u32) -> (usize, Result<TableImage, CompileError>) {
+    let mut text = format!(
+        "[host]\nvpc = \"prod\"\n[[vpc]]\nname = \"prod\"\ncidrs = [\"10.1.0.0/16\", \"2001:db8:a::/48\"]\n[[vpc]]\nname = \"test\"\ncidrs = [\"10.2.0.0/16\"]\n\
+         {more}[firewall]\nstateful = false\ninterfaces = [{{ name = \"eth0\", vpc = \"prod\" }}, \"eth1\"]\n[firewall.classes]\n",
+    );
     for class in ParseClass::ALL
         .iter()
         .filter(|class| class.judgeable() && **class != ParseClass::FragmentLater)
     {
         text += &format!("{} = \"judge\"\n", class.label());
     }
-    for rule in 0..MAX_ROWS {
+    for rule in 0..rows - u32::from(!more.is_empty()) {
         text += &format!(
             "[[rule]]\nname = \"r{rule}\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = {}\nsource_ports = {}\ntcp_flags = \"syn\"\n\
              source = [\"2001:db8::{:x}:{:x}\", \"198.51.{}.{}\"]\ndestination = [\"2001:db8:1::{rule:x}\", \"203.0.{}.{}\"]\n",
@@ -122,25 +144,23 @@ fn the_richest_policy_leaves_the_verifier_half_its_budget() {
             rule & 255,
             rule >> 8,
         );
+        match rule % 64 {
+            1 => text += "mode = \"observe\"\n",
+            2 => text += &format!("expires = 2099-01-01T00:{:02}:00Z\n", rule / 64 % 60),
+            3 => text += "interface = \"eth1\"\n",
+            _ => {}
+        }
     }
-    let file = tempfile::Builder::new()
-        .suffix(".toml")
-        .tempfile()
-        .expect("a temporary file");
-    std::fs::write(file.path(), text).expect("the file can be written");
-    let policy = ravelin_rules::load(file.path())
+    let policy = ravelin_rules::load_text(&text)
         .unwrap_or_else(|report| panic!("{}", report.render()))
         .policy;
-    let image = TableImage::compile_within(&policy, &HostFacts::default(), Direction::Inbound, BIT_VECTORS)
-        .expect("it compiles");
-    let walked = bench.run(|| Kernel::load(&image).verified_instructions());
-    println!(
-        "{} rules, {} MiB of tables: {walked} instructions walked",
-        policy.rules.len(),
-        image.report().bytes >> 20
-    );
-    assert!(walked < 500_000, "the verifier gives up at a million");
+    let host = HostFacts::assumed(&policy, &["10.1.0.9".parse().expect("an address")]);
+    let image = TableImage::compile_within(&policy, &host, Direction::Inbound, BIT_VECTORS);
+    (policy.rules.len(), image)
 }
+
+/// One rule that goes on with the next scope.
+const NEXT: &str = "[[policy]]\nname = \"global\"\nscope = \"global\"\n[[policy.rule]]\nname = \"on\"\naction = \"next\"\nsource = \"10.1.0.0/16\"\n";
 
 /// A policy for one direction, compiled so that the kernel's present is a chosen time after the compilation.
 struct World {

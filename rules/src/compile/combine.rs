@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use ravelin_datapath::classify::{Combine, FirstMatch};
-use ravelin_datapath::wire::MAX_ROWS;
+use ravelin_datapath::wire::{MAX_ROWS, MAX_ROWS_WITH_NEXT};
 
 use super::CompileError;
 use super::bits::{Bits, Interner};
@@ -131,13 +131,27 @@ fn bit_vectors(
     cells: u64,
 ) -> Result<Combination, CompileError> {
     let rows = walk.rows();
-    let too_many = || CompileError::TooManyRules {
-        rows: rows.len(),
-        limit: MAX_ROWS,
+    let (limit, rows_here) = (
+        if walk.goes_on() {
+            MAX_ROWS_WITH_NEXT
+        } else {
+            MAX_ROWS
+        },
+        rows.len(),
+    );
+    let too_many = || match walk.goes_on() {
+        true => CompileError::TooManyRulesWithNext {
+            rows: rows_here,
+            limit,
+        },
+        false => CompileError::TooManyRules {
+            rows: rows_here,
+            limit,
+        },
     };
-    let count = u32::try_from(rows.len())
+    let count = u32::try_from(rows_here)
         .ok()
-        .filter(|count| *count <= MAX_ROWS)
+        .filter(|count| *count <= limit)
         .ok_or_else(too_many)?;
     let mut vectors = |of: &[Bits]| {
         words.doubles(

@@ -59,6 +59,16 @@ pub enum CompileError {
         /// The limit.
         limit: u32,
     },
+    /// Too many rules to combine within the memory budget, for a policy with `next`.
+    #[error(
+        "{rows} rules with too many address combinations for cross-product tables, and in a policy with `next` bit vectors hold {limit}; move addresses that share a verdict into one `[[set]]`, or do without `next`"
+    )]
+    TooManyRulesWithNext {
+        /// Rows of the policy.
+        rows: usize,
+        /// The limit.
+        limit: u32,
+    },
     /// More interfaces than the interface table holds.
     #[error("{interfaces} interfaces find no place in a table; name fewer in `[firewall] interfaces`")]
     TooManyInterfaces {

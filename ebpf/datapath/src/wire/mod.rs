@@ -33,6 +33,10 @@ pub const RULE_SLOTS: u32 = 16_384;
 /// Rows that bit vectors can hold: four summary words of 64 data words of 64 rows.
 pub const MAX_ROWS: u32 = 4 * 64 * 64;
 
+/// The same in a policy with `next`: one summary word. The walk then carries a floor, the verifier follows it through every word that it
+/// may stand in, and with four summaries it gives up at its million instructions.
+pub const MAX_ROWS_WITH_NEXT: u32 = 64 * 64;
+
 /// Moments that one generation can know: expiries of rules and entries. A bound on the search for the present one, and on
 /// the tables, which grow with it.
 pub const MAX_MOMENTS: u32 = 255;
