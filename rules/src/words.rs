@@ -10,17 +10,23 @@ use crate::space::{Block, FRAGMENT, Level, Run};
 
 /// A box in one line: `tcp port 443 from 192.0.2.0/24 to anywhere`.
 pub(crate) fn boxed(block: &Block, host: &HostFacts) -> String {
-    let mut words = vec![protocols(block), keys(block)];
+    let has_tcp = block
+        .side(Level::Protocol)
+        .iter()
+        .any(|run| (run.first..=run.last).contains(&6));
+    let flags_side = block.side(Level::Flags);
+    let fragments = !has_tcp && flags_side.iter().all(|run| run.first == FRAGMENT);
+    let keys = if fragments {
+        "later fragments".to_owned()
+    } else {
+        keys(block)
+    };
+    let mut words = vec![protocols(block), keys];
     if let Some(ports) = values(block.side(Level::SourcePort), Level::SourcePort) {
         words.push(format!("source port {ports}"));
     }
-    let protocols = block.side(Level::Protocol);
-    let has_tcp = protocols.iter().any(|run| (run.first..=run.last).contains(&6));
-    let flags_side = block.side(Level::Flags);
     if has_tcp {
         words.extend(flags(flags_side));
-    } else if flags_side.iter().all(|run| run.first == FRAGMENT) {
-        words.push("later fragments".to_owned());
     }
     words.push(format!("from {}", addresses(block, Level::Source)));
     words.push(format!("to {}", addresses(block, Level::Destination)));
