@@ -274,7 +274,10 @@ fn a_pinned_map_of_another_shape_is_refused_until_it_is_detached() {
     let scene = Scene::new("traffic-shape");
     let mut filter = scene.filter("traffic-shape", POLICY);
     filter.kill();
-    let maps = filter.home().pins().join("ravelin/maps-1");
+    let maps = filter
+        .home()
+        .pins()
+        .join(format!("ravelin/maps-{}", ravelin_datapath::wire::ABI));
     std::fs::rename(maps.join("CLASS_COUNTERS"), maps.join("REASON_COUNTERS"))
         .expect("a map in another's place");
     assert_eq!(filter.run_to_end().code(), Some(2));
