@@ -1,9 +1,7 @@
-//! What one packet costs in the kernel, by rule set and number of rules: `BPF_PROG_TEST_RUN`, many runs of each of many
-//! packets, all rule sets in turn in every round.
+//! What one packet costs in the kernel, by rule set and number of rules: the trace of each rule set replayed, all rule sets
+//! in turn in every round.
 //!
-//! "Net" is above the same program with a policy without rules. Packets of one measurement are drawn evenly from the
-//! rules of the set, so that late rules count as much as early ones. The tables of a packet are warm in the caches: this
-//! is the cost of the path, not of a cache miss.
+//! "Net" is above a program that only drops, in the same replay.
 
 #![expect(
     clippy::expect_used,
@@ -11,17 +9,17 @@
     reason = "a bench talks to people and stops when it cannot measure"
 )]
 
-use ravelin_benches::Spread;
+use ravelin_benches::{Peer, Replay, Spread};
 use ravelin_rules::{Direction, HostFacts, Policy, TableImage};
-use ravelin_tests::classbench::{FAMILIES, packets_of, policy};
-use ravelin_tests::prog_run::{Bench, Kernel};
+use ravelin_tests::classbench::{FAMILIES, policy, trace};
+use ravelin_tests::prog_run::{Bench, Kernel, interface};
 
 struct Subject {
     name: String,
     kernel: Kernel,
-    frames: Vec<Vec<u8>>,
+    replay: Replay,
     combined: String,
-    rounds: Vec<f64>,
+    net: Vec<f64>,
 }
 
 fn main() {
@@ -29,79 +27,60 @@ fn main() {
     bench.run(|| {
         let mut subjects = vec![Subject::new(
             "no rules",
-            &truncated("acl1", 1000, 0),
-            &packets_of(&policy("acl1", 1000)),
+            &Policy {
+                rules: vec![],
+                ..policy("acl1", 100)
+            },
+            &trace("acl1", 1000),
         )];
         for family in FAMILIES {
-            for (size, rules) in [(1000, 10), (100, 100), (1000, 1000), (10000, 10000)] {
-                let policy = truncated(family, size, rules);
-                subjects.push(Subject::new(
-                    &format!("{family} {rules}"),
-                    &policy,
-                    &packets_of(&policy),
-                ));
+            for size in [100, 1000, 10000] {
+                let name = format!("{family} {size}");
+                subjects.push(Subject::new(&name, &policy(family, size), &trace(family, size)));
             }
         }
         for _ in 0..ROUNDS {
             subjects.iter_mut().for_each(Subject::round);
         }
-        print(&subjects);
+        print(&mut subjects);
     });
-}
-
-fn truncated(family: &str, size: usize, rules: usize) -> Policy {
-    let mut policy = policy(family, size);
-    policy.rules.truncate(rules);
-    policy
 }
 
 impl Subject {
     fn new(name: &str, policy: &Policy, frames: &[Vec<u8>]) -> Self {
         let image =
             TableImage::compile(policy, &HostFacts::default(), Direction::Inbound).expect("the set compiles");
-        let frames = frames
-            .iter()
-            .step_by(frames.len().div_ceil(PACKETS))
-            .cloned()
-            .collect();
         let combined = image.report().families[0].combined.to_string();
         Self {
             name: name.to_owned(),
             kernel: Kernel::load(&image),
-            frames,
+            replay: Replay::new(frames, interface()),
             combined,
-            rounds: vec![],
+            net: vec![],
         }
     }
 
     fn round(&mut self) {
-        let nanoseconds = self
-            .frames
-            .iter()
-            .map(|frame| self.kernel.time(frame, REPEAT).as_secs_f64() * 1e9);
-        self.rounds
-            .push(nanoseconds.sum::<f64>() / self.frames.len() as f64);
+        let empty = self.replay.peer(Peer::Empty);
+        self.net.push(self.replay.subject(self.kernel.fd()) - empty);
     }
 }
 
-fn print(subjects: &[Subject]) {
+fn print(subjects: &mut [Subject]) {
     println!(
-        "{:<12} {:>8} {:>8} {:>8} {:>8}  combined by",
-        "rule set", "low ns", "median", "high", "net"
+        "{:<12} {:>8} {:>8} {:>8} {:>10} {:>8}  combined by",
+        "rule set", "low ns", "net", "high", "verified", "jited B"
     );
-    let spread = |subject: &Subject| Spread::of(subject.rounds.clone()).expect("rounds were run");
-    let base = spread(&subjects[0]).median;
     for subject in subjects {
-        let Spread { low, median, high } = spread(subject);
+        let Spread { low, median, high } = Spread::of(subject.net.clone()).expect("rounds were run");
         println!(
-            "{:<12} {low:>8.1} {median:>8.1} {high:>8.1} {:>8.1}  {}",
+            "{:<12} {low:>8.1} {median:>8.1} {high:>8.1} {:>10} {:>8}  {}",
             subject.name,
-            median - base,
+            subject.kernel.verified_instructions(),
+            subject.kernel.jited_bytes(),
             subject.combined
         );
     }
 }
 
 const ROUNDS: usize = 9;
-const PACKETS: usize = 100;
-const REPEAT: u32 = 2_000;

@@ -3,6 +3,10 @@
 //! Each bench stands beside this folder. They print medians with their spread, side by side in one run, because the
 //! machine is shared: ratios mean something, single figures do not.
 
+mod replay;
+
+pub use replay::{Peer, Replay};
+
 /// The median of several rounds, with the lowest and the highest.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
