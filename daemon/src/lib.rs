@@ -3,7 +3,7 @@
 //! `runtime` starts, reloads and stops them; `control` is how the operator talks to them; `metrics` is what they say of
 //! themselves; `cli` is the command line.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod causes;
 pub mod cli;

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use ravelin_datapath::Tables;
-use ravelin_datapath::wire::{NODE_WORDS, PAGE_WORDS, Page, Plane, RuleEntry, Setting, Settings};
+use ravelin_datapath::wire::{NODE_WORDS, Plane, RuleEntry, Setting, Settings};
 
 use serde::{Serialize, Serializer};
 
@@ -54,41 +54,25 @@ impl TableImage {
         &self.report
     }
 
-    /// How many elements the table map needs.
+    /// How many words the table map holds.
     #[must_use]
-    pub fn page_count(&self) -> usize {
-        self.words.len().div_ceil(PAGE_WORDS).max(1)
+    pub fn word_count(&self) -> usize {
+        self.words.len()
     }
 
-    /// The elements of the table map. `slots` gives each rule, by its index, its element in the rule counter map.
-    #[must_use]
-    pub fn pages(&self, slots: &[u32]) -> Vec<Page> {
-        let rules = usize::try_from(self.settings.of(Setting::Rules)).unwrap_or(0);
-        let mut pages: Vec<Page> = Vec::with_capacity(self.words.len().div_ceil(PAGE_WORDS));
-        for words in self.words.chunks(PAGE_WORDS) {
-            let mut page = [0; PAGE_WORDS];
-            for (to, from) in page.iter_mut().zip(words) {
-                *to = *from;
-            }
-            pages.push(page);
+    /// Writes the words of the table map, in the order of this machine's bytes. `slots` gives each rule, by its index, its
+    /// element in the rule counter map.
+    pub fn write(&self, slots: &[u32], to: &mut [u8]) {
+        let (cells, _) = to.as_chunks_mut();
+        for (cell, word) in cells.iter_mut().zip(&self.words) {
+            *cell = word.to_ne_bytes();
         }
-        for (index, slot) in slots.iter().take(self.rule_names.len()).enumerate() {
-            let place = rules + index;
-            if let Some(word) = pages
-                .get_mut(place / PAGE_WORDS)
-                .and_then(|page| page.get_mut(place % PAGE_WORDS))
-            {
-                *word = RuleEntry {
-                    slot: *slot,
-                    ..RuleEntry::unpack(*word)
-                }
-                .pack();
-            }
+        let rules = usize::try_from(self.settings.of(Setting::Rules)).unwrap_or(usize::MAX);
+        let entries = cells.iter_mut().skip(rules).take(self.rule_names.len());
+        for (cell, slot) in entries.zip(slots) {
+            let entry = RuleEntry::unpack(u32::from_ne_bytes(*cell));
+            *cell = RuleEntry { slot: *slot, ..entry }.pack().to_ne_bytes();
         }
-        if pages.is_empty() {
-            pages.push([0; PAGE_WORDS]);
-        }
-        pages
     }
 }
 
@@ -135,16 +119,87 @@ pub struct FamilyReport {
     /// The family.
     #[serde(rename = "family", serialize_with = "family_name")]
     pub plane: Plane,
-    /// Classes of source addresses.
-    pub source_classes: usize,
-    /// Classes of destination addresses.
-    pub destination_classes: usize,
-    /// Nodes of both tries.
-    pub trie_nodes: u32,
-    /// Levels of the source and the destination trie, the root not counted.
-    pub trie_levels: [u32; 2],
+    /// Source addresses.
+    pub source: AddressReport,
+    /// Destination addresses.
+    pub destination: AddressReport,
     /// How the classes combine, and why.
     pub combined: Combined,
+}
+
+/// The addresses of one dimension.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AddressReport {
+    /// Classes: addresses that no rule tells apart share one.
+    pub classes: usize,
+    /// What maps an address to its class.
+    pub trie: TrieReport,
+}
+
+/// What maps an address to its class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrieReport {
+    /// A root and pages, each of which consumes the same number of bits.
+    Multibit {
+        /// Bits that the root consumes.
+        root_bits: u32,
+        /// Bits that a page consumes.
+        stride: u32,
+        /// Levels of pages.
+        levels: u32,
+        /// Distinct pages.
+        pages: u32,
+    },
+    /// Nothing: all addresses are of one class.
+    OneClass,
+    /// A root and compressed nodes of six bits each.
+    Poptrie {
+        /// Bits that the root consumes.
+        root_bits: u32,
+        /// Levels of nodes, at most.
+        levels: u32,
+        /// Nodes.
+        nodes: u32,
+    },
+}
+
+impl TrieReport {
+    /// Table reads that one address takes at most.
+    #[must_use]
+    pub const fn reads(&self) -> u32 {
+        match self {
+            Self::Multibit { levels, .. } => 1 + *levels,
+            Self::OneClass => 0,
+            // The root, a node a level, and a leaf.
+            Self::Poptrie { levels, .. } => 2 + *levels,
+        }
+    }
+}
+
+impl fmt::Display for AddressReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} classes, ", self.classes)?;
+        match &self.trie {
+            TrieReport::Multibit {
+                root_bits,
+                stride,
+                levels,
+                pages,
+            } => {
+                write!(
+                    f,
+                    "multibit trie of {root_bits} + {levels} × {stride} bits, {pages} pages"
+                )
+            }
+            TrieReport::OneClass => write!(f, "no lookup"),
+            TrieReport::Poptrie {
+                root_bits,
+                levels,
+                nodes,
+            } => write!(f, "Poptrie of {root_bits} + {levels} × 6 bits, {nodes} nodes"),
+        }
+    }
 }
 
 /// How the classes of a family combine to the first matching rule.
@@ -173,15 +228,13 @@ impl SizeReport {
     /// Table reads that one packet of a family can cost at most, the matched rule's own entry included.
     #[must_use]
     pub fn worst_reads(&self, family: &FamilyReport) -> u32 {
-        let [source, destination] = family.trie_levels;
-        // A root, the levels below it, a leaf.
-        let tries = [source, destination].map(|levels| if levels == 0 { 1 } else { levels + 2 });
+        let [source, destination] = [&family.source, &family.destination].map(|side| side.trie.reads());
         match family.combined {
             Combined::BitVectors { words, .. } => {
-                tries.iter().sum::<u32>() + self.service_reads + 3 * (words + words.div_ceil(64)) + 2
+                source + destination + self.service_reads + 3 * (words + words.div_ceil(64)) + 2
             }
-            Combined::CrossProduct { .. } => tries.iter().sum::<u32>() + self.service_reads + 3,
-            Combined::Nothing => source + 2,
+            Combined::CrossProduct { .. } => source + destination + self.service_reads + 3,
+            Combined::Nothing => source,
         }
     }
 }

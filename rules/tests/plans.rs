@@ -58,11 +58,10 @@ fn plan(policy: &Path) -> String {
     for family in &report.families {
         let _ok = writeln!(
             plan,
-            "{:?}: {} source and {} destination classes, {} nodes, {}, {} reads at worst",
+            "{:?}: source {}; destination {}; {}; {} reads at worst",
             family.plane,
-            family.source_classes,
-            family.destination_classes,
-            family.trie_nodes,
+            family.source,
+            family.destination,
             family.combined,
             report.worst_reads(family)
         );

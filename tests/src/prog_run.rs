@@ -3,15 +3,26 @@
 //! Image → **`Kernel`** → `Decision`. Verdict, reason, rule and classes are read from the counters that the run moved, and
 //! the program's action must follow from them, so every run proves the counters too.
 
-use aya::maps::{Array, MapData, PerCpuArray};
-use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aya::maps::{MapData, PerCpuArray};
+use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use ravelin_daemon::network::load::{OBJECT, PROGRAM};
+use ravelin_daemon::network::tables::{TABLES, TableMap};
 use ravelin_datapath::wire::{CLASS_COUNTERS, Counter, REASON_COUNTERS, Setting, Settings, reason_counter};
 use ravelin_datapath::{ClassSet, Decision, ParseClass, Reason, Verdict};
 use ravelin_rules::TableImage;
 
 use crate::netns::{End, Namespace, veth};
+
+/// The number of the interface that test runs name, inside [`Bench::run`].
+#[must_use]
+#[track_caller]
+pub fn interface() -> u32 {
+    nix::net::if_::if_nametoindex(DEVICE).expect("asked inside `Bench::run`")
+}
 
 /// Two namespaces with an interface that is not the loopback: test runs name it as the one the packet came in on.
 pub struct Bench {
@@ -76,24 +87,22 @@ impl Kernel {
             nix::net::if_::if_nametoindex(DEVICE).expect("a kernel is loaded inside `Bench::run`");
         let rules = u32::try_from(image.rule_names().len()).expect("a bounded number of rules");
         let slots: Vec<u32> = (0..rules).collect();
-        let pages = image.pages(&slots);
+        let tables = TableMap::create(image).expect("room for the tables");
+        let path = PathBuf::from(format!(
+            "/sys/fs/bpf/ravelin-{}-{}",
+            std::process::id(),
+            LOADS.fetch_add(1, Ordering::Relaxed)
+        ));
+        let pin = tables.pin(&path).expect("the bpf file system is mounted");
         let mut ebpf = EbpfLoader::new()
             .override_global(Settings::GLOBAL, &image.settings().0[..], true)
-            .map_max_entries(
-                "PAGES",
-                u32::try_from(pages.len()).expect("a bounded number of pages"),
-            )
+            .map_pin_path(TABLES, path.as_path())
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("cannot load the object: {error:?}"));
-        let mut map: Array<_, [u32; 1024]> = ebpf
-            .map_mut("PAGES")
-            .expect("the map is in the object")
-            .try_into()
-            .expect("an array");
-        for (index, page) in (0..).zip(&pages) {
-            map.set(index, page, 0)
-                .unwrap_or_else(|error| panic!("cannot write page {index}: {error}"));
-        }
+        drop(pin);
+        tables
+            .write(image, &slots)
+            .unwrap_or_else(|error| panic!("cannot write the tables: {error}"));
         program(&mut ebpf)
             .load()
             .unwrap_or_else(|error| panic!("the verifier refuses the program: {error}"));
@@ -233,6 +242,21 @@ impl Kernel {
             .duration
     }
 
+    /// The program's descriptor, for a harness that calls it.
+    #[must_use]
+    pub fn fd(&mut self) -> &ProgramFd {
+        program(&mut self.ebpf).fd().expect("a loaded program")
+    }
+
+    /// Bytes of machine code that the program became.
+    #[must_use]
+    pub fn jited_bytes(&mut self) -> u32 {
+        program(&mut self.ebpf)
+            .info()
+            .expect("a loaded program")
+            .size_jitted()
+    }
+
     /// Instructions that the verifier walked to accept the program.
     #[must_use]
     pub fn verified_instructions(&mut self) -> u32 {
@@ -307,6 +331,9 @@ fn program(ebpf: &mut Ebpf) -> &mut Xdp {
     let program = ebpf.program_mut(PROGRAM).expect("the program is in the object");
     program.try_into().expect("an XDP program")
 }
+
+/// Table maps pinned so far, each at a path of its own.
+static LOADS: AtomicU32 = AtomicU32::new(0);
 
 const DEVICE: &str = "v0";
 

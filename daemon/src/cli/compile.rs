@@ -83,12 +83,9 @@ fn family_text(text: &mut String, report: &SizeReport, family: &FamilyReport) {
     };
     let _ok = write!(
         text,
-        "{name}\n  classes        {} source, {} destination\n  tries          {} nodes, {} and {} levels below the root\n  combined by    {}\n  worst case     {} table reads a packet\n",
-        family.source_classes,
-        family.destination_classes,
-        family.trie_nodes,
-        family.trie_levels[0],
-        family.trie_levels[1],
+        "{name}\n  source         {}\n  destination    {}\n  combined by    {}\n  worst case     {} table reads a packet\n",
+        family.source,
+        family.destination,
         family.combined,
         report.worst_reads(family),
     );

@@ -3,16 +3,16 @@
 //! `TableImage` → **load** → attach. When [`Generation::load`] returns, the kernel has verified the program and the tables
 //! are complete; nothing on the packet path has changed yet.
 
-use aya::maps::{Array, Map, MapData, MapError};
+use aya::maps::{MapData, MapError};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
-use ravelin_datapath::wire::{PAGE_WORDS, Page, Setting, Settings};
+use ravelin_datapath::wire::{Setting, Settings};
 use ravelin_rules::TableImage;
 
 use super::pins::PinDir;
 use super::shared;
 use super::slots::{self, Directory, RuleCounters, SlotsError};
-use super::tables;
+use super::tables::{TABLES, TableMap, TablesError};
 
 /// A generation in the kernel. Dropped, its program goes away with the last link that holds it.
 #[derive(Debug)]
@@ -32,27 +32,26 @@ impl Generation {
     pub fn load(pins: &PinDir, image: &TableImage, number: u32) -> Result<Self, LoadError> {
         let mut settings = image.settings().clone();
         settings.set(Setting::Generation, number);
-        let page_count = u32::try_from(image.page_count()).map_err(|_overflow| LoadError::TooLarge)?;
+        let tables = TableMap::create(image)?;
+        let path = pins.map(TABLES);
+        let pin = tables.pin(&path)?;
         let mut loader = EbpfLoader::new();
         loader
             .override_global(Settings::GLOBAL, &settings.0, true)
-            .map_max_entries(PAGES, page_count.max(1));
+            .map_pin_path(TABLES, path.as_path());
         for name in shared::ALL {
             loader.map_pin_path(name, pins.map(name));
         }
         let mut ebpf = loader.load(OBJECT).map_err(LoadError::Object)?;
+        drop(pin);
 
         let slots = assign_slots(&mut ebpf, image)?;
-        let pages = image.pages(&slots);
-        let mut map: Array<_, Page> = map(&mut ebpf, PAGES)?
-            .try_into()
-            .map_err(|source| LoadError::Map { name: PAGES, source })?;
-        tables::write(&mut map, &pages).map_err(|source| LoadError::Map { name: PAGES, source })?;
+        tables.write(image, &slots)?;
 
         let mut generation = Self {
             ebpf,
             slots,
-            table_bytes: u64::from(page_count) * PAGE_BYTES,
+            table_bytes: tables.bytes() as u64,
         };
         generation.program()?.load().map_err(LoadError::Program)?;
         Ok(generation)
@@ -107,9 +106,9 @@ pub enum LoadError {
     /// Rules without counters.
     #[error(transparent)]
     Slots(#[from] SlotsError),
-    /// More pages than a map can have.
-    #[error("the tables are larger than a map can be")]
-    TooLarge,
+    /// The table map.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
 }
 
 fn assign_slots(ebpf: &mut Ebpf, image: &TableImage) -> Result<Vec<u32>, LoadError> {
@@ -135,17 +134,8 @@ fn assign_slots(ebpf: &mut Ebpf, image: &TableImage) -> Result<Vec<u32>, LoadErr
     Ok(slots::assign(&mut directory, &mut counters, image.rule_names())?)
 }
 
-fn map<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, LoadError> {
-    ebpf.map_mut(name).ok_or(LoadError::Missing(name))
-}
-
 /// The program in the object; with this name the kernel lists it.
 pub const PROGRAM: &str = "ravelin_ingress";
 
 /// The eBPF object, embedded: the binary needs no other file.
 pub static OBJECT: &[u8] = include_bytes_aligned!(env!("RAVELIN_EBPF_OBJECT_PATH"));
-
-const PAGES: &str = "PAGES";
-const PAGE_BYTES: u64 = 4096;
-
-const _: () = assert!(PAGE_WORDS * 4 == 4096);

@@ -16,7 +16,7 @@ pub mod metrics;
 pub mod pins;
 pub mod shared;
 pub mod slots;
-mod tables;
+pub mod tables;
 
 use std::path::Path;
 

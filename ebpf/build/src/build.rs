@@ -44,6 +44,8 @@ pub fn build(workspace: &Path, target: &Path) -> Result<PathBuf, BuildError> {
     let toolchain = find(workspace).map_err(BuildError::Toolchain)?;
     let flags = [
         "-Cdebuginfo=2".to_owned(),
+        // 32-bit arithmetic and jumps: Linux 5.1.
+        "-Ctarget-cpu=v3".to_owned(),
         format!("-Clinker={}", toolchain.linker.display()),
         "-Clink-arg=--btf".to_owned(),
     ];

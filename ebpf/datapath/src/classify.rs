@@ -7,11 +7,12 @@
 //! Multiple Fields", SIGCOMM 1999) or aggregated bit vectors (Baboescu and Varghese, "Scalable Packet Classification",
 //! SIGCOMM 2001).
 
+mod address;
 mod combine;
 mod context;
 mod service;
-mod trie;
 
+use self::address::Lookup;
 use crate::Tables;
 use crate::packet::{Address, Packet};
 use crate::wire::{Plane, Setting};
@@ -101,23 +102,48 @@ pub enum Combine {
     BitVectors = 2,
 }
 
+#[inline(always)]
+const fn source_lookup<const PLANE: u8>() -> Lookup {
+    if PLANE == Plane::V4 as u8 {
+        Lookup {
+            root_bits: Setting::SourceRootBits4,
+            root: Setting::SourceRoot4,
+            levels: Setting::SourceLevels4,
+            stride: Setting::SourceStride4,
+        }
+    } else {
+        Lookup {
+            root_bits: Setting::SourceRootBits6,
+            root: Setting::SourceRoot6,
+            levels: Setting::SourceLevels6,
+            stride: Setting::SourceStride6,
+        }
+    }
+}
+
+#[inline(always)]
+const fn destination_lookup<const PLANE: u8>() -> Lookup {
+    if PLANE == Plane::V4 as u8 {
+        Lookup {
+            root_bits: Setting::DestinationRootBits4,
+            root: Setting::DestinationRoot4,
+            levels: Setting::DestinationLevels4,
+            stride: Setting::DestinationStride4,
+        }
+    } else {
+        Lookup {
+            root_bits: Setting::DestinationRootBits6,
+            root: Setting::DestinationRoot6,
+            levels: Setting::DestinationLevels6,
+            stride: Setting::DestinationStride6,
+        }
+    }
+}
+
 /// The class of a source address.
 #[inline(always)]
 pub(crate) fn source<const PLANE: u8, T: Tables>(tables: &T, address: Address) -> Option<SourceClass> {
-    let [bits, root, levels] = if PLANE == Plane::V4 as u8 {
-        [
-            Setting::SourceRootBits4,
-            Setting::SourceRoot4,
-            Setting::SourceLevels4,
-        ]
-    } else {
-        [
-            Setting::SourceRootBits6,
-            Setting::SourceRoot6,
-            Setting::SourceLevels6,
-        ]
-    };
-    trie::class::<PLANE, T>(tables, address, bits, root, levels).map(SourceClass)
+    address::class::<PLANE, T>(tables, address, source_lookup::<PLANE>()).map(SourceClass)
 }
 
 /// Whether a source of that class cannot come from the wire, on an interface of that zone.
@@ -154,20 +180,7 @@ pub(crate) fn first_match<const PLANE: u8>(
     if combine == Combine::Nothing as u32 {
         return Some(Found::NONE);
     }
-    let [bits, root, levels] = if PLANE == Plane::V4 as u8 {
-        [
-            Setting::DestinationRootBits4,
-            Setting::DestinationRoot4,
-            Setting::DestinationLevels4,
-        ]
-    } else {
-        [
-            Setting::DestinationRootBits6,
-            Setting::DestinationRoot6,
-            Setting::DestinationLevels6,
-        ]
-    };
-    let destination = trie::class::<PLANE, _>(tables, packet.destination, bits, root, levels)?;
+    let destination = address::class::<PLANE, _>(tables, packet.destination, destination_lookup::<PLANE>())?;
     let service = service::class(tables, packet)?;
     let service = context::service(tables, service, context)?;
     if combine == Combine::CrossProduct as u32 {

@@ -30,10 +30,10 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
-    /// The matched rule's entry: its action and its counter.
-    pub rule: Option<Matched>,
+    /// The rule that decided, if one did.
+    pub rule: Matched,
     /// The first rule in observe mode that matched before the decision fell.
-    pub observed: Option<Matched>,
+    pub observed: Matched,
 }
 
 /// Who is told of the parse classes seen on the way.
@@ -51,13 +51,37 @@ impl Witness for ClassSet {
     }
 }
 
-/// A rule that matched.
+/// A rule that matched, or none. Not an `Option`: the unused bytes of `None` would be registers that the verifier has never
+/// seen written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matched {
+    found: FirstMatch,
+    /// A [`RuleEntry`], when a rule was found.
+    word: u32,
+}
+
+impl Matched {
+    const NONE: Self = Self {
+        found: FirstMatch::NONE,
+        word: 0,
+    };
+
     /// The rule's index in the order of judgement.
-    pub rule: u32,
-    /// Its word in the rule table.
-    pub entry: RuleEntry,
+    #[inline(always)]
+    #[must_use]
+    pub const fn rule(self) -> Option<u32> {
+        self.found.index()
+    }
+
+    /// What the rule does, and where it counts.
+    #[inline(always)]
+    #[must_use]
+    pub const fn entry(self) -> Option<RuleEntry> {
+        match self.found.index() {
+            Some(_) => Some(RuleEntry::unpack(self.word)),
+            None => None,
+        }
+    }
 }
 
 /// Go on with a value, or end with a decision.
@@ -68,8 +92,8 @@ pub(crate) type Step<T> = ControlFlow<End, T>;
 pub(crate) struct End {
     pub(crate) verdict: Verdict,
     pub(crate) reason: Reason,
-    pub(crate) rule: Option<Matched>,
-    pub(crate) observed: Option<Matched>,
+    pub(crate) rule: Matched,
+    pub(crate) observed: Matched,
 }
 
 impl End {
@@ -78,8 +102,8 @@ impl End {
         Self {
             verdict,
             reason,
-            rule: None,
-            observed: None,
+            rule: Matched::NONE,
+            observed: Matched::NONE,
         }
     }
 }
@@ -213,8 +237,8 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         ))?;
         let observed = self.matched(observed)?;
         let rule = self.matched(decided)?;
-        let mut end = match rule {
-            Some(Matched { entry, .. }) => End::because(entry.verdict, Reason::Rule),
+        let mut end = match rule.entry() {
+            Some(entry) => End::because(entry.verdict, Reason::Rule),
             None => End::because(
                 wire::verdict(self.tables.setting(Setting::Default)),
                 Reason::Default,
@@ -227,18 +251,13 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
 
     /// The rule of a match, with its entry.
     #[inline(always)]
-    fn matched(&self, found: FirstMatch) -> Step<Option<Matched>> {
+    fn matched(&self, found: FirstMatch) -> Step<Matched> {
         let Some(rule) = found.index() else {
-            return Step::Continue(None);
+            return Step::Continue(Matched::NONE);
         };
-        let word = self.found(
-            self.tables
-                .word(self.tables.setting(Setting::Rules).wrapping_add(rule)),
-        )?;
-        Step::Continue(Some(Matched {
-            rule,
-            entry: RuleEntry::unpack(word),
-        }))
+        let rules = self.tables.setting(Setting::Rules);
+        let word = self.found(self.tables.word(rules.wrapping_add(rule)))?;
+        Step::Continue(Matched { found, word })
     }
 }
 

@@ -55,8 +55,8 @@ pub fn decide(frame: &impl Frame, tables: &impl Tables, origin: Origin) -> Decis
     Decision {
         verdict,
         reason,
-        rule: rule.map(|matched| matched.rule),
-        observed: observed.map(|matched| matched.rule),
+        rule: rule.rule(),
+        observed: observed.rule(),
         seen,
     }
 }

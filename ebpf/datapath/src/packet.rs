@@ -33,6 +33,18 @@ impl Address {
             low: all as u64,
         }
     }
+
+    /// The first `bits`, 1 to 31 of them, as a number, and the address without them.
+    #[inline(always)]
+    pub(crate) const fn split(self, bits: u32) -> (u32, Self) {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 31 bits are left")]
+        let first = (self.high >> ((64 - bits) & 63)) as u32;
+        let rest = Self {
+            high: self.high << bits | self.low >> ((64 - bits) & 63),
+            low: self.low << bits,
+        };
+        (first, rest)
+    }
 }
 
 /// What the upper header said. All fields always hold a value: an enum's unused bytes would be uninitialized registers

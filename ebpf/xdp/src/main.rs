@@ -3,6 +3,7 @@
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod frame;
 mod maps;
@@ -11,7 +12,7 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use ravelin_datapath::wire::Setting;
-use ravelin_datapath::{Frame, Origin, Tables, Verdict, judge};
+use ravelin_datapath::{Frame, Origin, Verdict, judge};
 
 use crate::frame::XdpFrame;
 use crate::maps::{Classes, MapTables};
@@ -21,6 +22,7 @@ const LOOPBACK: u32 = 1;
 
 /// Judges one inbound frame.
 #[xdp(frags)]
+#[inline(always)]
 pub fn ravelin_ingress(context: XdpContext) -> u32 {
     let origin = Origin {
         loopback: frame::interface(&context) == LOOPBACK,
@@ -28,9 +30,13 @@ pub fn ravelin_ingress(context: XdpContext) -> u32 {
         now: maps::now(),
     };
     let frame = XdpFrame::new(&context);
-    let judgement = judge(&frame, &MapTables, origin, &mut Classes(&frame));
+    let Some(tables) = MapTables::open() else {
+        // The map has one element, always.
+        return xdp_action::XDP_ABORTED;
+    };
+    let judgement = judge(&frame, &tables, origin, &mut Classes(&frame));
     maps::count(&judgement, frame.length() as u64);
-    if matches!(judgement.verdict, Verdict::Deny) && MapTables.setting(Setting::Enforce) != 0 {
+    if matches!(judgement.verdict, Verdict::Deny) && MapTables::setting(Setting::Enforce) != 0 {
         return xdp_action::XDP_DROP;
     }
     xdp_action::XDP_PASS

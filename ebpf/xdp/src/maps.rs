@@ -5,8 +5,8 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use ravelin_datapath::wire::{
-    CLASS_COUNTERS as CLASSES, Counter, NODE_WORDS, PAGE_WORDS, Page, REASON_COUNTERS as REASONS,
-    RULE_NAME_BYTES, RULE_SLOTS as SLOTS, Setting, Settings, reason_counter,
+    CLASS_COUNTERS as CLASSES, Counter, NODE_WORDS, REASON_COUNTERS as REASONS, RULE_NAME_BYTES,
+    RULE_SLOTS as SLOTS, Setting, Settings, TABLE_ALIGNMENT, reason_counter,
 };
 use ravelin_datapath::{Frame, Judgement, ParseClass, Tables, Witness};
 
@@ -16,9 +16,10 @@ use crate::frame::XdpFrame;
 #[unsafe(no_mangle)]
 static SETTINGS: [u32; Settings::COUNT] = [0; Settings::COUNT];
 
-/// The tables of this generation. Sized before load.
+/// The tables of this generation: one value that holds all words. The daemon makes the map, in the size that the generation
+/// needs, and gives it this name.
 #[map]
-static PAGES: Array<Page> = Array::with_max_entries(1, 0);
+static TABLES: Array<[u32; TABLE_ALIGNMENT as usize]> = Array::with_max_entries(1, 0);
 
 /// Packets and bytes by reason and verdict. Shared by all generations, pinned.
 #[map]
@@ -38,50 +39,64 @@ static RULE_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(SLOTS
 static RULE_SLOTS: HashMap<[u8; RULE_NAME_BYTES], u32> = HashMap::with_max_entries(SLOTS, BPF_F_NO_PREALLOC);
 
 /// The tables of this generation.
-pub struct MapTables;
+#[derive(Clone, Copy)]
+pub struct MapTables {
+    words: *const u32,
+}
 
 impl MapTables {
-    /// The page that holds the word at `index`, and the word's place in it.
+    /// The tables: looked up once a packet, and every read after that is an addition.
     #[inline(always)]
-    fn page(index: u32) -> Option<(*const u32, usize)> {
-        let page = PAGES.get_ptr(index / PAGE_WORDS as u32)?;
-        Some((page.cast::<u32>(), index as usize % PAGE_WORDS))
+    pub fn open() -> Option<Self> {
+        let words = TABLES.get_ptr(0)?.cast::<u32>();
+        Some(Self { words })
+    }
+
+    /// A constant of the generation.
+    #[inline(always)]
+    pub fn setting(setting: Setting) -> u32 {
+        // SAFETY: a valid reference to a static; volatile, because the loader replaces the value after compilation.
+        unsafe { core::ptr::read_volatile(&SETTINGS[setting as usize]) }
+    }
+
+    /// The `T` at `index`, counted in `T`s.
+    #[inline(always)]
+    fn read<T: Copy>(self, index: u32) -> Option<T> {
+        let size = size_of::<T>() / size_of::<u32>();
+        if index >= Self::setting(Setting::Length) / size as u32 {
+            return None;
+        }
+        // SAFETY: the map holds as many words as the settings say, a multiple of the largest `T`, and is aligned to a page.
+        Some(unsafe { *self.words.cast::<T>().add(index as usize) })
     }
 }
 
 impl Tables for MapTables {
     #[inline(always)]
     fn setting(&self, setting: Setting) -> u32 {
-        // SAFETY: a valid reference to a static; volatile, because the loader replaces the value after compilation.
-        unsafe { core::ptr::read_volatile(&SETTINGS[setting as usize]) }
+        Self::setting(setting)
     }
 
     #[inline(always)]
     fn word(&self, index: u32) -> Option<u32> {
-        let (page, place) = Self::page(index)?;
-        // SAFETY: `place` is below the page's length, and pages are not written while the generation is live.
-        Some(unsafe { *page.add(place) })
+        self.read(index)
     }
 
     #[inline(always)]
     fn double(&self, index: u32) -> Option<u64> {
-        let (page, place) = Self::page(index.wrapping_mul(2))?;
-        // SAFETY: `place` is even and below the page's length; map values are aligned to 8 bytes.
-        Some(unsafe { *page.add(place & !1).cast::<u64>() })
+        self.read(index)
     }
 
     #[inline(always)]
     fn node(&self, index: u32) -> Option<[u32; NODE_WORDS]> {
-        let (page, place) = Self::page(index.wrapping_mul(NODE_WORDS as u32))?;
-        // SAFETY: a multiple of the node's length leaves room for a whole node, and a page is a whole number of nodes.
-        Some(unsafe { *page.add(place & !(NODE_WORDS - 1)).cast::<[u32; NODE_WORDS]>() })
+        self.read(index)
     }
 }
 
 /// Nanoseconds since boot, when this generation asks for the time.
 #[inline(always)]
 pub fn now() -> u64 {
-    if MapTables.setting(Setting::Moments) == 0 {
+    if MapTables::setting(Setting::Moments) == 0 {
         return 0;
     }
     // SAFETY: the helper takes nothing and gives a number.
@@ -96,11 +111,11 @@ pub fn count(judgement: &Judgement, bytes: u64) {
         reason_counter(judgement.reason, judgement.verdict),
         bytes,
     );
-    if let Some(matched) = judgement.rule {
-        add(&RULE_COUNTERS, matched.entry.slot, bytes);
+    if let Some(entry) = judgement.rule.entry() {
+        add(&RULE_COUNTERS, entry.slot, bytes);
     }
-    if let Some(matched) = judgement.observed {
-        add(&RULE_COUNTERS, matched.entry.slot, bytes);
+    if let Some(entry) = judgement.observed.entry() {
+        add(&RULE_COUNTERS, entry.slot, bytes);
     }
 }
 

@@ -1,17 +1,19 @@
 //! Ir → the words that go into the table map, and a report of their size.
 //!
 //! `Policy → Ir → `**`TableImage`**. Every dimension becomes classes (`partition`, `dimension`), addresses become tries
-//! (`trie`), protocol, ports and flags become the service (`service`), and the three combine (`combine`). The reader of
+//! (`address`), protocol, ports and flags become the service (`service`), and the three combine (`combine`). The reader of
 //! all this is `ravelin_datapath::classify`.
 
+mod address;
 mod bits;
 mod combine;
 mod context;
 mod dimension;
+mod multibit;
 mod partition;
+mod poptrie;
 mod service;
 mod spoofed;
-mod trie;
 mod walk;
 mod words;
 
@@ -23,6 +25,7 @@ use ravelin_datapath::classify::{Combine, SourceClass};
 use ravelin_datapath::wire::{ABI, Plane, RULE_SLOTS, RuleEntry, Setting, Settings};
 use ravelin_datapath::{ParseClass, Verdict};
 
+use self::address::Trie;
 use self::bits::Bits;
 pub use self::combine::Budget;
 use self::combine::{Classes, Combination};
@@ -30,7 +33,6 @@ use self::dimension::Conditions;
 pub(crate) use self::partition::merged;
 use self::partition::{Partition, Run, Span};
 pub(crate) use self::spoofed::Spoofed;
-use self::trie::Trie;
 use self::walk::Walk;
 use self::words::Words;
 use crate::image::{Combined, FamilyReport, SizeReport, TableImage};
@@ -176,6 +178,7 @@ impl TableImage {
             families.push(family(plane, &rows, &mut words, &mut settings)?);
         }
         let words = words.into_inner();
+        settings.set(Setting::Length, u32::try_from(words.len()).unwrap_or(0));
         let report = SizeReport {
             rules: policy.rules.len(),
             rows: ir.rows.len(),
@@ -244,7 +247,7 @@ fn family(
         })
         .collect();
     let (source_runs, source_rows, zone_words) = numbered(&source_partition, source_rows, &marks);
-    let source_trie = trie::write(&source_runs, words)?;
+    let source_trie = address::write(&source_runs, words)?;
     set_trie(
         settings,
         plane,
@@ -252,6 +255,7 @@ fn family(
             Setting::SourceRootBits4,
             Setting::SourceRoot4,
             Setting::SourceLevels4,
+            Setting::SourceStride4,
         ],
         source_trie,
     );
@@ -266,16 +270,14 @@ fn family(
         numbered(&destination_partition, destination_rows, &unmarked);
     let mut report = FamilyReport {
         plane,
-        source_classes: source_rows.len(),
-        destination_classes: destination_rows.len(),
-        trie_nodes: source_trie.nodes,
-        trie_levels: [source_trie.levels, 0],
+        source: source_trie.report(source_rows.len()),
+        destination: Trie::default().report(destination_rows.len()),
         combined: Combined::Nothing,
     };
     if !used {
         return Ok(report);
     }
-    let destination_trie = trie::write(&destination_runs, words)?;
+    let destination_trie = address::write(&destination_runs, words)?;
     set_trie(
         settings,
         plane,
@@ -283,6 +285,7 @@ fn family(
             Setting::DestinationRootBits4,
             Setting::DestinationRoot4,
             Setting::DestinationLevels4,
+            Setting::DestinationStride4,
         ],
         destination_trie,
     );
@@ -311,8 +314,7 @@ fn family(
     settings.set(at(Setting::Rows4), matches);
     settings.set(at(Setting::Outcomes4), outcomes);
     settings.set(at(Setting::Resumes4), resumes);
-    report.trie_nodes += destination_trie.nodes;
-    report.trie_levels[1] = destination_trie.levels;
+    report.destination = destination_trie.report(destination_rows.len());
     report.combined = match combine {
         Combine::Nothing => Combined::Nothing,
         Combine::CrossProduct => Combined::CrossProduct { cells },
@@ -378,10 +380,11 @@ fn in_plane(setting: Setting, plane: Plane) -> Setting {
     Setting::ALL.get(index).copied().unwrap_or(setting)
 }
 
-fn set_trie(settings: &mut Settings, plane: Plane, [bits, root, levels]: [Setting; 3], trie: Trie) {
+fn set_trie(settings: &mut Settings, plane: Plane, [bits, root, levels, stride]: [Setting; 4], trie: Trie) {
     settings.set(in_plane(bits, plane), trie.root_bits);
     settings.set(in_plane(root, plane), trie.root);
     settings.set(in_plane(levels, plane), trie.levels);
+    settings.set(in_plane(stride, plane), trie.stride);
 }
 
 /// The addresses of one family.

@@ -1,31 +1,16 @@
-//! Runs of addresses → the trie whose shape is in [`ravelin_datapath::wire::Node`].
+//! Runs of addresses → the compressed trie whose shape is in [`ravelin_datapath::wire::Node`].
 
 use std::collections::VecDeque;
 
 use ravelin_datapath::wire::{Child, Node, STRIDE};
 
 use super::CompileError;
+use super::address::{Trie, run_of};
 use super::partition::Run;
 use super::words::Words;
 
-/// Where a trie stands in the image.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Trie {
-    /// 0: one class for all addresses, and `root` is that class.
-    pub(super) root_bits: u32,
-    pub(super) root: u32,
-    pub(super) levels: u32,
-    pub(super) nodes: u32,
-}
-
 /// Writes the trie of `runs`, whose classes are the words of the leaves.
 pub(super) fn write(runs: &[Run], words: &mut Words) -> Result<Trie, CompileError> {
-    if let [run] = runs {
-        return Ok(Trie {
-            root: run.class,
-            ..Trie::default()
-        });
-    }
     let first_node = words.next_node()?;
     let mut builder = Builder {
         runs,
@@ -39,7 +24,7 @@ pub(super) fn write(runs: &[Run], words: &mut Words) -> Result<Trie, CompileErro
     let cells: Vec<u32> = (0..1u128 << root_bits)
         .map(|cell| {
             let first = cell << (128 - root_bits);
-            run = builder.run_of(first, run);
+            run = run_of(runs, first, run);
             builder
                 .child(Range {
                     first,
@@ -63,7 +48,8 @@ pub(super) fn write(runs: &[Run], words: &mut Words) -> Result<Trie, CompileErro
         root_bits,
         root,
         levels,
-        nodes: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
+        stride: 0,
+        pages: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
     })
 }
 
@@ -122,7 +108,7 @@ impl Builder<'_> {
                 position >> (depth - 128)
             };
             let first = range.first | offset;
-            run = self.run_of(first, run);
+            run = run_of(self.runs, first, run);
             match self.child(Range {
                 first,
                 depth: depth.min(128),
@@ -140,12 +126,6 @@ impl Builder<'_> {
             }
         }
         self.nodes.push(node);
-    }
-
-    /// The run that holds `address`; it is not before the run `from`.
-    fn run_of(&self, address: u128, from: usize) -> usize {
-        let later = self.runs.get(from + 1..).unwrap_or_default();
-        from + later.iter().take_while(|run| run.first <= address).count()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The growing table image: words, with what must be aligned aligned.
 
-use ravelin_datapath::wire::{NODE_WORDS, Node};
+use ravelin_datapath::wire::{MAX_TABLE_WORDS, NODE_WORDS, Node};
 
 use super::CompileError;
 
@@ -54,7 +54,10 @@ impl Words {
         Ok(())
     }
 
-    pub(super) fn into_inner(self) -> Vec<u32> {
+    /// All words, a multiple of what is read at once.
+    pub(super) fn into_inner(mut self) -> Vec<u32> {
+        self.0.push(0);
+        self.align(NODE_WORDS);
         self.0
     }
 
@@ -80,5 +83,5 @@ fn too_large() -> CompileError {
 const NODE_WORDS_U32: u32 = NODE_WORDS as u32;
 
 /// The most table memory one generation may take: a mistake in a feed must not take the host's memory with it.
-const MAX_MEBIBYTES: u32 = 1024;
-const MAX_WORDS: u32 = MAX_MEBIBYTES * (1024 * 1024 / 4);
+const MAX_MEBIBYTES: u32 = 512;
+const MAX_WORDS: u32 = MAX_TABLE_WORDS - 2 * NODE_WORDS_U32;

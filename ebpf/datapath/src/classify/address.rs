@@ -1,44 +1,79 @@
-//! Address → class, through the trie whose shape is in [`crate::wire::Node`].
+//! Address → class, in one of two ways that the compiler chooses for the addresses at hand.
+//!
+//! A *multibit trie* (Srinivasan and Varghese, "Fast Address Lookups Using Controlled Prefix Expansion", SIGMETRICS 1998): a
+//! root table, then pages that each consume the same number of bits, one read each and no decision on the way. A *Poptrie*,
+//! whose shape is in [`crate::wire::Node`]: compressed, for sets whose pages would not fit.
 
 use crate::Tables;
 use crate::packet::Address;
-use crate::wire::{Child, Node, Plane, STRIDE, Setting};
+use crate::wire::{Child, Node, Plane, STRIDE, Setting, ends_early};
 
-/// Levels of nodes below the smallest root (1 bit) that 128 bits can need. A constant bound for the verifier.
+/// Levels below the smallest root that 128 bits can need. A constant bound for the verifier.
 const MAX_LEVELS_V6: u32 = 22;
 /// The same for 32 bits.
 const MAX_LEVELS_V4: u32 = 6;
 
-/// The class of `address` in the trie that these settings describe; `None` when the trie is broken.
+/// The settings that describe the lookup of one dimension.
+#[derive(Clone, Copy)]
+pub(super) struct Lookup {
+    /// Bits that index the root; 0: there is one class.
+    pub(super) root_bits: Setting,
+    /// First word of the root.
+    pub(super) root: Setting,
+    /// Levels below the root.
+    pub(super) levels: Setting,
+    /// Bits that a page consumes; 0: the levels are nodes of a Poptrie.
+    pub(super) stride: Setting,
+}
+
+/// The class of `address`; `None` when the tables are broken.
 #[inline(always)]
-pub(super) fn class<const PLANE: u8, T: Tables>(
-    tables: &T,
-    address: Address,
-    root_bits: Setting,
-    root: Setting,
-    levels: Setting,
-) -> Option<u32> {
-    let root_bits = tables.setting(root_bits);
+pub(super) fn class<const PLANE: u8, T: Tables>(tables: &T, address: Address, lookup: Lookup) -> Option<u32> {
+    let root_bits = tables.setting(lookup.root_bits);
     if root_bits == 0 {
         // One class: its number and mark stand where the root would.
-        return Some(tables.setting(root));
+        return Some(tables.setting(lookup.root));
     }
-    let top = address.high >> ((64 - root_bits) & 63);
-    #[expect(clippy::cast_possible_truncation, reason = "at most 16 root bits are left")]
-    let mut child = Child::unpack(tables.word(tables.setting(root).wrapping_add(top as u32))?);
-    let mut rest = Address {
-        high: address.high << root_bits | address.low >> ((64 - root_bits) & 63),
-        low: address.low << root_bits,
-    };
-
-    let levels = tables.setting(levels);
-    let bound = if PLANE == Plane::V4 as u8 {
-        MAX_LEVELS_V4
+    let (top, rest) = address.split(root_bits);
+    let cell = tables.word(tables.setting(lookup.root).wrapping_add(top))?;
+    let levels = tables.setting(lookup.levels);
+    let stride = tables.setting(lookup.stride);
+    if stride == 0 {
+        poptrie::<PLANE, T>(tables, rest, cell, levels)
     } else {
-        MAX_LEVELS_V6
-    };
+        multibit::<PLANE, T>(tables, rest, cell, levels, stride)
+    }
+}
+
+#[inline(always)]
+fn multibit<const PLANE: u8, T: Tables>(
+    tables: &T,
+    mut rest: Address,
+    mut cell: u32,
+    levels: u32,
+    stride: u32,
+) -> Option<u32> {
     let mut level = 0;
-    while level < bound {
+    while level < bound::<PLANE>() && level < levels {
+        if ends_early(levels) && matches!(Child::unpack(cell), Child::Leaf(_)) {
+            break;
+        }
+        let (position, after) = rest.split(stride);
+        cell = tables.word(cell.wrapping_add(position))?;
+        rest = after;
+        level += 1;
+    }
+    match Child::unpack(cell) {
+        Child::Leaf(class) => Some(class),
+        Child::Node(_) => None,
+    }
+}
+
+#[inline(always)]
+fn poptrie<const PLANE: u8, T: Tables>(tables: &T, mut rest: Address, cell: u32, levels: u32) -> Option<u32> {
+    let mut child = Child::unpack(cell);
+    let mut level = 0;
+    while level < bound::<PLANE>() {
         let index = match child {
             Child::Leaf(class) => return Some(class),
             Child::Node(index) => index,
@@ -48,7 +83,7 @@ pub(super) fn class<const PLANE: u8, T: Tables>(
         }
         level += 1;
         let node = Node::unpack(tables.node(index)?);
-        let position = rest.high >> (64 - STRIDE);
+        let (position, after) = rest.split(STRIDE);
         let upto = u64::MAX >> (63 - position);
         if node.children >> position & 1 == 1 {
             let before = (node.children & upto).count_ones();
@@ -57,13 +92,19 @@ pub(super) fn class<const PLANE: u8, T: Tables>(
             let before = (node.leaves & upto).count_ones();
             return tables.word(node.first_leaf.wrapping_add(before).wrapping_sub(1));
         }
-        rest = Address {
-            high: rest.high << STRIDE | rest.low >> (64 - STRIDE),
-            low: rest.low << STRIDE,
-        };
+        rest = after;
     }
     match child {
         Child::Leaf(class) => Some(class),
         Child::Node(_) => None,
+    }
+}
+
+#[inline(always)]
+const fn bound<const PLANE: u8>() -> u32 {
+    if PLANE == Plane::V4 as u8 {
+        MAX_LEVELS_V4
+    } else {
+        MAX_LEVELS_V6
     }
 }

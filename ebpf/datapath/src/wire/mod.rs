@@ -8,20 +8,21 @@ mod trie;
 
 pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};
-pub use trie::{Child, Node, STRIDE};
+pub use trie::{Child, Node, STRIDE, ends_early};
 
 use crate::{Reason, Verdict};
 
 /// Raised whenever a shape in this module changes: pinned maps of another number are not ours.
 pub const ABI: u32 = 2;
 
-/// Words in a page: the value of one element of the table map, 4 KiB, so that a table loads with one system call a page.
-pub const PAGE_WORDS: usize = 1024;
+/// The words of all tables are a multiple of this many: the largest thing read at once is a [`Node`].
+pub const TABLE_ALIGNMENT: u32 = 8;
 
-/// One element of the table map.
-pub type Page = [u32; PAGE_WORDS];
+/// The most words that the tables of one generation can have: 512 MiB. The verifier lets an offset into a map's value be no
+/// larger (`BPF_MAX_VAR_OFF`).
+pub const MAX_TABLE_WORDS: u32 = (1 << 27) - TABLE_ALIGNMENT;
 
-/// Words of a [`Node`]: a node never straddles a page.
+/// Words of a [`Node`]: a node never straddles a cache line.
 pub const NODE_WORDS: usize = 8;
 
 /// The longest rule name in the kernel's counter directory, with at least one terminating zero.
@@ -128,4 +129,4 @@ impl RuleEntry {
 
 const _: () = assert!(Reason::ALL.len() * 2 <= REASON_COUNTERS as usize);
 const _: () = assert!(crate::ParseClass::ALL.len() <= CLASS_COUNTERS as usize);
-const _: () = assert!(PAGE_WORDS.is_multiple_of(NODE_WORDS));
+const _: () = assert!(TABLE_ALIGNMENT as usize == NODE_WORDS);

@@ -41,6 +41,8 @@ settings! {
     Abi,
     /// The generation's number, counted up by the daemon.
     Generation,
+    /// Words of the tables, a multiple of [`super::TABLE_ALIGNMENT`].
+    Length,
     /// 1: verdicts are carried out; 0: observe.
     Enforce,
     /// 1: the packets of these tables go out; 0: they come in.
@@ -67,10 +69,15 @@ settings! {
     SourceRoot4,
     /// The same for IPv6.
     SourceRoot6,
-    /// Levels of nodes below the root, at most.
+    /// Levels below the root, at most.
     SourceLevels4,
     /// The same for IPv6.
     SourceLevels6,
+    /// Bits of the source address that each level below the root consumes, when it is a page of a multibit trie; 0: the
+    /// levels are nodes of a Poptrie.
+    SourceStride4,
+    /// The same for IPv6.
+    SourceStride6,
     /// As for the source.
     DestinationRootBits4,
     /// The same for IPv6.
@@ -83,6 +90,10 @@ settings! {
     DestinationLevels4,
     /// The same for IPv6.
     DestinationLevels6,
+    /// As for the source.
+    DestinationStride4,
+    /// The same for IPv6.
+    DestinationStride6,
     /// Cross product: first word of the table source class × destination class → pair class. Bit vectors: first word of the source vectors.
     Sources4,
     /// The same for IPv6.

@@ -1,4 +1,4 @@
-//! The shape of the address tries: a Poptrie (Asai and Ohara, "Poptrie: A Compressed Trie with Population Count for Fast
+//! The shape of the compressed address tries: a Poptrie (Asai and Ohara, "Poptrie: A Compressed Trie with Population Count for Fast
 //! and Scalable Software IP Routing Table Lookup", SIGCOMM 2015).
 //!
 //! A root table indexed by the first bits of the address, then nodes that each consume six bits. A node holds two bitmaps
@@ -6,6 +6,14 @@
 //! index, so nodes and leaves are stored without gaps.
 
 use super::NODE_WORDS;
+
+/// Whether a lookup in a multibit trie of so many levels below the root looks for a leaf before each of them, or reads all
+/// levels. Reading a few more words costs less than a branch that goes one way or the other.
+#[must_use]
+#[inline(always)]
+pub const fn ends_early(levels: u32) -> bool {
+    levels > 3
+}
 
 /// Address bits consumed by one node.
 pub const STRIDE: u32 = 6;
