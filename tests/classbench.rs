@@ -4,10 +4,11 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::time::Instant;
 
 use ravelin_datapath::wire::{NODE_WORDS, Setting};
-use ravelin_datapath::{Origin, Reason, SliceFrame, Tables, decide};
+use ravelin_datapath::{Decision, Onto, Origin, Reason, SliceFrame, Tables, Window, decide};
 use ravelin_rules::{Direction, HostFacts, Policy, TableImage, reference};
 use ravelin_tests::classbench::{FAMILIES, packets_of, policy, trace};
 use ravelin_tests::prog_run::{Bench, Kernel};
@@ -16,35 +17,45 @@ use ravelin_tests::requires;
 #[test]
 fn every_trace_packet_gets_the_oracles_verdict_and_rule_in_the_kernel() {
     requires!(Root, Bpf, NetworkNamespaces);
-    let bench = Bench::new("classbench-1000");
-    for family in FAMILIES {
-        let policy = policy(family, 1000);
+    for (family, size) in FAMILIES
+        .iter()
+        .flat_map(|family| [100, 1000, 10000].map(|size| (family, size)))
+    {
+        let policy = policy(family, size);
+        let start = Instant::now();
         let image = TableImage::compile(&policy, &HostFacts::default(), Direction::Inbound)
-            .expect("1,000 rules compile");
-        let frames = trace(family, 1000);
-        let ruled = bench.run(|| {
+            .expect("the rules compile");
+        let compiled = start.elapsed();
+        let frames = trace(family, size);
+        let ruled = Bench::new("classbench").run(|| {
+            let start = Instant::now();
             let mut kernel = Kernel::load(&image);
             println!(
-                "{family}: {} instructions verified; {:?}",
+                "{family}: compiled in {compiled:?}, loaded in {:?}, {} instructions verified; {:?}",
+                start.elapsed(),
                 kernel.verified_instructions(),
                 image.report()
             );
-            let decisions = frames.iter().map(|frame| {
-                let expected = reference::judge(
-                    &policy,
-                    &HostFacts::default(),
-                    Direction::Inbound,
-                    Origin::default(),
-                    frame,
-                );
+            // Traces repeat their packets, and the oracle walks thousands of rules for each.
+            let mut said: HashMap<&[u8], Decision> = HashMap::new();
+            for frame in &frames {
+                let expected = *said.entry(frame).or_insert_with(|| {
+                    reference::judge(
+                        &policy,
+                        &HostFacts::default(),
+                        Direction::Inbound,
+                        Origin::default(),
+                        frame,
+                    )
+                });
                 let decided = decide(&SliceFrame(frame), &image, Origin::default());
                 assert_eq!(
                     decided, expected,
                     "{family}: the datapath differs from the oracle on {frame:02x?}"
                 );
                 kernel.confirm(frame, &expected);
-                expected
-            });
+            }
+            let decisions = frames.iter().filter_map(|frame| said.get(&**frame));
             decisions
                 .filter(|decision| decision.reason == Reason::Rule)
                 .count()
@@ -54,43 +65,12 @@ fn every_trace_packet_gets_the_oracles_verdict_and_rule_in_the_kernel() {
             policy.rules.len(),
             frames.len()
         );
+        // The sets of 100 lost rules to the removal of redundant ones, and their traces did not.
+        let least = if size == 100 { 3 } else { 9 };
         assert!(
-            ruled * 10 > frames.len() * 9,
+            ruled * 10 > frames.len() * least,
             "a trace drawn from the rules must mostly match them"
         );
-    }
-}
-
-#[test]
-fn ten_thousand_rules_load() {
-    requires!(Root, Bpf, NetworkNamespaces);
-    let bench = Bench::new("classbench-10000");
-    for family in FAMILIES {
-        let policy = policy(family, 10000);
-        let start = Instant::now();
-        let image = TableImage::compile(&policy, &HostFacts::default(), Direction::Inbound)
-            .expect("10,000 rules compile");
-        let compiled = start.elapsed();
-        bench.run(|| {
-            let start = Instant::now();
-            let mut kernel = Kernel::load(&image);
-            println!(
-                "{family}: {} rules, compiled in {compiled:?}, loaded in {:?}",
-                policy.rules.len(),
-                start.elapsed()
-            );
-            println!("{family}: {:?}", image.report());
-            for frame in packets_of(&policy).iter().step_by(20) {
-                let expected = reference::judge(
-                    &policy,
-                    &HostFacts::default(),
-                    Direction::Inbound,
-                    Origin::default(),
-                    frame,
-                );
-                kernel.confirm(frame, &expected);
-            }
-        });
     }
 }
 
@@ -145,6 +125,10 @@ impl Tables for Counting<'_> {
 
     fn double(&self, index: u32) -> Option<u64> {
         self.read(self.image.double(index))
+    }
+
+    fn window(&self, first: u32, length: u32) -> Option<impl Window> {
+        Onto::new(self, first, length)
     }
 
     fn node(&self, index: u32) -> Option<[u32; NODE_WORDS]> {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use ravelin_datapath::{Decision, Reason, SliceFrame, decide};
-use ravelin_rules::{Budget, Direction, HostFacts, Policy, TableImage, reference};
+use ravelin_rules::{Budget, Direction, HostFacts, Policy, Strategy, TableImage, reference};
 use ravelin_tests::packet::{Kind, Packet, ether};
 use ravelin_tests::random::{self, Case, Difference, Probe, Sketch, Spread};
 
@@ -132,7 +132,7 @@ struct World {
     policy: Policy,
     host: HostFacts,
     /// By direction and budget.
-    images: [[TableImage; 2]; 2],
+    images: [[TableImage; 3]; 2],
 }
 
 impl World {
@@ -194,17 +194,23 @@ proptest! {
         bytes.extend(tail);
         let probe = Probe { interface: start % 3, ..Probe::wire(Packet::raw(&bytes)) };
         let world = &SMALL_WORLD[seed];
-        let (oracle, tables) = (world.oracle(&probe), world.tables(&probe, seed % 2));
+        let (oracle, tables) = (world.oracle(&probe), world.tables(&probe, seed % 3));
         prop_assert_eq!(oracle, tables, "case seed {}, {}", seed, probe.packet);
     }
 }
 
-/// Cross products, and bit vectors alone: both ways to combine classes must obey the law.
-const BUDGETS: [Budget; 2] = [
+/// Every way to combine classes and to look addresses up must obey the law.
+const BUDGETS: [Budget; 3] = [
+    Budget::of(512 << 20),
     Budget {
-        cells: 4 * 1024 * 1024,
+        strategy: Strategy::BitVectors,
+        compressed: true,
+        ..Budget::of(512 << 20)
     },
-    Budget { cells: 0 },
+    Budget {
+        strategy: Strategy::CrossProduct(2),
+        ..Budget::of(512 << 20)
+    },
 ];
 const POLICIES: usize = 1_000;
 const PACKETS_PER_POLICY: usize = 101;

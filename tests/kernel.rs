@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use ravelin_datapath::wire::{MAX_ROWS, MAX_ROWS_WITH_NEXT};
 use ravelin_datapath::{Decision, Origin, ParseClass};
 use ravelin_rules::policy::{Clock, Mode};
-use ravelin_rules::{Budget, CompileError, Direction, HostFacts, Policy, TableImage, reference};
+use ravelin_rules::{Budget, CompileError, Direction, HostFacts, Policy, Strategy, TableImage, reference};
 use ravelin_tests::fixture;
 use ravelin_tests::prog_run::{self, Bench, Kernel};
 use ravelin_tests::random::{self, Difference, NOW, Probe, Sketch, Spread};
@@ -24,11 +24,7 @@ fn the_oracle_and_the_kernel_agree_on_random_policies_and_packets() {
         let mut spread = Spread::default();
         let numbers = prog_run::interfaces();
         for (number, case) in random::cases(seed, POLICIES, PACKETS_PER_POLICY).enumerate() {
-            let budget = if number % 2 == 0 {
-                Budget::default()
-            } else {
-                BIT_VECTORS
-            };
+            let budget = BUDGETS[number % BUDGETS.len()];
             // Whole seconds end things: half a second past one, nothing ends while the packets of a case run.
             let since = [500, 1_500, 4_500, 60_500, 2_000_000_500][number % 5] * 1_000_000;
             spread.count_policy(&case.sketch);
@@ -155,7 +151,15 @@ fn richest(more: &str, rows: u32) -> (usize, Result<TableImage, CompileError>) {
         .unwrap_or_else(|report| panic!("{}", report.render()))
         .policy;
     let host = HostFacts::assumed(&policy, &["10.1.0.9".parse().expect("an address")]);
-    let image = TableImage::compile_within(&policy, &host, Direction::Inbound, BIT_VECTORS);
+    let image = TableImage::compile_within(
+        &policy,
+        &host,
+        Direction::Inbound,
+        Budget {
+            compressed: true,
+            ..BIT_VECTORS
+        },
+    );
     (policy.rules.len(), image)
 }
 
@@ -232,6 +236,25 @@ fn fits_a_test_run(probe: &Probe) -> bool {
 }
 
 /// No cell for cross products: both ways to combine classes must obey the law.
-const BIT_VECTORS: Budget = Budget { cells: 0 };
+const BIT_VECTORS: Budget = within(Strategy::BitVectors);
+
+/// Every way to combine classes, by turns.
+const BUDGETS: [Budget; 4] = [
+    within(Strategy::Any),
+    Budget {
+        compressed: true,
+        ..BIT_VECTORS
+    },
+    within(Strategy::CrossProduct(0)),
+    within(Strategy::CrossProduct(2)),
+];
+
+const fn within(strategy: Strategy) -> Budget {
+    Budget {
+        bytes: 512 << 20,
+        strategy,
+        compressed: false,
+    }
+}
 const POLICIES: usize = 100;
 const PACKETS_PER_POLICY: usize = 56;

@@ -5,8 +5,9 @@
 
 use std::fmt;
 
-use ravelin_datapath::Tables;
+use ravelin_datapath::classify::Pairing;
 use ravelin_datapath::wire::{NODE_WORDS, Plane, RuleEntry, Setting, Settings};
+use ravelin_datapath::{Onto, Tables, Window};
 
 use serde::{Serialize, Serializer};
 
@@ -88,6 +89,10 @@ impl Tables for TableImage {
     fn double(&self, index: u32) -> Option<u64> {
         let low = index.checked_mul(2)?;
         Some(u64::from(self.word(low)?) | u64::from(self.word(low.checked_add(1)?)?) << 32)
+    }
+
+    fn window(&self, first: u32, length: u32) -> Option<impl Window> {
+        Onto::new(self, first, length)
     }
 
     fn node(&self, index: u32) -> Option<[u32; NODE_WORDS]> {
@@ -210,14 +215,19 @@ pub enum Combined {
     BitVectors {
         /// 64-bit words of rules in a vector.
         words: u32,
-        /// Cells a cross product would have, at least.
-        cells_over: u64,
-        /// Cells it may have.
-        budget: u64,
     },
-    /// By two table reads.
+    /// By two table reads, or three.
     CrossProduct {
-        /// Cells of both tables.
+        /// The dimensions that are paired first.
+        #[serde(serialize_with = "pairing_name")]
+        paired: Pairing,
+        /// Pairs of their classes.
+        pairs: u64,
+        /// Rows: pairs that meet the same share one.
+        rows: u64,
+        /// Cells of a tile, when rows are cut into tiles.
+        tile: Option<u32>,
+        /// Cells of all tables.
         cells: u64,
     },
     /// No rule reaches this family.
@@ -233,7 +243,9 @@ impl SizeReport {
             Combined::BitVectors { words, .. } => {
                 source + destination + self.service_reads + 3 * (words + words.div_ceil(64)) + 2
             }
-            Combined::CrossProduct { .. } => source + destination + self.service_reads + 3,
+            Combined::CrossProduct { tile, .. } => {
+                source + destination + self.service_reads + 3 + u32::from(tile.is_some())
+            }
             Combined::Nothing => source,
         }
     }
@@ -242,20 +254,34 @@ impl SizeReport {
 impl fmt::Display for Combined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BitVectors {
-                words,
-                cells_over,
-                budget,
+            Self::BitVectors { words } => write!(
+                f,
+                "bit vectors of {words} words: a cross product does not fit the budget"
+            ),
+            Self::CrossProduct {
+                paired,
+                pairs,
+                rows,
+                tile,
+                cells,
             } => {
                 write!(
                     f,
-                    "bit vectors of {words} words (a cross product needs {cells_over} cells or more; the budget is {budget})"
-                )
+                    "cross product of {cells} cells: {pairs} pairs of {} share {rows} rows",
+                    paired.words()
+                )?;
+                match tile {
+                    None => Ok(()),
+                    Some(tile) => write!(f, " in tiles of {tile}"),
+                }
             }
-            Self::CrossProduct { cells } => write!(f, "cross product of {cells} cells"),
             Self::Nothing => write!(f, "nothing: no rule reaches this family"),
         }
     }
+}
+
+fn pairing_name<S: Serializer>(pairing: &Pairing, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(pairing.words())
 }
 
 fn family_name<S: Serializer>(plane: &Plane, serializer: S) -> Result<S::Ok, S::Error> {

@@ -26,7 +26,7 @@ mod source;
 mod space;
 mod words;
 
-pub use compile::{Budget, CompileError};
+pub use compile::{Budget, CompileError, Strategy};
 pub use diagnostic::{Code, Diagnostic, Location, Report, Severity, Spot};
 pub use image::{SizeReport, TableImage};
 pub use lint::Thoroughness;

@@ -96,7 +96,7 @@ impl Found {
 pub enum Combine {
     /// No rule can match in this family.
     Nothing = 0,
-    /// source × destination → pair; pair × service → rule.
+    /// Two dimensions → pair; pair × the third → rule.
     CrossProduct = 1,
     /// One bit a row; the vectors of the three classes are and-ed.
     BitVectors = 2,
@@ -136,6 +136,37 @@ const fn destination_lookup<const PLANE: u8>() -> Lookup {
             root: Setting::DestinationRoot6,
             levels: Setting::DestinationLevels6,
             stride: Setting::DestinationStride6,
+        }
+    }
+}
+
+/// Which two dimensions a cross product pairs: the value of [`Setting::Pairing4`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Pairing {
+    /// Source and destination; the service is the third.
+    SourceDestination = 0,
+    /// Source and service; the destination is the third.
+    SourceService = 1,
+    /// Destination and service; the source is the third.
+    DestinationService = 2,
+}
+
+impl Pairing {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self::SourceDestination,
+        Self::SourceService,
+        Self::DestinationService,
+    ];
+
+    /// The two, for people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::SourceDestination => "source × destination",
+            Self::SourceService => "source × service",
+            Self::DestinationService => "destination × service",
         }
     }
 }

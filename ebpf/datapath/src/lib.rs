@@ -21,13 +21,13 @@ pub mod wire;
 
 pub use frame::{Frame, SliceFrame};
 pub use judge::{Judgement, Matched, Origin, Witness, judge};
-pub use tables::Tables;
+pub use tables::{Onto, Tables, Window};
 pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict};
 
 /// Judges one frame and tells the decision in the words that the oracle uses too.
 ///
 /// ```
-/// use ravelin_datapath::{Origin, Reason, SliceFrame, Tables, Verdict, decide, wire::Setting};
+/// use ravelin_datapath::{Onto, Origin, Reason, SliceFrame, Tables, Verdict, Window, decide, wire::Setting};
 ///
 /// /// Tables of a policy without rules that lets nothing in.
 /// struct Closed;
@@ -37,6 +37,7 @@ pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict}
 ///     }
 ///     fn word(&self, _: u32) -> Option<u32> { None }
 ///     fn double(&self, _: u32) -> Option<u64> { None }
+///     fn window(&self, first: u32, length: u32) -> Option<impl Window> { Onto::new(self, first, length) }
 ///     fn node(&self, _: u32) -> Option<[u32; 8]> { None }
 /// }
 ///

@@ -13,6 +13,46 @@ pub trait Tables {
     /// The 64-bit word whose halves are the words `2 * index` and `2 * index + 1`, low half first.
     fn double(&self, index: u32) -> Option<u64>;
 
+    /// The `length` 64-bit words from the one at `first`, or `None` when they are not all inside the tables. For loops: the bound is
+    /// checked once, and the verifier knows of each read in the loop that it is within.
+    fn window(&self, first: u32, length: u32) -> Option<impl Window>;
+
     /// The words of the trie node at `index`, counted in nodes.
     fn node(&self, index: u32) -> Option<[u32; NODE_WORDS]>;
+}
+
+/// Some 64-bit words of the tables, one behind the other.
+pub trait Window {
+    /// The word at `index` of the window, or `None` outside it.
+    fn double(&self, index: u32) -> Option<u64>;
+}
+
+/// A window that looks into its tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Onto<'t, T> {
+    tables: &'t T,
+    first: u32,
+    length: u32,
+}
+
+impl<'t, T: Tables> Onto<'t, T> {
+    /// The window of tables that have no shorter way to one.
+    #[must_use]
+    pub fn new(tables: &'t T, first: u32, length: u32) -> Option<Self> {
+        tables.double(first.checked_add(length)?.checked_sub(1)?)?;
+        Some(Self {
+            tables,
+            first,
+            length,
+        })
+    }
+}
+
+impl<T: Tables> Window for Onto<'_, T> {
+    fn double(&self, index: u32) -> Option<u64> {
+        if index >= self.length {
+            return None;
+        }
+        self.tables.double(self.first.checked_add(index)?)
+    }
 }

@@ -8,7 +8,7 @@ use ravelin_datapath::wire::{
     CLASS_COUNTERS as CLASSES, Counter, NODE_WORDS, REASON_COUNTERS as REASONS, RULE_NAME_BYTES,
     RULE_SLOTS as SLOTS, Setting, Settings, TABLE_ALIGNMENT, reason_counter,
 };
-use ravelin_datapath::{Frame, Judgement, ParseClass, Tables, Witness};
+use ravelin_datapath::{Frame, Judgement, ParseClass, Tables, Window, Witness};
 
 use crate::frame::XdpFrame;
 
@@ -88,8 +88,38 @@ impl Tables for MapTables {
     }
 
     #[inline(always)]
+    fn window(&self, first: u32, length: u32) -> Option<impl Window> {
+        let doubles = Self::setting(Setting::Length) / 2;
+        if length > doubles || first > doubles - length {
+            return None;
+        }
+        Some(Doubles {
+            // SAFETY: as in `read`; the whole window was just compared with the length of the tables.
+            first: unsafe { self.words.cast::<u64>().add(first as usize) },
+            length,
+        })
+    }
+
+    #[inline(always)]
     fn node(&self, index: u32) -> Option<[u32; NODE_WORDS]> {
         self.read(index)
+    }
+}
+
+/// Some doubles of the tables.
+struct Doubles {
+    first: *const u64,
+    length: u32,
+}
+
+impl Window for Doubles {
+    #[inline(always)]
+    fn double(&self, index: u32) -> Option<u64> {
+        if index >= self.length {
+            return None;
+        }
+        // SAFETY: the window is inside the tables, and the index inside the window.
+        Some(unsafe { *self.first.add(index as usize) })
     }
 }
 

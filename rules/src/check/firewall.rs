@@ -2,6 +2,7 @@
 
 use ravelin_datapath::{ClassVerdict, Verdict};
 
+use super::units;
 use super::zones::Zones;
 use crate::diagnostic::{Code, Reporter, list, quote};
 use crate::document;
@@ -59,6 +60,13 @@ pub(super) fn check(
             Some("observe") => Mode::Observe,
             _ => Mode::Enforce,
         },
+        table_memory: units::memory(
+            "table_memory",
+            written.table_memory.as_ref(),
+            Firewall::TABLE_MEMORY,
+            LEAST_TABLE_MEMORY..=MOST_TABLE_MEMORY,
+            reporter,
+        ),
         classes,
     }
 }
@@ -111,6 +119,11 @@ fn interfaces(written: Vec<WrittenInterface>, zones: &Zones, reporter: &mut Repo
     }
     interfaces.into_iter().map(|(_, interface)| interface).collect()
 }
+
+/// Enough for any policy of a hundred rules.
+const LEAST_TABLE_MEMORY: u64 = 1 << 20;
+/// The kernel's verifier follows no offset beyond it.
+const MOST_TABLE_MEMORY: u64 = 512 << 20;
 
 /// The interface that a rule asks for.
 pub(super) fn interface(name: &Written<String>, filtered: &[Interface], reporter: &mut Reporter) -> String {

@@ -1,5 +1,6 @@
-//! Durations and rates: `500ms`, `10s`, `50/s`, `200k/s`.
+//! Durations, rates and sizes: `500ms`, `10s`, `50/s`, `200k/s`, `64MiB`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::diagnostic::{Code, Reporter, quote};
@@ -61,6 +62,49 @@ pub(super) fn rate(key: &str, text: Option<&Written<String>>, reporter: &mut Rep
     };
     reporter.report(code, text.span, message, help);
     None
+}
+
+/// Bytes of memory, or `default` when it is absent or reported.
+pub(super) fn memory(
+    key: &str,
+    text: Option<&Written<String>>,
+    default: u64,
+    bounds: RangeInclusive<u64>,
+    reporter: &mut Reporter,
+) -> u64 {
+    let Some(text) = text else {
+        return default;
+    };
+    let (code, message, help) = match parse_memory(&text.value) {
+        Some(bytes) if bounds.contains(&bytes) => return bytes,
+        Some(_) => (
+            Code::OutOfRange,
+            format!(
+                "`{key}` is not between {} and {} MiB",
+                bounds.start() >> 20,
+                bounds.end() >> 20
+            ),
+            "write a size within these bounds, like `64MiB`",
+        ),
+        None => (
+            Code::BadSize,
+            format!("{} is not a size", quote(&text.value)),
+            "write a whole number and `KiB`, `MiB` or `GiB`, like `64MiB`",
+        ),
+    };
+    reporter.report(code, text.span, message, help);
+    default
+}
+
+fn parse_memory(text: &str) -> Option<u64> {
+    let (number, unit) = split_number(text)?;
+    let bytes: u64 = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    Some(number.saturating_mul(bytes))
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -158,6 +202,18 @@ mod tests {
             let per = Duration::from_secs(seconds);
             assert_eq!(parse_rate(text), Some(Rate { count, per }), "{text}");
         }
+    }
+
+    #[test]
+    fn sizes_are_read_in_every_unit_and_nothing_else_is_one() {
+        let sizes = [("512KiB", 1 << 19), ("64MiB", 1 << 26), ("1GiB", 1 << 30)];
+        for (text, bytes) in sizes {
+            assert_eq!(parse_memory(text), Some(bytes), "{text}");
+        }
+        for text in ["", "64", "64MB", "64 MiB", "MiB", "-1MiB", "1.5GiB"] {
+            assert_eq!(parse_memory(text), None, "{text}");
+        }
+        assert_eq!(parse_memory("99999999999999999999GiB"), Some(u64::MAX));
     }
 
     #[test]

@@ -45,14 +45,14 @@ impl Trie {
 }
 
 /// Writes the trie of `runs`, whose classes are the words of the leaves.
-pub(super) fn write(runs: &[Run], words: &mut Words) -> Result<Trie, CompileError> {
+pub(super) fn write(runs: &[Run], compressed: bool, words: &mut Words) -> Result<Trie, CompileError> {
     if let [run] = runs {
         return Ok(Trie {
             root: run.class,
             ..Trie::default()
         });
     }
-    match Plan::cheapest(runs) {
+    match Plan::cheapest(runs, words.left() / 4).filter(|_| !compressed) {
         Some(plan) => multibit::write(runs, plan, words),
         None => poptrie::write(runs, words),
     }

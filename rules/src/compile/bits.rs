@@ -28,24 +28,61 @@ impl Bits {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
     }
 
-    /// The lowest number in both sets that is not below `floor`.
-    pub(super) fn first_common(&self, other: &Self, floor: usize) -> Option<usize> {
-        let pairs = self.0.iter().zip(&other.0).enumerate().skip(floor / 64);
-        let words = pairs.map(|(index, (a, b))| {
-            let above = if index == floor / 64 {
-                u64::MAX << (floor % 64)
-            } else {
-                u64::MAX
-            };
-            (index, a & b & above)
-        });
-        let (index, word) = words.into_iter().find(|(_, word)| *word != 0)?;
-        Some(index * 64 + usize::try_from(word.trailing_zeros()).ok()?)
+    /// The numbers in the set, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0
+            .iter()
+            .enumerate()
+            .flat_map(|(index, word)| ones_of(*word).map(move |bit| index * 64 + bit))
+    }
+
+    /// Whether the numbers in both sets are those of `these`.
+    pub(super) fn both_are(&self, other: &Self, these: &Self) -> bool {
+        let both = self.0.iter().zip(&other.0).zip(&these.0);
+        both.fold(0, |differ, ((a, b), these)| differ | (a & b ^ these)) == 0
+    }
+
+    /// A number that sets with the same common numbers share, and few others. Four lanes, because a multiplication takes as
+    /// long as four words take to read.
+    pub(super) fn fingerprint_of_both(&self, other: &Self, seed: u64) -> u64 {
+        let mut lanes = [seed; 4];
+        let (some, some_left) = self.0.as_chunks::<4>();
+        let (others, others_left) = other.0.as_chunks::<4>();
+        for (some, others) in some.iter().zip(others) {
+            for ((lane, a), b) in lanes.iter_mut().zip(some).zip(others) {
+                *lane = mixed(*lane, a & b);
+            }
+        }
+        let lanes = lanes.into_iter().fold(seed, mixed);
+        some_left
+            .iter()
+            .zip(others_left)
+            .fold(lanes, |print, (a, b)| mixed(print, a & b))
     }
 
     pub(super) fn words(&self) -> &[u64] {
         &self.0
     }
+}
+
+/// Multiplication and rotation.
+const fn mixed(print: u64, word: u64) -> u64 {
+    (print ^ word).wrapping_mul(MULTIPLIER).rotate_left(29)
+}
+
+/// 2^64 divided by the golden ratio.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The numbers of the bits of a word that are set, ascending.
+pub(super) fn ones_of(word: u64) -> impl Iterator<Item = usize> {
+    let mut left = word;
+    std::iter::from_fn(move || {
+        let bit = usize::try_from(left.trailing_zeros())
+            .ok()
+            .filter(|bit| *bit < 64)?;
+        left &= left.wrapping_sub(1);
+        Some(bit)
+    })
 }
 
 /// Numbers distinct sets in the order in which they first appear.
@@ -64,10 +101,6 @@ impl Interner {
         self.sets.push(set.clone());
         self.numbers.insert(set, number);
         number
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.sets.len()
     }
 
     pub(super) fn into_sets(self) -> Vec<Bits> {

@@ -1,30 +1,52 @@
 //! Source, destination and service classes → the tables that give the first matching row, one way or another.
 //!
-//! Cross products are two reads, and grow with the product of the classes. Bit vectors are a few reads more, and grow
-//! with classes × rows. A family takes the first if it fits the budget.
+//! Cross products are two or three reads, and grow with the product of the classes. Bit vectors are a few reads for every
+//! 64 rows, and grow with classes × rows. A family takes the first that fits what is left of the budget.
 
-use std::collections::HashMap;
+mod cross;
+mod outcomes;
+mod vectors;
 
-use ravelin_datapath::classify::{Combine, FirstMatch};
-use ravelin_datapath::wire::{MAX_ROWS, MAX_ROWS_WITH_NEXT};
+use ravelin_datapath::classify::{Combine, Pairing};
 
+use self::cross::CrossProduct;
 use super::CompileError;
-use super::bits::{Bits, Interner};
+use super::bits::Bits;
 use super::walk::Walk;
 use super::words::Words;
+use crate::image::Combined;
 
-/// What a cross product may cost.
+/// What the tables of a generation may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Cells of both its tables in one family, 4 bytes each.
-    pub cells: u64,
+    /// Bytes of all tables.
+    pub bytes: u64,
+    /// The ways to combine classes that may be chosen.
+    pub strategy: Strategy,
+    /// Every address goes through a compressed trie, also where a multibit trie fits.
+    pub compressed: bool,
 }
 
-impl Default for Budget {
-    /// 16 MiB a family.
-    fn default() -> Self {
+/// Ways to combine classes. Operators get [`Strategy::Any`]; tests prove each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// The cheapest for a packet.
+    #[default]
+    Any,
+    /// Bit vectors.
+    BitVectors,
+    /// Cross products in tiles of so many cells, as a power of two; 0: without tiles.
+    CrossProduct(u32),
+}
+
+impl Budget {
+    /// Any strategy within so many bytes.
+    #[must_use]
+    pub const fn of(bytes: u64) -> Self {
         Self {
-            cells: 4 * 1024 * 1024,
+            bytes,
+            strategy: Strategy::Any,
+            compressed: false,
         }
     }
 }
@@ -37,21 +59,55 @@ pub(super) struct Classes<'a> {
     pub(super) services: &'a [Bits],
 }
 
-/// The combination of one family, and where its tables stand.
-#[derive(Clone, Copy, Debug)]
+impl<'a> Classes<'a> {
+    /// The two that are paired, and the third.
+    fn in_order(self, pairing: Pairing) -> [&'a [Bits]; 3] {
+        match pairing {
+            Pairing::SourceDestination => [self.sources, self.destinations, self.services],
+            Pairing::SourceService => [self.sources, self.services, self.destinations],
+            Pairing::DestinationService => [self.destinations, self.services, self.sources],
+        }
+    }
+}
+
+/// The combination of one family, and where its tables stand. What it does not use is 0.
+#[derive(Clone, Debug)]
 pub(super) struct Combination {
     pub(super) combine: Combine,
+    pub(super) report: Combined,
+    pub(super) pairing: Pairing,
+    pub(super) pairs: u32,
+    pub(super) pairs_width: u32,
+    pub(super) tile_bits: u32,
     pub(super) sources: u32,
     pub(super) destinations: u32,
     pub(super) services: u32,
     pub(super) width: u32,
     pub(super) rows: u32,
-    /// What rows that observe need; 0: there are none.
+    /// What rows that observe need.
     pub(super) outcomes: u32,
-    /// What rows that go on with the next scope need; 0: there are none, or nothing is left to do for them.
+    /// What rows that go on with the next scope need.
     pub(super) resumes: u32,
-    /// Cells that the cross product has, or would have at least.
-    pub(super) cells: u64,
+}
+
+impl Combination {
+    const fn of(report: Combined) -> Self {
+        Self {
+            combine: Combine::Nothing,
+            report,
+            pairing: Pairing::SourceDestination,
+            pairs: 0,
+            pairs_width: 0,
+            tile_bits: 0,
+            sources: 0,
+            destinations: 0,
+            services: 0,
+            width: 0,
+            rows: 0,
+            outcomes: 0,
+            resumes: 0,
+        }
+    }
 }
 
 /// Writes the tables of one family.
@@ -61,168 +117,70 @@ pub(super) fn write(
     budget: Budget,
     words: &mut Words,
 ) -> Result<Combination, CompileError> {
-    match cross_product(classes, walk, budget, words)? {
-        Ok(combination) => Ok(combination),
-        Err(cells) => bit_vectors(classes, walk, words, cells),
-    }
-}
-
-/// Writes a cross product, or tells how many cells it would at least take.
-fn cross_product(
-    classes: Classes<'_>,
-    walk: &Walk<'_>,
-    budget: Budget,
-    words: &mut Words,
-) -> Result<Result<Combination, u64>, CompileError> {
-    let pairs = product(classes.sources, classes.destinations);
-    if pairs > budget.cells {
-        return Ok(Err(pairs));
-    }
-    let mut pair_classes = Interner::default();
-    let mut cells = Vec::with_capacity(classes.sources.len() * classes.destinations.len());
-    for source in classes.sources {
-        for destination in classes.destinations {
-            cells.push(pair_classes.number(source.and(destination)));
-            let total = pairs + pair_classes.len() as u64 * classes.services.len() as u64;
-            if total > budget.cells {
-                return Ok(Err(total));
-            }
+    let left = words.left();
+    let cross = |tile_bits| CrossProduct::of(classes, walk, tile_bits, left / 4);
+    let over = |cells: u64| CompileError::OverBudget {
+        needs: words.bytes().saturating_add(cells.saturating_mul(4)),
+        budget: budget.bytes,
+        cross_product: cells.saturating_mul(4),
+        bit_vectors: vectors::bytes(classes, walk),
+    };
+    match budget.strategy {
+        Strategy::BitVectors => vectors::write(classes, walk, words),
+        Strategy::CrossProduct(tile_bits) => {
+            let product = cross(Some(tile_bits)).map_err(over)?;
+            place(&product, walk, words)
         }
-    }
-    let pair_classes = pair_classes.into_sets();
-    let mut outcomes = Outcomes::default();
-    let matches: Vec<u32> = pair_classes
-        .iter()
-        .flat_map(|pair| {
-            classes
-                .services
-                .iter()
-                .map(move |service| walk.through(pair, service))
-        })
-        .map(|[decided, observed]| {
-            if walk.observes() {
-                outcomes.number([decided, observed])
-            } else {
-                decided
-            }
-        })
-        .collect();
-    Ok(Ok(Combination {
-        combine: Combine::CrossProduct,
-        sources: words.table(&cells)?,
-        destinations: u32::try_from(classes.destinations.len()).unwrap_or(u32::MAX),
-        services: words.table(&matches)?,
-        width: u32::try_from(classes.services.len()).unwrap_or(u32::MAX),
-        rows: 0,
-        outcomes: if walk.observes() {
-            words.doubles(outcomes.doubles())?
-        } else {
-            0
+        Strategy::Any => match cross(None) {
+            Ok(product) => place(&product, walk, words),
+            Err(cells) if vectors::bytes(classes, walk) > left => Err(over(cells)),
+            Err(_) => vectors::write(classes, walk, words),
         },
-        resumes: 0,
-        cells: cells.len() as u64 + matches.len() as u64,
-    }))
+    }
 }
 
-fn bit_vectors(
-    classes: Classes<'_>,
-    walk: &Walk<'_>,
-    words: &mut Words,
-    cells: u64,
-) -> Result<Combination, CompileError> {
-    let rows = walk.rows();
-    let (limit, rows_here) = (
-        if walk.goes_on() {
-            MAX_ROWS_WITH_NEXT
-        } else {
-            MAX_ROWS
-        },
-        rows.len(),
-    );
-    let too_many = || match walk.goes_on() {
-        true => CompileError::TooManyRulesWithNext {
-            rows: rows_here,
-            limit,
-        },
-        false => CompileError::TooManyRules {
-            rows: rows_here,
-            limit,
-        },
+/// Writes a cross product.
+fn place(product: &CrossProduct, walk: &Walk<'_>, words: &mut Words) -> Result<Combination, CompileError> {
+    let tiles = words.lists(&product.tiles)?;
+    let rows = if product.tile_bits == 0 {
+        // One tile a row: the pair leads to it at once.
+        product
+            .rows
+            .iter()
+            .map(|row| row.first().map_or(0, |tile| start(&tiles, *tile)))
+            .collect()
+    } else {
+        let rows: Vec<Vec<u32>> = product
+            .rows
+            .iter()
+            .map(|row| row.iter().map(|tile| start(&tiles, *tile)).collect())
+            .collect();
+        words.lists(&rows)?
     };
-    let count = u32::try_from(rows_here)
-        .ok()
-        .filter(|count| *count <= limit)
-        .ok_or_else(too_many)?;
-    let mut vectors = |of: &[Bits]| {
-        words.doubles(
-            of.iter()
-                .flat_map(|rows| summary(rows).into_iter().chain(rows.words().iter().copied())),
-        )
-    };
-    let (sources, destinations, services) = (
-        vectors(classes.sources)?,
-        vectors(classes.destinations)?,
-        vectors(classes.services)?,
-    );
-    let matches: Vec<u32> = rows.iter().map(|row| FirstMatch::rule(row.rule).pack()).collect();
+    let pairs: Vec<u32> = product.pairs.iter().map(|row| start(&rows, *row)).collect();
     Ok(Combination {
-        combine: Combine::BitVectors,
-        sources,
-        destinations,
-        services,
-        width: count.div_ceil(64),
-        rows: words.table(&matches)?,
+        combine: Combine::CrossProduct,
+        pairing: product.pairing,
+        pairs: words.table(&pairs)?,
+        pairs_width: u32::try_from(product.width).unwrap_or(u32::MAX),
+        tile_bits: product.tile_bits,
         outcomes: if walk.observes() {
-            words.doubles(walk.enforcing().words().iter().copied())?
+            words.doubles(product.outcomes.doubles())?
         } else {
             0
         },
-        resumes: if walk.goes_on() {
-            words.table(&walk.resumes())?
-        } else {
-            0
-        },
-        cells,
+        ..Combination::of(Combined::CrossProduct {
+            paired: product.pairing,
+            pairs: product.pairs.len() as u64,
+            rows: product.rows.len() as u64,
+            tile: (product.tile_bits > 0).then_some(1 << product.tile_bits),
+            cells: product.cells(),
+        })
     })
 }
 
-/// Numbers distinct outcomes of the walk: the deciding and the observing match.
-#[derive(Default)]
-struct Outcomes {
-    numbers: HashMap<[u32; 2], u32>,
-    outcomes: Vec<[u32; 2]>,
-}
-
-impl Outcomes {
-    fn number(&mut self, outcome: [u32; 2]) -> u32 {
-        *self.numbers.entry(outcome).or_insert_with(|| {
-            self.outcomes.push(outcome);
-            u32::try_from(self.outcomes.len() - 1).unwrap_or(u32::MAX)
-        })
-    }
-
-    /// The deciding match in the low half, the observing one in the high half.
-    fn doubles(&self) -> impl Iterator<Item = u64> {
-        self.outcomes
-            .iter()
-            .map(|[decided, observed]| u64::from(*decided) | u64::from(*observed) << 32)
-    }
-}
-
-/// One bit for each word of `rows` that is not zero.
-fn summary(rows: &Bits) -> Vec<u64> {
-    let bit = |word: &u64| u64::from(*word != 0);
-    rows.words()
-        .chunks(64)
-        .map(|chunk| {
-            chunk
-                .iter()
-                .enumerate()
-                .fold(0, |summary, (index, word)| summary | bit(word) << index)
-        })
-        .collect()
-}
-
-fn product(a: &[Bits], b: &[Bits]) -> u64 {
-    (a.len() as u64).saturating_mul(b.len() as u64)
+/// Where list `number` starts.
+fn start(starts: &[u32], number: u32) -> u32 {
+    let number = usize::try_from(number).ok();
+    number.and_then(|number| starts.get(number)).copied().unwrap_or(0)
 }

@@ -115,11 +115,11 @@ pub(super) fn write(
         settings.set(Setting::Moments, moments);
         settings.set(Setting::MomentTable, words.doubles(table)?);
     }
-    let contexts = cross(&by_interface, &by_epoch);
+    let contexts = cross(&by_interface, &by_epoch, words)?;
     settings.set(Setting::ContextUsed, 1);
     settings.set(Setting::Contexts, words.table(&contexts.cells)?);
     settings.set(Setting::ContextsWidth, moments + 1);
-    let crossed = cross(&services, &contexts.rows);
+    let crossed = cross(&services, &contexts.rows, words)?;
     settings.set(Setting::ServiceContexts, words.table(&crossed.cells)?);
     settings.set(
         Setting::ServiceContextsWidth,

@@ -9,7 +9,9 @@ mod bits;
 mod combine;
 mod context;
 mod dimension;
+mod latency;
 mod multibit;
+mod pairs;
 mod partition;
 mod poptrie;
 mod service;
@@ -21,14 +23,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ravelin_datapath::classify::{Combine, SourceClass};
+use ravelin_datapath::classify::SourceClass;
 use ravelin_datapath::wire::{ABI, Plane, RULE_SLOTS, RuleEntry, Setting, Settings};
 use ravelin_datapath::{ParseClass, Verdict};
 
 use self::address::Trie;
 use self::bits::Bits;
-pub use self::combine::Budget;
-use self::combine::{Classes, Combination};
+use self::combine::Classes;
+pub use self::combine::{Budget, Strategy};
 use self::dimension::Conditions;
 pub(crate) use self::partition::merged;
 use self::partition::{Partition, Run, Span};
@@ -46,10 +48,25 @@ use crate::{Direction, HostFacts, Policy};
 #[non_exhaustive]
 pub enum CompileError {
     /// The tables would take more memory than a generation may have.
-    #[error("the tables would take more than {mebibytes} MiB; write fewer or wider prefixes")]
+    #[error("the tables would take more than {}; write fewer or wider prefixes and port ranges, or raise `[firewall] table_memory` (at most 512MiB)", size(*limit))]
     TooLarge {
-        /// The limit.
-        mebibytes: u32,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The tables would take more memory than the policy allows.
+    #[error(
+        "the tables would take {} and `[firewall] table_memory` is {}: combining addresses and services takes {} by cross products or {} by bit vectors; raise it, write fewer rules that differ in source and destination, or move addresses that share a verdict into one `[[set]]`",
+        size(*needs), size(*budget), size(*cross_product), size(*bit_vectors)
+    )]
+    OverBudget {
+        /// Bytes that the tables need, at least.
+        needs: u64,
+        /// Bytes that they may have.
+        budget: u64,
+        /// Bytes that cross products need, at least.
+        cross_product: u64,
+        /// Bytes that bit vectors need.
+        bit_vectors: u64,
     },
     /// Too many rules to combine within the memory budget.
     #[error(
@@ -112,10 +129,10 @@ impl TableImage {
     ///
     /// [`CompileError`] when the policy does not fit the bounds of a generation.
     pub fn compile(policy: &Policy, host: &HostFacts, direction: Direction) -> Result<Self, CompileError> {
-        Self::compile_within(policy, host, direction, Budget::default())
+        Self::compile_within(policy, host, direction, Budget::of(policy.firewall.table_memory))
     }
 
-    /// Compiles a policy, with a budget for cross products: 0 makes every family combine by bit vectors.
+    /// Compiles a policy within another budget than its own.
     ///
     /// # Errors
     ///
@@ -135,7 +152,7 @@ impl TableImage {
         let ir = lower(policy, host, direction);
         let walk = Walk::of(&ir.rows);
         let spoofed = Spoofed::of(policy, host, direction)?;
-        let mut words = Words::default();
+        let mut words = Words::within(budget.bytes);
         let mut settings = Settings::default();
         settings.set(Setting::Abi, ABI);
         settings.set(Setting::Enforce, (policy.firewall.mode == Mode::Enforce).into());
@@ -177,7 +194,7 @@ impl TableImage {
         for plane in Plane::ALL {
             families.push(family(plane, &rows, &mut words, &mut settings)?);
         }
-        let words = words.into_inner();
+        let words = words.into_inner()?;
         settings.set(Setting::Length, u32::try_from(words.len()).unwrap_or(0));
         let report = SizeReport {
             rules: policy.rules.len(),
@@ -189,6 +206,15 @@ impl TableImage {
         };
         let rule_names = policy.rules.iter().map(|rule| rule.name.clone()).collect();
         Ok(Self::new(settings, words, rule_names, report))
+    }
+}
+
+/// Bytes, for people.
+fn size(bytes: u64) -> String {
+    if bytes < 1 << 20 {
+        format!("{} KiB", bytes.div_ceil(1 << 10))
+    } else {
+        format!("{} MiB", bytes.div_ceil(1 << 20))
     }
 }
 
@@ -247,7 +273,7 @@ fn family(
         })
         .collect();
     let (source_runs, source_rows, zone_words) = numbered(&source_partition, source_rows, &marks);
-    let source_trie = address::write(&source_runs, words)?;
+    let source_trie = address::write(&source_runs, from.budget.compressed, words)?;
     set_trie(
         settings,
         plane,
@@ -277,7 +303,7 @@ fn family(
     if !used {
         return Ok(report);
     }
-    let destination_trie = address::write(&destination_runs, words)?;
+    let destination_trie = address::write(&destination_runs, from.budget.compressed, words)?;
     set_trie(
         settings,
         plane,
@@ -294,36 +320,25 @@ fn family(
         destinations: &destination_rows,
         services: from.services,
     };
-    let Combination {
-        combine,
-        sources,
-        destinations,
-        services,
-        width,
-        rows: matches,
-        outcomes,
-        resumes,
-        cells,
-    } = combine::write(classes, from.walk, from.budget, words)?;
-    let at = |setting| in_plane(setting, plane);
-    settings.set(at(Setting::Combine4), combine as u32);
-    settings.set(at(Setting::Sources4), sources);
-    settings.set(at(Setting::Destinations4), destinations);
-    settings.set(at(Setting::Services4), services);
-    settings.set(at(Setting::Width4), width);
-    settings.set(at(Setting::Rows4), matches);
-    settings.set(at(Setting::Outcomes4), outcomes);
-    settings.set(at(Setting::Resumes4), resumes);
+    let combination = combine::write(classes, from.walk, from.budget, words)?;
+    for (setting, word) in [
+        (Setting::Combine4, combination.combine as u32),
+        (Setting::Pairing4, combination.pairing as u32),
+        (Setting::Pairs4, combination.pairs),
+        (Setting::PairsWidth4, combination.pairs_width),
+        (Setting::TileBits4, combination.tile_bits),
+        (Setting::Sources4, combination.sources),
+        (Setting::Destinations4, combination.destinations),
+        (Setting::Services4, combination.services),
+        (Setting::Width4, combination.width),
+        (Setting::Rows4, combination.rows),
+        (Setting::Outcomes4, combination.outcomes),
+        (Setting::Resumes4, combination.resumes),
+    ] {
+        settings.set(in_plane(setting, plane), word);
+    }
     report.destination = destination_trie.report(destination_rows.len());
-    report.combined = match combine {
-        Combine::Nothing => Combined::Nothing,
-        Combine::CrossProduct => Combined::CrossProduct { cells },
-        Combine::BitVectors => Combined::BitVectors {
-            words: width,
-            cells_over: cells,
-            budget: from.budget.cells,
-        },
-    };
+    report.combined = combination.report;
     Ok(report)
 }
 

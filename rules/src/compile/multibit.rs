@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 
-use ravelin_datapath::wire::{Child, ends_early};
+use ravelin_datapath::wire::{Child, STRIDE, ends_early};
 
 use super::CompileError;
 use super::address::{Trie, run_of};
+use super::latency;
 use super::partition::Run;
+use super::poptrie;
 use super::words::Words;
 
 /// How the bits of an address are consumed.
@@ -19,8 +21,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The plan that costs a packet least; `None` when every plan takes more memory than it is worth.
-    pub(super) fn cheapest(runs: &[Run]) -> Option<Self> {
+    /// The plan that costs a packet least; `None` when every plan takes more memory than it is worth, or a compressed trie
+    /// costs less.
+    pub(super) fn cheapest(runs: &[Run], most_bytes: u64) -> Option<Self> {
         if runs.len() > MOST_RUNS {
             return None;
         }
@@ -32,9 +35,10 @@ impl Plan {
                 stride,
                 levels: shape.depth.saturating_sub(root_bits).div_ceil(stride),
             };
-            Some((shape.cost(plan)?, plan))
+            Some((shape.cost(plan, most_bytes.min(MOST_BYTES))?, plan))
         });
-        plans.min_by_key(|(cost, _)| *cost).map(|(_, plan)| plan)
+        let (cost, plan) = plans.min_by_key(|(cost, _)| *cost)?;
+        (cost <= shape.cost_compressed(poptrie::root_bits(runs.len()))).then_some(plan)
     }
 }
 
@@ -44,6 +48,9 @@ struct Shape {
     depth: u32,
     /// For each number of bits, how many prefixes of that length hold more than one run.
     divided: Vec<u64>,
+    /// For each number of bits, how many classes hold a whole prefix of that length. A lookup that reads all levels needs a page
+    /// that repeats itself for each.
+    whole: Vec<u64>,
 }
 
 impl Shape {
@@ -67,35 +74,53 @@ impl Shape {
         Self {
             depth,
             divided: divided.collect(),
+            whole: whole(runs),
         }
     }
 
     /// Cycles that a packet waits for the reads of a plan, about; `None` when it takes too much memory.
-    fn cost(&self, plan: Plan) -> Option<u64> {
+    fn cost(&self, plan: Plan, most_bytes: u64) -> Option<u64> {
         let depths = (0..plan.levels).map(|level| plan.root_bits + level * plan.stride);
         let pages = depths.map(|depth| {
-            let divided = usize::try_from(depth)
-                .ok()
-                .and_then(|depth| self.divided.get(depth));
-            divided.copied().unwrap_or(0) << plan.stride
+            let whole = match ends_early(plan.levels) {
+                true => 0,
+                false => at(&self.whole, depth),
+            };
+            (self.divided_at(depth) + whole) << plan.stride
         });
         let cells: Vec<u64> = std::iter::once(1 << plan.root_bits).chain(pages).collect();
         let bytes = cells.iter().sum::<u64>() * 4;
-        if bytes > MOST_BYTES || plan.levels > self.most_levels() {
+        if bytes > most_bytes || plan.levels > self.most_levels() {
             return None;
         }
-        let reads = cells.iter().map(|cells| latency(cells * 4));
+        let reads = cells.iter().map(|cells| latency::cycles(cells * 4));
         Some(match ends_early(plan.levels) {
             false => reads.sum(),
-            // Most packets end near the root, and the branch that says so is often guessed wrong.
-            true => {
-                reads
-                    .zip([4, 4, 3, 2].into_iter().chain(std::iter::repeat(1)))
-                    .map(|(read, weight)| read * weight / 4)
-                    .sum::<u64>()
-                    + BRANCH
-            }
+            true => weighed(reads) + latency::BRANCH,
         })
+    }
+
+    /// The same of a Poptrie with such a root: a node costs a read and the counting of its bits, and where a packet ends is a
+    /// branch that is often guessed wrong.
+    fn cost_compressed(&self, root_bits: u32) -> u64 {
+        let levels = self.depth.saturating_sub(root_bits).div_ceil(STRIDE);
+        let nodes: u64 = (0..levels)
+            .map(|level| self.divided_at(root_bits + level * STRIDE))
+            .sum();
+        let node = latency::cycles(nodes * 32) + latency::POPULATION_COUNT;
+        let reads = std::iter::once(latency::cycles(4 << root_bits)).chain((0..levels).map(|_| node));
+        let reads = if self.depth <= 32 {
+            reads.sum()
+        } else {
+            weighed(reads)
+        };
+        reads + latency::cycles(nodes * 16) + latency::BRANCH
+    }
+
+    /// Prefixes of that length that hold more than one run.
+    fn divided_at(&self, bits: u32) -> u64 {
+        let divided = usize::try_from(bits).ok().and_then(|bits| self.divided.get(bits));
+        divided.copied().unwrap_or(0)
     }
 
     /// The bound of the packet path's loop, less what its smallest root could need.
@@ -104,22 +129,43 @@ impl Shape {
     }
 }
 
-/// Cycles until a read of a table of that many bytes is there and the next one can start: first, second, third cache level
-/// of current servers.
-const fn latency(bytes: u64) -> u64 {
-    match bytes >> 10 {
-        0..8 => 8,
-        8..64 => 10,
-        64..512 => 16,
-        512..4096 => 32,
-        _ => 60,
+/// How many classes hold a whole prefix, by its length.
+fn whole(runs: &[Run]) -> Vec<u64> {
+    let mut shortest: HashMap<u32, u32> = HashMap::new();
+    for (index, run) in runs.iter().enumerate() {
+        let last = runs.get(index + 1).map_or(u128::MAX, |next| next.first - 1);
+        let length = (0..=128).find(|length| {
+            let size = u128::MAX.checked_shr(*length).unwrap_or(0);
+            let first = run.first.checked_add(size).map_or(u128::MAX, |end| end & !size);
+            first >= run.first && first.checked_add(size).is_some_and(|end| end <= last)
+        });
+        if let Some(length) = length {
+            let known = shortest.entry(run.class).or_insert(length);
+            *known = length.min(*known);
+        }
     }
+    let mut counts = vec![0; 129];
+    for length in shortest.into_values() {
+        for count in counts.iter_mut().skip(usize::try_from(length).unwrap_or(0)) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
+fn at(counts: &[u64], bits: u32) -> u64 {
+    let count = usize::try_from(bits).ok().and_then(|bits| counts.get(bits));
+    count.copied().unwrap_or(0)
+}
+
+/// Reads of levels of which the deep ones are seldom reached: most IPv6 packets end near the root.
+fn weighed(reads: impl Iterator<Item = u64>) -> u64 {
+    let weights = [4, 4, 3, 2].into_iter().chain(std::iter::repeat(1));
+    reads.zip(weights).map(|(read, weight)| read * weight / 4).sum()
 }
 
 const ROOT_BITS: std::ops::RangeInclusive<u32> = 6..=18;
 const STRIDES: std::ops::RangeInclusive<u32> = 4..=14;
-/// Cycles that a branch costs when it was guessed wrong.
-const BRANCH: u64 = 15;
 /// Beyond this a compressed trie wins, by what it leaves of the caches.
 const MOST_BYTES: u64 = 8 << 20;
 /// A bound on the time it takes to look for a plan.

@@ -130,7 +130,7 @@ impl Builder<'_> {
 }
 
 /// A root of about four cells a run: small policies stay in the first cache level, large ones save a level of nodes.
-fn root_bits(runs: usize) -> u32 {
+pub(super) fn root_bits(runs: usize) -> u32 {
     (runs.next_power_of_two().ilog2() + 2).clamp(MIN_ROOT_BITS, MAX_ROOT_BITS)
 }
 

@@ -3,8 +3,9 @@
 use ravelin_datapath::wire::{Setting, Settings};
 
 use super::CompileError;
-use super::bits::{Bits, Interner};
+use super::bits::Bits;
 use super::dimension::Conditions;
+use super::pairs::{Most, Pairs};
 use super::partition::{Partition, Span};
 use super::words::Words;
 use crate::ir::Row;
@@ -42,7 +43,7 @@ pub(super) fn write(
     settings.set(Setting::ServiceUsed, 1);
     settings.set(Setting::Protocols, words.table(&protocols.direct())?);
     settings.set(Setting::KeyPages, keys.paged(words)?);
-    let heads = cross(&protocols.rows, &keys.rows);
+    let heads = cross(&protocols.rows, &keys.rows, words)?;
     settings.set(Setting::Heads, words.table(&heads.cells)?);
     settings.set(Setting::HeadsWidth, count(&keys.rows));
     if !tail_used {
@@ -51,10 +52,10 @@ pub(super) fn write(
     settings.set(Setting::TailUsed, 1);
     settings.set(Setting::SourcePortPages, source_ports.paged(words)?);
     settings.set(Setting::Flags, words.table(&flags.direct())?);
-    let tails = cross(&source_ports.rows, &flags.rows);
+    let tails = cross(&source_ports.rows, &flags.rows, words)?;
     settings.set(Setting::Tails, words.table(&tails.cells)?);
     settings.set(Setting::TailsWidth, count(&flags.rows));
-    let services = cross(&heads.rows, &tails.rows);
+    let services = cross(&heads.rows, &tails.rows, words)?;
     settings.set(Setting::ServiceTable, words.table(&services.cells)?);
     settings.set(Setting::ServiceTableWidth, count(&tails.rows));
     Ok(services.rows)
@@ -118,23 +119,18 @@ impl Dimension {
     }
 }
 
-/// Two dimensions combined: the class of each pair, row by row, and the rows that each class satisfies.
-pub(super) struct Cross {
-    pub(super) cells: Vec<u32>,
-    pub(super) rows: Vec<Bits>,
+/// Two dimensions combined, when the table of their pairs has room.
+pub(super) fn cross(rows: &[Bits], columns: &[Bits], words: &Words) -> Result<Pairs, CompileError> {
+    let most = Most {
+        pairs: words.left() / 4,
+        classes: u64::MAX,
+        work: MOST_WORK,
+    };
+    Pairs::of(rows, columns, most).ok_or_else(|| words.too_large())
 }
 
-pub(super) fn cross(rows: &[Bits], columns: &[Bits]) -> Cross {
-    let mut classes = Interner::default();
-    let cells = rows
-        .iter()
-        .flat_map(|row| columns.iter().map(move |column| row.and(column)));
-    let cells = cells.map(|both| classes.number(both)).collect();
-    Cross {
-        cells,
-        rows: classes.into_sets(),
-    }
-}
+/// Some four seconds.
+const MOST_WORK: u64 = 5_000_000_000;
 
 fn count(classes: &[Bits]) -> u32 {
     u32::try_from(classes.len()).unwrap_or(u32::MAX)

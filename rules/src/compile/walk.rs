@@ -1,7 +1,4 @@
-//! The walk through the rows that match, done while compiling: what a cross product's cell says, and what bit vectors need to
-//! do the same walk for each packet.
-
-use ravelin_datapath::classify::FirstMatch;
+//! The walk through the rows that match: what a cross product does while compiling, and bit vectors for each packet.
 
 use super::bits::Bits;
 use crate::ir::{Effect, Row};
@@ -28,32 +25,6 @@ impl<'r> Walk<'r> {
     /// Some row goes on with the next scope.
     pub(super) fn goes_on(&self) -> bool {
         self.rows.iter().any(|row| row.effect == Effect::Next)
-    }
-
-    /// What the walk through the rows in both sets finds: the words of the deciding and of the observing match.
-    pub(super) fn through(&self, some: &Bits, others: &Bits) -> [u32; 2] {
-        let (mut floor, mut observed) = (0, FirstMatch::NONE);
-        let mut decided = FirstMatch::NONE;
-        while let Some(at) = some.first_common(others, floor) {
-            let Some(row) = self.rows.get(at) else {
-                break;
-            };
-            let matched = FirstMatch::rule(row.rule);
-            match row.effect {
-                Effect::Decide => {
-                    decided = matched;
-                    break;
-                }
-                Effect::Next => floor = self.behind(at),
-                Effect::Observe => {
-                    if observed == FirstMatch::NONE {
-                        observed = matched;
-                    }
-                    floor = at + 1;
-                }
-            }
-        }
-        [decided.pack(), observed.pack()]
     }
 
     /// The rows that do not observe.

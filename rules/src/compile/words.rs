@@ -5,15 +5,48 @@ use ravelin_datapath::wire::{MAX_TABLE_WORDS, NODE_WORDS, Node};
 use super::CompileError;
 
 /// All table words of a generation.
-#[derive(Debug, Default)]
-pub(super) struct Words(Vec<u32>);
+#[derive(Debug)]
+pub(super) struct Words {
+    words: Vec<u32>,
+    /// Bytes that they may take.
+    limit: u64,
+}
 
 impl Words {
+    /// No words yet, and room for so many bytes.
+    pub(super) fn within(bytes: u64) -> Self {
+        Self {
+            words: Vec::new(),
+            limit: bytes.min(u64::from(MAX_WORDS) * 4),
+        }
+    }
+
     /// Appends a table; returns the index of its first word.
     pub(super) fn table(&mut self, words: &[u32]) -> Result<u32, CompileError> {
         let first = self.position()?;
-        self.0.extend_from_slice(words);
+        self.words.extend_from_slice(words);
+        self.fit()?;
         Ok(first)
+    }
+
+    /// Appends lists one behind the other; returns the index of the first word of each.
+    pub(super) fn lists(&mut self, lists: &[Vec<u32>]) -> Result<Vec<u32>, CompileError> {
+        lists.iter().map(|list| self.table(list)).collect()
+    }
+
+    /// Bytes so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.words.len() as u64 * 4
+    }
+
+    /// Bytes that may still be appended.
+    pub(super) fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.bytes())
+    }
+
+    /// Why nothing more fits.
+    pub(super) fn too_large(&self) -> CompileError {
+        CompileError::TooLarge { limit: self.limit }
     }
 
     /// Appends 64-bit words, low half first, at an even index; returns the index of the first half.
@@ -21,8 +54,9 @@ impl Words {
     pub(super) fn doubles(&mut self, doubles: impl Iterator<Item = u64>) -> Result<u32, CompileError> {
         self.align(2);
         let first = self.position()?;
-        self.0
+        self.words
             .extend(doubles.flat_map(|double| [double as u32, (double >> 32) as u32]));
+        self.fit()?;
         Ok(first)
     }
 
@@ -38,12 +72,13 @@ impl Words {
         let length = u32::try_from(nodes.len())
             .ok()
             .and_then(|nodes| nodes.checked_mul(NODE_WORDS_U32));
-        let first_leaf = length.and_then(|length| length.checked_add(self.0.len().try_into().ok()?));
-        let first_leaf = first_leaf
-            .filter(|index| *index <= MAX_WORDS)
-            .ok_or_else(too_large)?;
+        let position = u32::try_from(self.words.len()).ok();
+        let first_leaf = length
+            .and_then(|length| length.checked_add(position?))
+            .filter(|index| u64::from(*index) * 4 <= self.limit)
+            .ok_or_else(|| self.too_large())?;
         for node in nodes {
-            self.0.extend(
+            self.words.extend(
                 Node {
                     first_leaf: first_leaf.saturating_add(node.first_leaf),
                     ..*node
@@ -55,33 +90,31 @@ impl Words {
     }
 
     /// All words, a multiple of what is read at once.
-    pub(super) fn into_inner(mut self) -> Vec<u32> {
-        self.0.push(0);
+    pub(super) fn into_inner(mut self) -> Result<Vec<u32>, CompileError> {
+        self.words.push(0);
         self.align(NODE_WORDS);
-        self.0
+        self.fit()?;
+        Ok(self.words)
     }
 
     fn align(&mut self, to: usize) {
-        self.0.resize(self.0.len().next_multiple_of(to), 0);
+        self.words.resize(self.words.len().next_multiple_of(to), 0);
     }
 
     fn position(&self) -> Result<u32, CompileError> {
-        u32::try_from(self.0.len())
-            .ok()
-            .filter(|position| *position <= MAX_WORDS)
-            .ok_or_else(too_large)
+        u32::try_from(self.words.len()).map_err(|_overflow| self.too_large())
     }
-}
 
-fn too_large() -> CompileError {
-    CompileError::TooLarge {
-        mebibytes: MAX_MEBIBYTES,
+    fn fit(&self) -> Result<(), CompileError> {
+        if self.bytes() > self.limit {
+            return Err(self.too_large());
+        }
+        Ok(())
     }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the constant is 8")]
 const NODE_WORDS_U32: u32 = NODE_WORDS as u32;
 
-/// The most table memory one generation may take: a mistake in a feed must not take the host's memory with it.
-const MAX_MEBIBYTES: u32 = 512;
+/// What the kernel can take, whatever the policy allows; alignment may add a node.
 const MAX_WORDS: u32 = MAX_TABLE_WORDS - 2 * NODE_WORDS_U32;

@@ -76,6 +76,7 @@ codes! {
     StatefulMissing = "E0112", Error, "`[firewall] stateful = false` is not written out";
     BadMoment = "E0113", Error, "a date and time that is not a moment in whole seconds with a time zone";
     BadScope = "E0114", Error, "a scope that is not exactly one region or one VPC";
+    BadSize = "E0115", Error, "a text that is not a size of memory";
     // Addresses and sets.
     BadAddress = "E0201", Error, "a text that is not an address, a prefix or an address word";
     HostBits = "E0202", Error, "a prefix with host bits set";

@@ -18,6 +18,7 @@ pub(crate) struct Firewall {
     pub(crate) stateful: Option<Written<bool>>,
     pub(crate) essentials: Option<Written<bool>>,
     pub(crate) mode: Option<Written<&'static str>>,
+    pub(crate) table_memory: Option<Written<String>>,
     pub(crate) classes: Vec<(ParseClass, Written<&'static str>)>,
 }
 
@@ -41,6 +42,7 @@ impl Firewall {
             stateful: table.boolean("stateful", reporter),
             essentials: table.boolean("essentials", reporter),
             mode: table.word("mode", reporter),
+            table_memory: table.text("table_memory", reporter),
             classes: classes(table, reporter),
         }
     }
@@ -164,6 +166,15 @@ pub(crate) static FIREWALL: Table = Table {
             "enforce",
             "Whether verdicts are carried out.",
             "mode = \"observe\"",
+        ),
+        Key::optional(
+            "table_memory",
+            Kind::Text,
+            "`64MiB`",
+            "The most memory that the tables of one generation may take, `1MiB` to `512MiB`; while a new policy goes live, two \
+             generations exist. A policy that does not fit is refused before anything is loaded. More memory lets larger \
+             policies combine their rules in fewer reads: `ravelin compile` shows what was chosen.",
+            "table_memory = \"128MiB\"",
         ),
         Key::optional(
             "classes",

@@ -106,6 +106,8 @@ pub struct Firewall {
     pub essentials: bool,
     /// `mode`: whether verdicts are carried out.
     pub mode: Mode,
+    /// `table_memory`: the most bytes that the tables of one generation may take.
+    pub table_memory: u64,
     /// The declared verdict of each parse class.
     pub classes: ClassVerdicts,
 }
@@ -120,12 +122,16 @@ impl Default for Firewall {
             outbound: Verdict::Allow,
             essentials: true,
             mode: Mode::default(),
+            table_memory: Self::TABLE_MEMORY,
             classes: ClassVerdicts::default(),
         }
     }
 }
 
 impl Firewall {
+    /// `table_memory` when it is not written: 64 MiB.
+    pub const TABLE_MEMORY: u64 = 64 << 20;
+
     /// The verdict of a packet of that direction that no rule decides.
     #[must_use]
     pub const fn default_of(&self, direction: Direction) -> Verdict {

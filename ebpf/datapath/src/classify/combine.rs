@@ -1,13 +1,13 @@
 //! Source, destination and service class → the first matching rule.
 
-use super::{FirstMatch, Found};
-use crate::Tables;
+use super::{FirstMatch, Found, Pairing};
 use crate::wire::{MAX_ROWS, Plane, Setting};
+use crate::{Tables, Window as _};
 
 /// Summary words of the longest bit vector. A constant bound for the verifier.
 const MAX_SUMMARY_WORDS: u32 = MAX_ROWS / (64 * 64);
 
-/// Two table reads, three when rules observe.
+/// Two table reads, one more when rows are cut into tiles, and one more when rules observe.
 #[inline(always)]
 pub(super) fn cross_product<const PLANE: u8>(
     tables: &impl Tables,
@@ -16,14 +16,26 @@ pub(super) fn cross_product<const PLANE: u8>(
     service: u32,
 ) -> Option<Found> {
     let settings = Family::of::<PLANE>();
-    let pair = source
-        .wrapping_mul(tables.setting(settings.destinations))
-        .wrapping_add(destination);
-    let pair = tables.word(tables.setting(settings.sources).wrapping_add(pair))?;
-    let rule = pair
-        .wrapping_mul(tables.setting(settings.width))
-        .wrapping_add(service);
-    let word = tables.word(tables.setting(settings.services).wrapping_add(rule))?;
+    let pairing = tables.setting(settings.pairing);
+    let [first, second, third] = if pairing == Pairing::SourceDestination as u32 {
+        [source, destination, service]
+    } else if pairing == Pairing::SourceService as u32 {
+        [source, service, destination]
+    } else {
+        [destination, service, source]
+    };
+    let pair = first
+        .wrapping_mul(tables.setting(settings.pairs_width))
+        .wrapping_add(second);
+    let row = tables.word(tables.setting(settings.pairs).wrapping_add(pair))?;
+    let tile_bits = tables.setting(settings.tile_bits);
+    let cell = if tile_bits == 0 {
+        row.wrapping_add(third)
+    } else {
+        let tile = tables.word(row.wrapping_add(third >> (tile_bits & 31)))?;
+        tile.wrapping_add(third & ((1 << (tile_bits & 31)) - 1))
+    };
+    let word = tables.word(cell)?;
     if tables.setting(Setting::ObserveUsed) == 0 {
         return Some(Found {
             decided: FirstMatch(word),
@@ -52,20 +64,29 @@ pub(super) fn bit_vectors<const PLANE: u8>(
     let words = tables.setting(settings.width);
     let summaries = words.div_ceil(64);
     let length = words.wrapping_add(summaries);
-    let vectors = Vectors {
-        source: (tables.setting(settings.sources) >> 1).wrapping_add(source.wrapping_mul(length)),
-        destination: (tables.setting(settings.destinations) >> 1)
-            .wrapping_add(destination.wrapping_mul(length)),
-        service: (tables.setting(settings.services) >> 1).wrapping_add(service.wrapping_mul(length)),
+    // A vector is shorter than the window when its last summary word is not full; the tables have room behind the last one.
+    let window = summaries.wrapping_mul(1 + 64);
+    let vector = |of: Setting, class: u32| {
+        let first = (tables.setting(of) >> 1).wrapping_add(class.wrapping_mul(length));
+        tables.window(first, window)
     };
-    let rule = |row: u32| tables.word(tables.setting(settings.rows).wrapping_add(row));
+    let source = vector(settings.sources, source)?;
+    let destination = vector(settings.destinations, destination)?;
+    let service = vector(settings.services, service)?;
+    let and = |index: u32| Some(source.double(index)? & destination.double(index)? & service.double(index)?);
+    let [rows_at, enforcing_at, resumes_at] = [
+        tables.setting(settings.rows),
+        tables.setting(settings.outcomes) >> 1,
+        tables.setting(settings.resumes),
+    ];
+    let rule = |row: u32| tables.word(rows_at.wrapping_add(row));
     let mut floor = 0;
     let mut observed = 0;
     let mut summary_index = 0;
     while summary_index < summaries && summary_index < MAX_SUMMARY_WORDS {
         // The summary stays as it was read, and `left` says which bits are still to be looked at: a value that the loop
         // narrows step by step would be a new state to the verifier in every step.
-        let summary = vectors.and(tables, summary_index)?;
+        let summary = and(summary_index)?;
         let mut left = u64::MAX;
         let mut step = 0;
         while step < MAX_STEPS {
@@ -80,14 +101,13 @@ pub(super) fn bit_vectors<const PLANE: u8>(
             if next && word < floor >> 6 {
                 continue;
             }
-            let mut rows = vectors.and(tables, summaries.wrapping_add(word))?;
+            let mut rows = and(summaries.wrapping_add(word))?;
             if next && word == floor >> 6 {
                 rows &= u64::MAX << (floor & 63);
             }
             let mut deciding = rows;
             if observe {
-                let enforcing = (tables.setting(settings.outcomes) >> 1).wrapping_add(word);
-                deciding &= tables.double(enforcing)?;
+                deciding &= tables.double(enforcing_at.wrapping_add(word))?;
                 // Those before the first deciding row; all of them, when there is none.
                 let before = (deciding & deciding.wrapping_neg()).wrapping_sub(1);
                 let observing = rows & !deciding & before;
@@ -100,7 +120,7 @@ pub(super) fn bit_vectors<const PLANE: u8>(
             }
             let row = word * 64 + deciding.trailing_zeros();
             if next {
-                let resume = tables.word(tables.setting(settings.resumes).wrapping_add(row))?;
+                let resume = tables.word(resumes_at.wrapping_add(row))?;
                 if resume != 0 {
                     // The next scope may begin in this very word.
                     floor = resume;
@@ -124,26 +144,12 @@ pub(super) fn bit_vectors<const PLANE: u8>(
 /// Words of one summary, and each change of scope looks at one of them again.
 const MAX_STEPS: u32 = 64 + 4;
 
-/// Where the three vectors begin, in 64-bit words.
-struct Vectors {
-    source: u32,
-    destination: u32,
-    service: u32,
-}
-
-impl Vectors {
-    #[inline(always)]
-    fn and(&self, tables: &impl Tables, index: u32) -> Option<u64> {
-        Some(
-            tables.double(self.source.wrapping_add(index))?
-                & tables.double(self.destination.wrapping_add(index))?
-                & tables.double(self.service.wrapping_add(index))?,
-        )
-    }
-}
-
 /// The names of one family's settings.
 struct Family {
+    pairing: Setting,
+    pairs: Setting,
+    pairs_width: Setting,
+    tile_bits: Setting,
     sources: Setting,
     destinations: Setting,
     services: Setting,
@@ -158,6 +164,10 @@ impl Family {
     const fn of<const PLANE: u8>() -> Self {
         if PLANE == Plane::V4 as u8 {
             Self {
+                pairing: Setting::Pairing4,
+                pairs: Setting::Pairs4,
+                pairs_width: Setting::PairsWidth4,
+                tile_bits: Setting::TileBits4,
                 sources: Setting::Sources4,
                 destinations: Setting::Destinations4,
                 services: Setting::Services4,
@@ -168,6 +178,10 @@ impl Family {
             }
         } else {
             Self {
+                pairing: Setting::Pairing6,
+                pairs: Setting::Pairs6,
+                pairs_width: Setting::PairsWidth6,
+                tile_bits: Setting::TileBits6,
                 sources: Setting::Sources6,
                 destinations: Setting::Destinations6,
                 services: Setting::Services6,

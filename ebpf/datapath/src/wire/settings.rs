@@ -94,19 +94,35 @@ settings! {
     DestinationStride4,
     /// The same for IPv6.
     DestinationStride6,
-    /// Cross product: first word of the table source class × destination class → pair class. Bit vectors: first word of the source vectors.
+    /// Cross product: which two dimensions are paired; see [`crate::classify::Pairing`].
+    Pairing4,
+    /// The same for IPv6.
+    Pairing6,
+    /// Cross product: first word of the table of pairs: where the row of a pair starts.
+    Pairs4,
+    /// The same for IPv6.
+    Pairs6,
+    /// Cross product: classes of the pair's second dimension, the width of that table.
+    PairsWidth4,
+    /// The same for IPv6.
+    PairsWidth6,
+    /// Cross product: cells of a tile as a power of two, where a row holds the starts of its tiles; 0: a row holds its cells.
+    TileBits4,
+    /// The same for IPv6.
+    TileBits6,
+    /// Bit vectors: first word of the source vectors.
     Sources4,
     /// The same for IPv6.
     Sources6,
-    /// Cross product: destination classes, the width of that table. Bit vectors: first word of the destination vectors.
+    /// Bit vectors: first word of the destination vectors.
     Destinations4,
     /// The same for IPv6.
     Destinations6,
-    /// Cross product: first word of the table pair class × service → rule. Bit vectors: first word of the service vectors.
+    /// Bit vectors: first word of the service vectors.
     Services4,
     /// The same for IPv6.
     Services6,
-    /// Cross product: service classes, the width of that table. Bit vectors: 64-bit words of rules in each vector.
+    /// Bit vectors: 64-bit words of rules in each vector.
     Width4,
     /// The same for IPv6.
     Width6,

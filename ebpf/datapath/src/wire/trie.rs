@@ -12,7 +12,7 @@ use super::NODE_WORDS;
 #[must_use]
 #[inline(always)]
 pub const fn ends_early(levels: u32) -> bool {
-    levels > 3
+    levels > 6
 }
 
 /// Address bits consumed by one node.

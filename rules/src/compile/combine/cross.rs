@@ -1,0 +1,261 @@
+//! Cross products: two dimensions become pair classes, and those with the third become what the walk finds.
+//!
+//! (Gupta and McKeown, "Packet Classification on Multiple Fields", SIGCOMM 1999.) Which two are paired first decides how
+//! large the tables get, so every way is tried that is not hopeless. Pair classes that meet the same in every class of the
+//! third dimension share a row. Where the rows would be large, they are cut into tiles, and equal tiles written once.
+
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::RandomState;
+use ravelin_datapath::classify::Pairing;
+
+use super::super::latency;
+use super::super::pairs::{self, Most, Pairs};
+use super::super::walk::Walk;
+use super::Classes;
+use super::outcomes::{Columns, Outcomes};
+
+/// A cross product, not yet placed.
+pub(super) struct CrossProduct {
+    pub(super) pairing: Pairing,
+    /// For each pair, its row.
+    pub(super) pairs: Vec<u32>,
+    /// Classes of the pair's second dimension: the width of the table of pairs.
+    pub(super) width: usize,
+    /// The numbers of each row's tiles.
+    pub(super) rows: Vec<Vec<u32>>,
+    /// What the walk finds.
+    pub(super) tiles: Vec<Vec<u32>>,
+    /// Cells of a tile as a power of two; 0: every row is one tile.
+    pub(super) tile_bits: u32,
+    pub(super) outcomes: Outcomes,
+}
+
+impl CrossProduct {
+    /// The cross product whose reads cost a packet least. `tile_bits` asks for tiles of that size. `Err` with the cells that
+    /// it would need, at least, when it needs more than `most`.
+    pub(super) fn of(
+        classes: Classes<'_>,
+        walk: &Walk<'_>,
+        tile_bits: Option<u32>,
+        most: u64,
+    ) -> Result<Self, u64> {
+        let (pairing, pairs) = cheapest_pairs(classes, most)?;
+        let [_, second, third] = classes.in_order(pairing);
+        let columns = Columns::of(third, walk);
+        let left = most.saturating_sub(pairs.cells.len() as u64);
+        let sizes = match tile_bits {
+            Some(bits) => vec![bits],
+            None => sizes(&pairs, &columns, left),
+        };
+        let mut needed = u64::MAX;
+        for tile_bits in sizes {
+            match Rows::of(&pairs, &columns, tile_bits, left) {
+                Ok(rows) => {
+                    let row_of = |class: &u32| {
+                        let class = usize::try_from(*class).ok();
+                        class
+                            .and_then(|class| rows.of_pair.get(class))
+                            .copied()
+                            .unwrap_or(0)
+                    };
+                    return Ok(Self {
+                        pairing,
+                        pairs: pairs.cells.iter().map(row_of).collect(),
+                        width: second.len(),
+                        rows: rows.rows,
+                        tiles: rows.tiles,
+                        tile_bits,
+                        outcomes: rows.outcomes,
+                    });
+                }
+                Err(cells) => needed = needed.min(cells.saturating_add(pairs.cells.len() as u64)),
+            }
+        }
+        Err(needed)
+    }
+
+    /// Cells of all its tables.
+    pub(super) fn cells(&self) -> u64 {
+        let index = if self.tile_bits == 0 { 0 } else { count(&self.rows) };
+        self.pairs.len() as u64 + index + count(&self.tiles)
+    }
+}
+
+/// Pairs two of the three dimensions: those that leave the smallest table for the third.
+fn cheapest_pairs(classes: Classes<'_>, most: u64) -> Result<(Pairing, Pairs), u64> {
+    let product = |pairing: &Pairing| {
+        let [first, second, _] = classes.in_order(*pairing);
+        pairs::pairs(first, second)
+    };
+    let mut pairings = Pairing::ALL;
+    pairings.sort_by_key(product);
+    let mut cheapest: Option<(u64, Pairing, Pairs)> = None;
+    for pairing in pairings {
+        let [first, second, third] = classes.in_order(pairing);
+        // The first that fits is tried whatever it takes, the others only when finding out is quick.
+        if cheapest.is_some() && pairs::work(first, second) > QUICK_WORK {
+            continue;
+        }
+        let cells = product(&pairing);
+        let best = cheapest.as_ref().map_or(u64::MAX, |(cells, ..)| *cells);
+        let most_classes = best.saturating_sub(cells) / (third.len() as u64).max(1);
+        let limits = Most {
+            pairs: most,
+            classes: most_classes,
+            work: MOST_WORK,
+        };
+        let Some(pairs) = Pairs::of(first, second, limits) else {
+            continue;
+        };
+        let total = cells.saturating_add(pairs.rows.len() as u64 * third.len() as u64);
+        if total < best {
+            cheapest = Some((total, pairing, pairs));
+        }
+    }
+    cheapest
+        .map(|(_, pairing, pairs)| (pairing, pairs))
+        .ok_or_else(|| pairings.iter().map(product).min().unwrap_or(u64::MAX))
+}
+
+/// The rows of pair classes, in tiles.
+struct Rows {
+    /// The row of each pair class.
+    of_pair: Vec<u32>,
+    rows: Vec<Vec<u32>>,
+    tiles: Vec<Vec<u32>>,
+    outcomes: Outcomes,
+}
+
+impl Rows {
+    /// `Err` with the cells so far when they are more than `most`.
+    fn of(pairs: &Pairs, columns: &Columns<'_>, tile_bits: u32, most: u64) -> Result<Self, u64> {
+        let mut outcomes = Outcomes::default();
+        let (mut rows, mut tiles) = (Interner::default(), Interner::default());
+        let mut of_pair = Vec::with_capacity(pairs.rows.len());
+        let mut work = 0;
+        for pair in &pairs.rows {
+            let cells = columns.through(pair, &mut outcomes, &mut work);
+            let length = tile_length(tile_bits, cells.len());
+            let row = cells
+                .chunks(length)
+                .map(|tile| tiles.number(tile.to_vec()))
+                .collect();
+            of_pair.push(rows.number(row));
+            let cells = tiles.cells + if tile_bits == 0 { 0 } else { rows.cells };
+            if cells > most || work > MOST_WORK {
+                return Err(cells);
+            }
+        }
+        Ok(Self {
+            of_pair,
+            rows: rows.into_lists(),
+            tiles: tiles.into_lists(),
+            outcomes,
+        })
+    }
+}
+
+/// The sizes of tiles worth trying, best first, by what a sample of the rows says.
+fn sizes(pairs: &Pairs, columns: &Columns<'_>, most: u64) -> Vec<u32> {
+    let step = pairs.rows.len().div_ceil(SAMPLE).max(1);
+    let mut outcomes = Outcomes::default();
+    let sample: Vec<Vec<u32>> = pairs
+        .rows
+        .iter()
+        .step_by(step)
+        .map(|pair| columns.through(pair, &mut outcomes, &mut 0))
+        .collect();
+    let mut sizes: Vec<(u64, u64, u32)> = TILE_BITS
+        .into_iter()
+        .filter_map(|tile_bits| {
+            let (index, tiles) = estimate(&sample, step, tile_bits);
+            let reads = match tile_bits {
+                0 => latency::cycles(tiles * 4),
+                _ => latency::cycles(index * 4) + latency::cycles(tiles * 4),
+            };
+            (index + tiles <= most.saturating_mul(2)).then_some((reads, index + tiles, tile_bits))
+        })
+        .collect();
+    sizes.sort_unstable();
+    sizes.into_iter().map(|(_, _, bits)| bits).take(TRIES).collect()
+}
+
+/// Cells of the index and of the tiles, when the sample stands for `step` times as many rows.
+fn estimate(sample: &[Vec<u32>], step: usize, tile_bits: u32) -> (u64, u64) {
+    let width = sample.first().map_or(0, Vec::len);
+    let length = tile_length(tile_bits, width);
+    let mut tiles: HashSet<&[u32], RandomState> = HashSet::default();
+    let mut rows: HashSet<&[u32], RandomState> = HashSet::default();
+    let mut half = [0; 2];
+    for (number, row) in sample.iter().enumerate() {
+        rows.insert(row);
+        tiles.extend(row.chunks(length));
+        if number < sample.len() / 2 {
+            half = [rows.len(), tiles.len()];
+        }
+    }
+    // What the second half of the sample added, each further half will add too.
+    let grown = |half: usize, whole: usize| {
+        let rest = step.saturating_sub(1).saturating_mul(2);
+        (whole + (whole - half) * rest / 2) as u64
+    };
+    let (rows, tiles) = (grown(half[0], rows.len()), grown(half[1], tiles.len()));
+    let index = if tile_bits == 0 {
+        0
+    } else {
+        rows * width.div_ceil(length) as u64
+    };
+    (index, tiles * length as u64)
+}
+
+fn tile_length(tile_bits: u32, width: usize) -> usize {
+    match tile_bits {
+        0 => width.max(1),
+        bits => 1 << bits,
+    }
+}
+
+fn count(lists: &[Vec<u32>]) -> u64 {
+    lists.iter().map(|list| list.len() as u64).sum()
+}
+
+/// Numbers distinct lists in the order in which they first appear.
+#[derive(Default)]
+struct Interner {
+    numbers: HashMap<Vec<u32>, u32, RandomState>,
+    cells: u64,
+}
+
+impl Interner {
+    fn number(&mut self, list: Vec<u32>) -> u32 {
+        if let Some(number) = self.numbers.get(&list) {
+            return *number;
+        }
+        let number = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        self.cells += list.len() as u64;
+        self.numbers.insert(list, number);
+        number
+    }
+
+    fn into_lists(self) -> Vec<Vec<u32>> {
+        let mut lists: Vec<(u32, Vec<u32>)> = self
+            .numbers
+            .into_iter()
+            .map(|(list, number)| (number, list))
+            .collect();
+        lists.sort_unstable_by_key(|(number, _)| *number);
+        lists.into_iter().map(|(_, list)| list).collect()
+    }
+}
+
+/// A pairing that is not the smallest is tried when it reads no more words: a tenth of a second.
+const QUICK_WORK: u64 = 120_000_000;
+/// About a second for each of the pairings, and for the rows.
+const MOST_WORK: u64 = 1_000_000_000;
+/// Rows that are computed to choose the size of tiles.
+const SAMPLE: usize = 512;
+/// Sizes that are tried when the estimate of the first was wrong.
+const TRIES: usize = 2;
+/// Sizes of tiles; 0: no tiles.
+const TILE_BITS: [u32; 7] = [0, 3, 4, 5, 6, 7, 8];
