@@ -9,15 +9,14 @@
     reason = "a bench talks to people and stops when it cannot measure"
 )]
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use ravelin_benches::Spread;
+use ipnet::IpNet;
+use ravelin_benches::{Spread, prefixes};
 use ravelin_rules::{Direction, HostFacts, load};
 use ravelin_tests::random::Random;
 
@@ -144,48 +143,14 @@ fn nft(folder: &Path) -> Option<f64> {
 /// The files of a shape: lists, the policy that names them, and the ruleset.
 fn write(shape: &Shape) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut random = Random::new(7);
-    let (mut four, mut six) = (BTreeSet::new(), BTreeSet::new());
-    while four.len() + six.len() < ENTRIES {
-        if random.below(10) < shape.six {
-            let length = [48, 56, 64, 128][random.index(4)];
-            let bits = u128::from(random.bits()) << 64 | u128::from(random.bits());
-            let bits = (bits >> 3 | 1 << 125) >> (128 - length) << (128 - length);
-            six.insert((bits, length));
-        } else {
-            let length = [24, 28, 32, 32][random.index(4)];
-            // 1.0.0.0 to 126.255.255.255: nothing that is not unicast.
-            let bits = u32::try_from(random.below(126 << 24) + (1 << 24)).expect("32 bits");
-            four.insert((bits >> (32 - length) << (32 - length), length));
-        }
-    }
-    let mut lines: Vec<String> = four
-        .iter()
-        .map(|(bits, length)| format!("{}/{length}", Ipv4Addr::from_bits(*bits)))
-        .chain(
-            six.iter()
-                .map(|(bits, length)| format!("{}/{length}", Ipv6Addr::from_bits(*bits))),
-        )
-        .collect();
-    // Feeds are not sorted.
-    for at in (1..lines.len()).rev() {
-        lines.swap(at, random.index(at + 1));
-    }
-    let mut names = Vec::new();
-    for (at, part) in lines.chunks(ENTRIES.div_ceil(shape.files)).enumerate() {
-        let name = format!("{at:03}.txt");
-        fs::write(folder.path().join(&name), part.join("\n") + "\n").expect("a list");
-        names.push(format!("\"{name}\""));
-    }
-    let policy = POLICY.replace("FILES", &names.join(", "));
-    fs::write(folder.path().join("policy.toml"), policy).expect("a policy");
+    let prefixes = prefixes::prefixes(&mut Random::new(7), ENTRIES, shape.six);
+    let _path = prefixes::write_policy(folder.path(), &prefixes, shape.files);
     let mut ruleset = "table inet bench {\n".to_owned();
-    for (name, kind, colon) in [("four", "ipv4_addr", false), ("six", "ipv6_addr", true)] {
-        let of_kind: Vec<&str> = lines
+    for (name, kind, six) in [("four", "ipv4_addr", false), ("six", "ipv6_addr", true)] {
+        let of_kind = prefixes
             .iter()
-            .map(String::as_str)
-            .filter(|line| line.contains(':') == colon)
-            .collect();
+            .filter(|prefix| matches!(prefix, IpNet::V6(_)) == six);
+        let of_kind: Vec<String> = of_kind.map(IpNet::to_string).collect();
         if !of_kind.is_empty() {
             let _ = writeln!(
                 ruleset,
@@ -197,19 +162,6 @@ fn write(shape: &Shape) -> tempfile::TempDir {
     fs::write(folder.path().join("ruleset.nft"), ruleset + "}\n").expect("a ruleset");
     folder
 }
-
-const POLICY: &str = r#"
-[firewall]
-stateful = false
-inbound  = "allow"
-[[set]]
-name  = "feed"
-files = [FILES]
-[[rule]]
-name   = "feed"
-action = "deny"
-source = "@feed"
-"#;
 
 const ENTRIES: usize = 1_000_000;
 const ROUNDS: usize = 3;

@@ -3,6 +3,7 @@
 //! Each bench stands beside this folder. They print medians with their spread, side by side in one run, because the
 //! machine is shared: ratios mean something, single figures do not.
 
+pub mod prefixes;
 mod replay;
 
 pub use replay::{Peer, Replay};
