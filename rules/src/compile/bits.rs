@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 /// A set of numbers below a length that its owner knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Bits(Box<[u64]>);
@@ -88,18 +90,18 @@ pub(super) fn ones_of(word: u64) -> impl Iterator<Item = usize> {
 /// Numbers distinct sets in the order in which they first appear.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
-    numbers: HashMap<Bits, u32>,
+    numbers: HashMap<Bits, u32, RandomState>,
     sets: Vec<Bits>,
 }
 
 impl Interner {
-    pub(super) fn number(&mut self, set: Bits) -> u32 {
-        if let Some(number) = self.numbers.get(&set) {
+    pub(super) fn number(&mut self, set: &Bits) -> u32 {
+        if let Some(number) = self.numbers.get(set) {
             return *number;
         }
         let number = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
         self.sets.push(set.clone());
-        self.numbers.insert(set, number);
+        self.numbers.insert(set.clone(), number);
         number
     }
 

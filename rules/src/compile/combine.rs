@@ -119,22 +119,21 @@ pub(super) fn write(
 ) -> Result<Combination, CompileError> {
     let left = words.left();
     let cross = |tile_bits| CrossProduct::of(classes, walk, tile_bits, left / 4);
-    let over = |cells: u64| CompileError::OverBudget {
-        needs: words.bytes().saturating_add(cells.saturating_mul(4)),
+    let over = || CompileError::OverBudget {
         budget: budget.bytes,
-        cross_product: cells.saturating_mul(4),
+        left,
         bit_vectors: vectors::bytes(classes, walk),
     };
     match budget.strategy {
         Strategy::BitVectors => vectors::write(classes, walk, words),
         Strategy::CrossProduct(tile_bits) => {
-            let product = cross(Some(tile_bits)).map_err(over)?;
+            let product = cross(Some(tile_bits)).ok_or_else(over)?;
             place(&product, walk, words)
         }
         Strategy::Any => match cross(None) {
-            Ok(product) => place(&product, walk, words),
-            Err(cells) if vectors::bytes(classes, walk) > left => Err(over(cells)),
-            Err(_) => vectors::write(classes, walk, words),
+            Some(product) => place(&product, walk, words),
+            None if vectors::bytes(classes, walk) > left => Err(over()),
+            None => vectors::write(classes, walk, words),
         },
     }
 }

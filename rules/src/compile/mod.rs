@@ -55,16 +55,14 @@ pub enum CompileError {
     },
     /// The tables would take more memory than the policy allows.
     #[error(
-        "the tables would take {} and `[firewall] table_memory` is {}: combining addresses and services takes {} by cross products or {} by bit vectors; raise it, write fewer rules that differ in source and destination, or move addresses that share a verdict into one `[[set]]`",
-        size(*needs), size(*budget), size(*cross_product), size(*bit_vectors)
+        "the tables do not fit `[firewall] table_memory`, {}: {} are left to combine addresses and services, cross products take more, and bit vectors take {}; raise it, write fewer rules that differ in source and destination, or move addresses that share a verdict into one `[[set]]`",
+        size(*budget), size(*left), size(*bit_vectors)
     )]
     OverBudget {
-        /// Bytes that the tables need, at least.
-        needs: u64,
-        /// Bytes that they may have.
+        /// Bytes that the tables may have.
         budget: u64,
-        /// Bytes that cross products need, at least.
-        cross_product: u64,
+        /// Bytes of them that addresses and services leave.
+        left: u64,
         /// Bytes that bit vectors need.
         bit_vectors: u64,
     },

@@ -46,7 +46,7 @@ impl Partition {
         let mut holding = Bits::none(sets.len());
         let mut runs = vec![Run {
             first: 0,
-            class: classes.number(holding.clone()),
+            class: classes.number(&holding),
         }];
         let mut edges = edges.into_iter().peekable();
         while let Some((first, set, enters)) = edges.next() {
@@ -54,7 +54,7 @@ impl Partition {
             while let Some((_, set, enters)) = edges.next_if(|(next, ..)| *next == first) {
                 holding.set(set, enters);
             }
-            let class = classes.number(holding.clone());
+            let class = classes.number(&holding);
             match runs.last_mut() {
                 Some(run) if run.first == first => run.class = class,
                 Some(run) if run.class == class => {}

@@ -32,14 +32,14 @@ pub(super) struct CrossProduct {
 }
 
 impl CrossProduct {
-    /// The cross product whose reads cost a packet least. `tile_bits` asks for tiles of that size. `Err` with the cells that
-    /// it would need, at least, when it needs more than `most`.
+    /// The cross product whose reads cost a packet least. `tile_bits` asks for tiles of that size. `None` when it
+    /// takes more than `most` cells, or too long to find out.
     pub(super) fn of(
         classes: Classes<'_>,
         walk: &Walk<'_>,
         tile_bits: Option<u32>,
         most: u64,
-    ) -> Result<Self, u64> {
+    ) -> Option<Self> {
         let (pairing, pairs) = cheapest_pairs(classes, most)?;
         let [_, second, third] = classes.in_order(pairing);
         let columns = Columns::of(third, walk);
@@ -48,31 +48,25 @@ impl CrossProduct {
             Some(bits) => vec![bits],
             None => sizes(&pairs, &columns, left),
         };
-        let mut needed = u64::MAX;
-        for tile_bits in sizes {
-            match Rows::of(&pairs, &columns, tile_bits, left) {
-                Ok(rows) => {
-                    let row_of = |class: &u32| {
-                        let class = usize::try_from(*class).ok();
-                        class
-                            .and_then(|class| rows.of_pair.get(class))
-                            .copied()
-                            .unwrap_or(0)
-                    };
-                    return Ok(Self {
-                        pairing,
-                        pairs: pairs.cells.iter().map(row_of).collect(),
-                        width: second.len(),
-                        rows: rows.rows,
-                        tiles: rows.tiles,
-                        tile_bits,
-                        outcomes: rows.outcomes,
-                    });
-                }
-                Err(cells) => needed = needed.min(cells.saturating_add(pairs.cells.len() as u64)),
-            }
-        }
-        Err(needed)
+        let (tile_bits, rows) = sizes
+            .into_iter()
+            .find_map(|tile_bits| Some((tile_bits, Rows::of(&pairs, &columns, tile_bits, left)?)))?;
+        let row_of = |class: &u32| {
+            let class = usize::try_from(*class).ok();
+            class
+                .and_then(|class| rows.of_pair.get(class))
+                .copied()
+                .unwrap_or(0)
+        };
+        Some(Self {
+            pairing,
+            pairs: pairs.cells.iter().map(row_of).collect(),
+            width: second.len(),
+            rows: rows.rows,
+            tiles: rows.tiles,
+            tile_bits,
+            outcomes: rows.outcomes,
+        })
     }
 
     /// Cells of all its tables.
@@ -83,7 +77,7 @@ impl CrossProduct {
 }
 
 /// Pairs two of the three dimensions: those that leave the smallest table for the third.
-fn cheapest_pairs(classes: Classes<'_>, most: u64) -> Result<(Pairing, Pairs), u64> {
+fn cheapest_pairs(classes: Classes<'_>, most: u64) -> Option<(Pairing, Pairs)> {
     let product = |pairing: &Pairing| {
         let [first, second, _] = classes.in_order(*pairing);
         pairs::pairs(first, second)
@@ -113,9 +107,7 @@ fn cheapest_pairs(classes: Classes<'_>, most: u64) -> Result<(Pairing, Pairs), u
             cheapest = Some((total, pairing, pairs));
         }
     }
-    cheapest
-        .map(|(_, pairing, pairs)| (pairing, pairs))
-        .ok_or_else(|| pairings.iter().map(product).min().unwrap_or(u64::MAX))
+    cheapest.map(|(_, pairing, pairs)| (pairing, pairs))
 }
 
 /// The rows of pair classes, in tiles.
@@ -128,8 +120,8 @@ struct Rows {
 }
 
 impl Rows {
-    /// `Err` with the cells so far when they are more than `most`.
-    fn of(pairs: &Pairs, columns: &Columns<'_>, tile_bits: u32, most: u64) -> Result<Self, u64> {
+    /// `None` when they have more cells than `most`, or take too long.
+    fn of(pairs: &Pairs, columns: &Columns<'_>, tile_bits: u32, most: u64) -> Option<Self> {
         let mut outcomes = Outcomes::default();
         let (mut rows, mut tiles) = (Interner::default(), Interner::default());
         let mut of_pair = Vec::with_capacity(pairs.rows.len());
@@ -144,10 +136,10 @@ impl Rows {
             of_pair.push(rows.number(row));
             let cells = tiles.cells + if tile_bits == 0 { 0 } else { rows.cells };
             if cells > most || work > MOST_WORK {
-                return Err(cells);
+                return None;
             }
         }
-        Ok(Self {
+        Some(Self {
             of_pair,
             rows: rows.into_lists(),
             tiles: tiles.into_lists(),
