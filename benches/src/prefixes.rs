@@ -72,7 +72,7 @@ const POLICY: &str = r#"
 [firewall]
 stateful     = false
 inbound      = "allow"
-table_memory = "256MiB"
+table_memory = "512MiB"
 [[set]]
 name  = "feed"
 files = [FILES]

@@ -165,14 +165,9 @@ impl Replay {
 
 /// Fills the kernel's tries.
 fn fill(ebpf: &mut Ebpf, prefixes: &[IpNet]) {
-    let mut four: LpmTrie<_, [u8; 4], u32> = ebpf
-        .take_map("PREFIXES4")
-        .and_then(|map| map.try_into().ok())
-        .expect("a trie");
-    let mut six: LpmTrie<_, [u8; 16], u32> = ebpf
-        .take_map("PREFIXES6")
-        .and_then(|map| map.try_into().ok())
-        .expect("a trie");
+    let [four, six] = ebpf.maps_disjoint_mut(["PREFIXES4", "PREFIXES6"]);
+    let mut four: LpmTrie<_, [u8; 4], u32> = four.and_then(|map| map.try_into().ok()).expect("a trie");
+    let mut six: LpmTrie<_, [u8; 16], u32> = six.and_then(|map| map.try_into().ok()).expect("a trie");
     for prefix in prefixes {
         let length = u32::from(prefix.prefix_len());
         match prefix {
