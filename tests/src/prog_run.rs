@@ -228,20 +228,6 @@ impl Kernel {
         );
     }
 
-    /// Runs a frame `repeat` times in one call; the mean time of a run, as the kernel measured it.
-    #[track_caller]
-    pub fn time(&mut self, frame: &[u8], repeat: u32) -> std::time::Duration {
-        let context = context(frame, self.interface);
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(frame);
-        options.ctx_in = Some(&context);
-        options.repeat = repeat;
-        program(&mut self.ebpf)
-            .test_run(options)
-            .expect("a test run")
-            .duration
-    }
-
     /// The program's descriptor, for a harness that calls it.
     #[must_use]
     pub fn fd(&mut self) -> &ProgramFd {

@@ -58,8 +58,53 @@ pub(super) fn write(runs: &[Run], compressed: bool, words: &mut Words) -> Result
     }
 }
 
-/// The run that holds `address`; it is not before the run `from`.
-pub(super) fn run_of(runs: &[Run], address: u128, from: usize) -> usize {
-    let later = runs.get(from + 1..).unwrap_or_default();
-    from + later.iter().take_while(|run| run.first <= address).count()
+/// Part of the address line: all addresses that begin with the same `depth` bits.
+#[derive(Clone, Copy)]
+pub(super) struct Range {
+    pub(super) first: u128,
+    depth: u32,
+    /// Tables that lead to it, the root among them.
+    pub(super) level: u32,
+    /// The run that holds `first`.
+    run: usize,
+}
+
+impl Range {
+    /// All addresses.
+    pub(super) const ALL: Self = Self {
+        first: 0,
+        depth: 0,
+        level: 0,
+        run: 0,
+    };
+
+    /// The parts that the next `bits` tell apart, in order.
+    pub(super) fn parts(self, bits: u32, runs: &[Run]) -> impl Iterator<Item = Self> {
+        let depth = self.depth + bits;
+        let mut run = self.run;
+        (0..1u128 << bits).map(move |position| {
+            // The last level of a 128-bit address has positions below the last bit: they repeat their neighbours.
+            let offset = if depth <= 128 {
+                position << (128 - depth)
+            } else {
+                position >> (depth - 128)
+            };
+            let first = self.first | offset;
+            let later = runs.get(run + 1..).unwrap_or_default();
+            run += later.iter().take_while(|run| run.first <= first).count();
+            Self {
+                first,
+                depth: depth.min(128),
+                level: self.level + 1,
+                run,
+            }
+        })
+    }
+
+    /// The class of all its addresses, when it is one.
+    pub(super) fn class(self, runs: &[Run]) -> Option<u32> {
+        let last = self.first | u128::MAX.checked_shr(self.depth).unwrap_or(0);
+        let whole = runs.get(self.run + 1).is_none_or(|next| next.first > last);
+        runs.get(self.run).filter(|_| whole).map(|run| run.class)
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use ravelin_datapath::wire::{Child, STRIDE, ends_early};
 
 use super::CompileError;
-use super::address::{Trie, run_of};
+use super::address::{Range, Trie};
 use super::latency;
 use super::partition::Run;
 use super::poptrie;
@@ -119,8 +119,7 @@ impl Shape {
 
     /// Prefixes of that length that hold more than one run.
     fn divided_at(&self, bits: u32) -> u64 {
-        let divided = usize::try_from(bits).ok().and_then(|bits| self.divided.get(bits));
-        divided.copied().unwrap_or(0)
+        at(&self.divided, bits)
     }
 
     /// The bound of the packet path's loop, less what its smallest root could need.
@@ -181,18 +180,9 @@ pub(super) fn write(runs: &[Run], plan: Plan, words: &mut Words) -> Result<Trie,
         known: HashMap::new(),
         whole: HashMap::new(),
     };
-    let mut run = 0;
-    let root: Vec<u32> = (0..1u128 << plan.root_bits)
-        .map(|cell| {
-            let first = cell << (128 - plan.root_bits);
-            run = run_of(runs, first, run);
-            builder.child(Range {
-                first,
-                depth: plan.root_bits,
-                level: 0,
-                run,
-            })
-        })
+    let root: Vec<u32> = Range::ALL
+        .parts(plan.root_bits, runs)
+        .map(|range| builder.child(range))
         .collect();
     let Builder { pages, known, .. } = builder;
     words.table(&pages)?;
@@ -203,17 +193,6 @@ pub(super) fn write(runs: &[Run], plan: Plan, words: &mut Words) -> Result<Trie,
         stride: plan.stride,
         pages: u32::try_from(known.len()).unwrap_or(u32::MAX),
     })
-}
-
-/// All addresses that begin with the same `depth` bits.
-#[derive(Clone, Copy)]
-struct Range {
-    first: u128,
-    depth: u32,
-    /// Pages that lead to it.
-    level: u32,
-    /// The run that holds `first`.
-    run: usize,
 }
 
 struct Builder<'a> {
@@ -231,38 +210,18 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// The word that leads on from `range`.
     fn child(&mut self, range: Range) -> u32 {
-        let last = range.first | u128::MAX.checked_shr(range.depth).unwrap_or(0);
-        let next = self.runs.get(range.run + 1);
-        let class = self.runs.get(range.run).map_or(0, |run| run.class);
-        if next.is_none_or(|next| next.first > last) {
+        if let Some(class) = range.class(self.runs) {
             return self.whole(range.level, class);
         }
-        let depth = range.depth + self.plan.stride;
-        let mut run = range.run;
-        let mut page = Vec::with_capacity(1 << self.plan.stride);
-        for position in 0..1u128 << self.plan.stride {
-            // The last page of a 128-bit address has positions below the last bit: they repeat their neighbours.
-            let offset = if depth <= 128 {
-                position << (128 - depth)
-            } else {
-                position >> (depth - 128)
-            };
-            let first = range.first | offset;
-            run = run_of(self.runs, first, run);
-            page.push(self.child(Range {
-                first,
-                depth: depth.min(128),
-                level: range.level + 1,
-                run,
-            }));
-        }
+        let parts = range.parts(self.plan.stride, self.runs);
+        let page = parts.map(|part| self.child(part)).collect();
         self.page(page)
     }
 
     /// The word for addresses that are all of one class: the class itself where a lookup may end, pages that repeat
     /// themselves where it reads on.
     fn whole(&mut self, level: u32, class: u32) -> u32 {
-        if level == self.plan.levels || ends_early(self.plan.levels) {
+        if level > self.plan.levels || ends_early(self.plan.levels) {
             return Child::Leaf(class).pack();
         }
         if let Some(page) = self.whole.get(&(level, class)) {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use ravelin_datapath::wire::{Child, Node, STRIDE};
 
 use super::CompileError;
-use super::address::{Trie, run_of};
+use super::address::{Range, Trie};
 use super::partition::Run;
 use super::words::Words;
 
@@ -20,20 +20,9 @@ pub(super) fn write(runs: &[Run], words: &mut Words) -> Result<Trie, CompileErro
         leaves: Vec::new(),
     };
     let root_bits = root_bits(runs.len());
-    let mut run = 0;
-    let cells: Vec<u32> = (0..1u128 << root_bits)
-        .map(|cell| {
-            let first = cell << (128 - root_bits);
-            run = run_of(runs, first, run);
-            builder
-                .child(Range {
-                    first,
-                    depth: root_bits,
-                    level: 1,
-                    run,
-                })
-                .pack()
-        })
+    let cells: Vec<u32> = Range::ALL
+        .parts(root_bits, runs)
+        .map(|range| builder.child(range).pack())
         .collect();
     let mut levels = 0;
     while let Some(range) = builder.pending.pop_front() {
@@ -53,16 +42,6 @@ pub(super) fn write(runs: &[Run], words: &mut Words) -> Result<Trie, CompileErro
     })
 }
 
-/// Part of the address line: all addresses that begin with the same `depth` bits.
-#[derive(Clone, Copy)]
-struct Range {
-    first: u128,
-    depth: u32,
-    level: u32,
-    /// The run that holds `first`.
-    run: usize,
-}
-
 struct Builder<'a> {
     runs: &'a [Run],
     /// The index of the next node that is promised.
@@ -76,17 +55,13 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// What a range leads to: its class when it has only one, a new node otherwise.
     fn child(&mut self, range: Range) -> Child {
-        let last = range.first | u128::MAX.checked_shr(range.depth).unwrap_or(0);
-        let whole = self.runs.get(range.run + 1).is_none_or(|next| next.first > last);
-        match self.runs.get(range.run) {
-            Some(run) if whole => Child::Leaf(run.class),
-            _ => {
-                let index = self.next;
-                self.next += 1;
-                self.pending.push_back(range);
-                Child::Node(index)
-            }
+        if let Some(class) = range.class(self.runs) {
+            return Child::Leaf(class);
         }
+        let index = self.next;
+        self.next += 1;
+        self.pending.push_back(range);
+        Child::Node(index)
     }
 
     /// Writes the node of `range`. Its leaves are counted from the first leaf of the trie.
@@ -98,23 +73,8 @@ impl Builder<'_> {
             ..Node::default()
         };
         let mut last_leaf = None;
-        let mut run = range.run;
-        let depth = range.depth + STRIDE;
-        for position in 0..1u128 << STRIDE {
-            // The last level of a 128-bit address has positions below the last bit: they repeat their neighbours.
-            let offset = if depth <= 128 {
-                position << (128 - depth)
-            } else {
-                position >> (depth - 128)
-            };
-            let first = range.first | offset;
-            run = run_of(self.runs, first, run);
-            match self.child(Range {
-                first,
-                depth: depth.min(128),
-                level: range.level + 1,
-                run,
-            }) {
+        for (position, part) in range.parts(STRIDE, self.runs).enumerate() {
+            match self.child(part) {
                 Child::Leaf(class) => {
                     if last_leaf != Some(class) {
                         last_leaf = Some(class);
