@@ -1,5 +1,6 @@
 //! Builds that are not plain `cargo build`: the kernel program alone, the benchmarks.
 
+use std::env;
 use std::fs;
 
 use crate::failure::Failure;
@@ -26,16 +27,26 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
     setup::run(Purpose::Demo, ())?;
     heading("benchmarks");
     let mut command = cargo(&["bench", "--package", "ravelin-benches", "--locked"]);
-    match arguments {
-        [] => {}
-        [name] => {
-            command.args(["--bench", name]);
-        }
-        [_, extra, ..] => {
-            return Err(Failure::cannot(format!(
-                "unexpected argument `{extra}`\nhelp: `cargo xtask bench --help`"
-            )));
+    let mut words = arguments.iter().filter(|word| *word != "--");
+    let mut name = None;
+    while let Some(word) = words.next() {
+        match (word.as_str(), name) {
+            ("--keep", _) => {
+                let folder = words.next().ok_or_else(|| cannot("`--keep` names no folder"))?;
+                let here = env::current_dir().map_err(|error| Failure::cannot(error.to_string()))?;
+                // A bench runs in the folder of its package.
+                command.env("RAVELIN_BENCH_KEEP", here.join(folder));
+            }
+            (word, None) if !word.starts_with('-') => name = Some(word),
+            (extra, _) => return Err(cannot(&format!("unexpected argument `{extra}`"))),
         }
     }
+    if let Some(name) = name {
+        command.args(["--bench", name]);
+    }
     progress::run("benchmarks", command.env("PATH", setup::path_with_tools()))
+}
+
+fn cannot(what: &str) -> Failure {
+    Failure::cannot(format!("{what}\nhelp: `cargo xtask bench --help`"))
 }

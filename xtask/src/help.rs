@@ -62,10 +62,11 @@ Builds ebpf/xdp for the bpf target and prints the object's path and size. The da
 does the same by itself: this command is for looking at the object.";
 
 const BENCH: &str = "\
-usage: cargo xtask bench [NAME]
+usage: cargo xtask bench [NAME] [--keep FOLDER]
 
-Runs the benchmarks of the `benches` package, or the one named. Wants a quiet machine and root; results
-that matter are kept in benches/results.";
+Runs the benchmarks of the `benches` package, or the one named. Wants a quiet machine and root. With
+--keep, the folder gets NAME.txt, NAME.json, plots and machine.json; results that matter are kept in
+benches/results, a folder a run.";
 
 const FUZZ: &str = "\
 usage: cargo xtask fuzz [--seconds N] [TARGET]...
