@@ -3,12 +3,15 @@
 //! Each bench stands beside this folder. They print medians with their spread, side by side in one run, because the
 //! machine is shared: ratios mean something, single figures do not.
 
+mod device;
 mod machine;
+pub mod nft;
 mod plot;
 pub mod prefixes;
 mod replay;
 mod report;
 
+pub use device::Device;
 pub use plot::{Mark, Plot};
 pub use replay::{Peer, Replay};
 pub use report::{Cell, Column, Report, Table};
