@@ -53,6 +53,16 @@ pub fn address6(random: &mut Random) -> Ipv6Addr {
     Ipv6Addr::from_bits(bits >> 3 | 1 << 125)
 }
 
+/// One of so many; of each doubling as often as of the next, which makes the n-th about one n-th as often as the
+/// first (Zipf).
+#[must_use]
+pub fn zipf(random: &mut Random, count: usize) -> usize {
+    let doubles = count.ilog2() + 1;
+    let first = 1_usize << random.index(doubles as usize);
+    // From `first` to just below its double; what is above the last starts again.
+    (first - 1 + random.index(first)) % count
+}
+
 /// Writes the prefixes into `files` lists below `folder`, and a policy that denies them; returns its path.
 #[must_use]
 pub fn write_policy(folder: &Path, prefixes: &[IpNet], files: usize) -> PathBuf {
