@@ -212,22 +212,13 @@ fn frame(random: &mut Random, set: &[IpNet], six: bool, sources: Sources) -> Vec
         IpAddr::V4(prefixes::address4(random))
     };
     let source = match sources {
-        Sources::Inside => within(set[random.index(set.len())], anywhere),
-        Sources::Skewed => within(set[prefixes::zipf(random, set.len())], anywhere),
+        Sources::Inside => prefixes::within(set[random.index(set.len())], anywhere),
+        Sources::Skewed => prefixes::within(set[prefixes::zipf(random, set.len())], anywhere),
         Sources::Outside => anywhere,
     };
     match source {
         IpAddr::V4(source) => ether().ipv4().source(source).tcp(443).bytes(),
         IpAddr::V6(source) => ether().ipv6().source(source).tcp(443).bytes(),
-    }
-}
-
-/// The address of the prefix that ends as `host` does.
-fn within(prefix: IpNet, host: IpAddr) -> IpAddr {
-    match (prefix.network(), prefix.hostmask(), host) {
-        (IpAddr::V4(network), IpAddr::V4(mask), IpAddr::V4(host)) => (network | (host & mask)).into(),
-        (IpAddr::V6(network), IpAddr::V6(mask), IpAddr::V6(host)) => (network | (host & mask)).into(),
-        (network, ..) => network,
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -61,6 +61,16 @@ pub fn zipf(random: &mut Random, count: usize) -> usize {
     let first = 1_usize << random.index(doubles as usize);
     // From `first` to just below its double; what is above the last starts again.
     (first - 1 + random.index(first)) % count
+}
+
+/// The address of the prefix that ends as `host` does.
+#[must_use]
+pub fn within(prefix: IpNet, host: IpAddr) -> IpAddr {
+    match (prefix.network(), prefix.hostmask(), host) {
+        (IpAddr::V4(network), IpAddr::V4(mask), IpAddr::V4(host)) => (network | (host & mask)).into(),
+        (IpAddr::V6(network), IpAddr::V6(mask), IpAddr::V6(host)) => (network | (host & mask)).into(),
+        (network, ..) => network,
+    }
 }
 
 /// Writes the prefixes into `files` lists below `folder`, and a policy that denies them; returns its path.

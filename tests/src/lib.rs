@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod edge;
 pub mod figures;
 pub mod fixture;
+pub mod guide;
 pub mod home;
 pub mod netns;
 pub mod packet;

@@ -234,6 +234,12 @@ impl Kernel {
         program(&mut self.ebpf).fd().expect("a loaded program")
     }
 
+    /// The program itself, for a harness that runs it.
+    #[must_use]
+    pub fn program(&mut self) -> &mut Xdp {
+        program(&mut self.ebpf)
+    }
+
     /// Bytes of machine code that the program became.
     #[must_use]
     pub fn jited_bytes(&mut self) -> u32 {
