@@ -16,7 +16,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use ipnet::IpNet;
-use ravelin_benches::{Spread, prefixes};
+use ravelin_benches::{Cell, Report, Table, prefixes};
 use ravelin_rules::{Direction, HostFacts, load};
 use ravelin_tests::random::Random;
 
@@ -51,7 +51,10 @@ fn main() {
         measure(Path::new(&policy));
         return;
     }
-    println!("{ENTRIES} random prefixes (/24 to /32, /48 to /128); {ROUNDS} rounds, median (least - most)\n");
+    let mut report = Report::new("sets");
+    report.say(&format!(
+        "{ENTRIES} random prefixes (/24 to /32, /48 to /128); {ROUNDS} rounds in turn: median (least - most)\n"
+    ));
     let folders: Vec<_> = SHAPES.iter().map(write).collect();
     let mut rows: Vec<[Vec<f64>; 5]> = SHAPES.iter().map(|_| Default::default()).collect();
     for _ in 0..ROUNDS {
@@ -62,22 +65,19 @@ fn main() {
             row[4].extend(nft(folder.path()));
         }
     }
-    println!(
-        "{:<24}{:>24}{:>24}{:>28}{:>26}{:>24}",
-        "shape", "read and check, s", "compile, s", "peak, MiB", "tables, MiB", "nft -f, s"
-    );
+    let columns = [
+        ("read and check", "s"),
+        ("compile", "s"),
+        ("peak", "MiB"),
+        ("tables", "MiB"),
+        ("nft -f", "s"),
+    ];
+    let mut table = Table::new("shape", &columns);
     for (shape, row) in SHAPES.iter().zip(rows) {
-        let [check, compile, peak, tables, nft] = row.map(|column| {
-            Spread::of(column).map_or_else(
-                || "not installed".to_owned(),
-                |spread| format!("{:.2} ({:.2} - {:.2})", spread.median, spread.low, spread.high),
-            )
-        });
-        println!(
-            "{:<24}{check:>24}{compile:>24}{peak:>28}{tables:>26}{nft:>24}",
-            shape.name
-        );
+        table.row(shape.name, row.map(Cell::of));
     }
+    report.table(&table);
+    report.finish();
 }
 
 /// The child: reads, compiles, and prints its figures.
