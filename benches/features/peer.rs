@@ -99,6 +99,8 @@ impl XdpFilter {
 impl Drop for XdpFilter {
     fn drop(&mut self) {
         let _best_effort = run(&["unload", self.device.name()]);
+        // libxdp leaves its folder behind; it goes only when nobody else has something in it.
+        let _best_effort = std::fs::remove_dir("/sys/fs/bpf/xdp");
     }
 }
 
