@@ -64,7 +64,8 @@ impl Plot {
         let root = SVGBackend::new(&path, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
         let [across, up] = [0, 1].map(|axis| self.range(axis));
-        let mut chart = ChartBuilder::on(&root)
+        let (paper, legend) = root.split_horizontally(PAPER);
+        let mut chart = ChartBuilder::on(&paper)
             .caption(self.title, (FONT, 20))
             .margin(12)
             .x_label_area_size(44)
@@ -83,36 +84,33 @@ impl Plot {
         for (index, series) in self.series.iter().enumerate() {
             let colour = series.colour(index);
             let points = series.points.iter().copied();
-            let drawn = match series.mark {
+            match series.mark {
                 Mark::Line => {
                     chart.draw_series(points.clone().map(|point| Circle::new(point, 3, colour.filled())))?;
-                    chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?
+                    chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
                 }
                 Mark::Published => {
-                    chart.draw_series(points.map(|point| TriangleMarker::new(point, 6, colour.filled())))?
+                    chart.draw_series(points.map(|point| TriangleMarker::new(point, 6, colour.filled())))?;
                 }
-                Mark::Target => chart.draw_series(points.map(|point| {
-                    let bar = vec![(-9, 0), (9, 0)];
-                    EmptyElement::at(point) + PathElement::new(bar, colour.stroke_width(3))
-                }))?,
-            };
-            let mark = series.mark;
-            drawn.label(&series.name).legend(move |(x, y)| {
-                let bar = vec![(x, y), (x + 18, y)];
-                match mark {
-                    Mark::Published => TriangleMarker::new((x + 9, y), 6, colour.filled()).into_dyn(),
-                    Mark::Line => PathElement::new(bar, colour.stroke_width(2)).into_dyn(),
-                    Mark::Target => PathElement::new(bar, colour.stroke_width(4)).into_dyn(),
+                Mark::Target => {
+                    chart.draw_series(points.map(|point| {
+                        let bar = vec![(-9, 0), (9, 0)];
+                        EmptyElement::at(point) + PathElement::new(bar, colour.stroke_width(3))
+                    }))?;
                 }
-            });
+            }
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.85))
-            .border_style(RGBColor(200, 200, 200))
-            .label_font((FONT, 14))
-            .draw()?;
+        // Beside the paper, where it hides no line.
+        for ((index, series), y) in self.series.iter().enumerate().zip((70..).step_by(24)) {
+            let colour = series.colour(index);
+            let bar = vec![(4, y), (22, y)];
+            match series.mark {
+                Mark::Line => legend.draw(&PathElement::new(bar, colour.stroke_width(2)))?,
+                Mark::Published => legend.draw(&TriangleMarker::new((13, y), 6, colour.filled()))?,
+                Mark::Target => legend.draw(&PathElement::new(bar, colour.stroke_width(4)))?,
+            }
+            legend.draw(&Text::new(series.name.clone(), (30, y - 7), (FONT, 14)))?;
+        }
         root.present()?;
         Ok(())
     }
@@ -148,7 +146,9 @@ fn number(value: f64) -> String {
     }
 }
 
-const SIZE: (u32, u32) = (900, 560);
+const SIZE: (u32, u32) = (1040, 560);
+/// Width of what is beside the legend.
+const PAPER: i32 = 830;
 const FONT: &str = "sans-serif";
 /// Nanoseconds, or entries, below which nothing is told apart.
 const LEAST: f64 = 1.0;
