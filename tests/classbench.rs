@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use ravelin_datapath::wire::{NODE_WORDS, Setting};
+use ravelin_datapath::wire::Setting;
 use ravelin_datapath::{Decision, Onto, Origin, Reason, SliceFrame, Tables, Window, decide};
 use ravelin_rules::{Direction, HostFacts, Policy, TableImage, reference};
 use ravelin_tests::classbench::{FAMILIES, packets_of, policy, trace};
@@ -127,11 +127,11 @@ impl Tables for Counting<'_> {
         self.read(self.image.double(index))
     }
 
-    fn window(&self, first: u32, length: u32) -> Option<impl Window> {
-        Onto::new(self, first, length)
+    fn doubles<const N: usize>(&self, first: u32) -> Option<[u64; N]> {
+        self.read(self.image.doubles(first))
     }
 
-    fn node(&self, index: u32) -> Option<[u32; NODE_WORDS]> {
-        self.read(self.image.node(index))
+    fn window(&self, first: u32, length: u32) -> Option<impl Window> {
+        Onto::new(self, first, length)
     }
 }

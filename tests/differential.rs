@@ -204,7 +204,7 @@ const BUDGETS: [Budget; 3] = [
     Budget::of(512 << 20),
     Budget {
         strategy: Strategy::BitVectors,
-        compressed: true,
+        ranges: true,
         ..Budget::of(512 << 20)
     },
     Budget {

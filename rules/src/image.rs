@@ -6,7 +6,7 @@
 use std::fmt;
 
 use ravelin_datapath::classify::Pairing;
-use ravelin_datapath::wire::{NODE_WORDS, Plane, RuleEntry, Setting, Settings};
+use ravelin_datapath::wire::{Plane, RuleEntry, Setting, Settings};
 use ravelin_datapath::{Onto, Tables, Window};
 
 use serde::{Serialize, Serializer};
@@ -91,13 +91,16 @@ impl Tables for TableImage {
         Some(u64::from(self.word(low)?) | u64::from(self.word(low.checked_add(1)?)?) << 32)
     }
 
-    fn window(&self, first: u32, length: u32) -> Option<impl Window> {
-        Onto::new(self, first, length)
+    fn doubles<const N: usize>(&self, first: u32) -> Option<[u64; N]> {
+        let mut doubles = [0; N];
+        for (index, double) in (first..).zip(&mut doubles) {
+            *double = self.double(index)?;
+        }
+        Some(doubles)
     }
 
-    fn node(&self, index: u32) -> Option<[u32; NODE_WORDS]> {
-        let first = usize::try_from(index).ok()?.checked_mul(NODE_WORDS)?;
-        self.words.get(first..)?.first_chunk().copied()
+    fn window(&self, first: u32, length: u32) -> Option<impl Window> {
+        Onto::new(self, first, length)
     }
 }
 
@@ -139,6 +142,9 @@ pub struct AddressReport {
     pub classes: usize,
     /// What maps an address to its class.
     pub trie: TrieReport,
+    /// Bytes of the bitmap in front of it, which answers for most addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bitmap: Option<u64>,
 }
 
 /// What maps an address to its class.
@@ -158,15 +164,27 @@ pub enum TrieReport {
     },
     /// Nothing: all addresses are of one class.
     OneClass,
-    /// A root and compressed nodes of six bits each.
-    Poptrie {
+    /// A root whose cells hold the ends of ranges, and more tables where there are too many.
+    Ranges {
         /// Bits that the root consumes.
         root_bits: u32,
-        /// Levels of nodes, at most.
+        /// Ends of ranges that a cell holds.
+        keys: u32,
+        /// Tables and lines below the root that one address goes through, at most.
         levels: u32,
-        /// Nodes.
+        /// Tables and lines below the root.
         nodes: u32,
+        /// Table reads that one address takes, at most.
+        reads: u32,
     },
+}
+
+impl AddressReport {
+    /// Table reads that one address takes at most.
+    #[must_use]
+    pub fn reads(&self) -> u32 {
+        self.trie.reads() + u32::from(self.bitmap.is_some())
+    }
 }
 
 impl TrieReport {
@@ -176,8 +194,7 @@ impl TrieReport {
         match self {
             Self::Multibit { levels, .. } => 1 + *levels,
             Self::OneClass => 0,
-            // The root, a node a level, and a leaf.
-            Self::Poptrie { levels, .. } => 2 + *levels,
+            Self::Ranges { reads, .. } => *reads,
         }
     }
 }
@@ -185,6 +202,9 @@ impl TrieReport {
 impl fmt::Display for AddressReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} classes, ", self.classes)?;
+        if let Some(bytes) = self.bitmap {
+            write!(f, "bitmap of {} KiB before a ", bytes >> 10)?;
+        }
         match &self.trie {
             TrieReport::Multibit {
                 root_bits,
@@ -198,11 +218,16 @@ impl fmt::Display for AddressReport {
                 )
             }
             TrieReport::OneClass => write!(f, "no lookup"),
-            TrieReport::Poptrie {
+            TrieReport::Ranges {
                 root_bits,
+                keys,
                 levels,
                 nodes,
-            } => write!(f, "Poptrie of {root_bits} + {levels} × 6 bits, {nodes} nodes"),
+                ..
+            } => write!(
+                f,
+                "range trie of {root_bits} bits with {keys} keys a cell, {nodes} nodes in {levels} levels below"
+            ),
         }
     }
 }
@@ -238,7 +263,7 @@ impl SizeReport {
     /// Table reads that one packet of a family can cost at most, the matched rule's own entry included.
     #[must_use]
     pub fn worst_reads(&self, family: &FamilyReport) -> u32 {
-        let [source, destination] = [&family.source, &family.destination].map(|side| side.trie.reads());
+        let [source, destination] = [&family.source, &family.destination].map(AddressReport::reads);
         match family.combined {
             Combined::BitVectors { words, .. } => {
                 source + destination + self.service_reads + 3 * (words + words.div_ceil(64)) + 2

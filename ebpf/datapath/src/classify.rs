@@ -110,6 +110,14 @@ const fn source_lookup<const PLANE: u8>() -> Lookup {
             root: Setting::SourceRoot4,
             levels: Setting::SourceLevels4,
             stride: Setting::SourceStride4,
+            lanes: Setting::SourceLanes4,
+            lane_bits: Setting::SourceLaneBits4,
+            ones_low: Setting::SourceOnesLow4,
+            ones_high: Setting::SourceOnesHigh4,
+            lists: Setting::SourceLists4,
+            bitmap_bits: Setting::SourceBitmapBits4,
+            bitmap: Setting::SourceBitmap4,
+            bitmap_class: Setting::SourceBitmapClass4,
         }
     } else {
         Lookup {
@@ -117,6 +125,14 @@ const fn source_lookup<const PLANE: u8>() -> Lookup {
             root: Setting::SourceRoot6,
             levels: Setting::SourceLevels6,
             stride: Setting::SourceStride6,
+            lanes: Setting::SourceLanes6,
+            lane_bits: Setting::SourceLaneBits6,
+            ones_low: Setting::SourceOnesLow6,
+            ones_high: Setting::SourceOnesHigh6,
+            lists: Setting::SourceLists6,
+            bitmap_bits: Setting::SourceBitmapBits6,
+            bitmap: Setting::SourceBitmap6,
+            bitmap_class: Setting::SourceBitmapClass6,
         }
     }
 }
@@ -129,6 +145,14 @@ const fn destination_lookup<const PLANE: u8>() -> Lookup {
             root: Setting::DestinationRoot4,
             levels: Setting::DestinationLevels4,
             stride: Setting::DestinationStride4,
+            lanes: Setting::DestinationLanes4,
+            lane_bits: Setting::DestinationLaneBits4,
+            ones_low: Setting::DestinationOnesLow4,
+            ones_high: Setting::DestinationOnesHigh4,
+            lists: Setting::DestinationLists4,
+            bitmap_bits: Setting::DestinationBitmapBits4,
+            bitmap: Setting::DestinationBitmap4,
+            bitmap_class: Setting::DestinationBitmapClass4,
         }
     } else {
         Lookup {
@@ -136,6 +160,14 @@ const fn destination_lookup<const PLANE: u8>() -> Lookup {
             root: Setting::DestinationRoot6,
             levels: Setting::DestinationLevels6,
             stride: Setting::DestinationStride6,
+            lanes: Setting::DestinationLanes6,
+            lane_bits: Setting::DestinationLaneBits6,
+            ones_low: Setting::DestinationOnesLow6,
+            ones_high: Setting::DestinationOnesHigh6,
+            lists: Setting::DestinationLists6,
+            bitmap_bits: Setting::DestinationBitmapBits6,
+            bitmap: Setting::DestinationBitmap6,
+            bitmap_class: Setting::DestinationBitmapClass6,
         }
     }
 }

@@ -37,8 +37,8 @@ pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict}
 ///     }
 ///     fn word(&self, _: u32) -> Option<u32> { None }
 ///     fn double(&self, _: u32) -> Option<u64> { None }
+///     fn doubles<const N: usize>(&self, _: u32) -> Option<[u64; N]> { None }
 ///     fn window(&self, first: u32, length: u32) -> Option<impl Window> { Onto::new(self, first, length) }
-///     fn node(&self, _: u32) -> Option<[u32; 8]> { None }
 /// }
 ///
 /// let decision = decide(&SliceFrame(&[0; 9]), &Closed, Origin::default());

@@ -37,13 +37,19 @@ impl Address {
     /// The first `bits`, 1 to 31 of them, as a number, and the address without them.
     #[inline(always)]
     pub(crate) const fn split(self, bits: u32) -> (u32, Self) {
+        let (first, rest) = self.digit(bits);
         #[expect(clippy::cast_possible_truncation, reason = "at most 31 bits are left")]
-        let first = (self.high >> ((64 - bits) & 63)) as u32;
+        (first as u32, rest)
+    }
+
+    /// The first `bits`, 1 to 63 of them, as a number, and the address without them.
+    #[inline(always)]
+    pub(crate) const fn digit(self, bits: u32) -> (u64, Self) {
         let rest = Self {
             high: self.high << bits | self.low >> ((64 - bits) & 63),
             low: self.low << bits,
         };
-        (first, rest)
+        (self.high >> ((64 - bits) & 63), rest)
     }
 }
 

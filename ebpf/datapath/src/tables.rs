@@ -1,6 +1,6 @@
 //! How tables are looked up: the seam between the classifier and whoever holds them.
 
-use crate::wire::{NODE_WORDS, Setting};
+use crate::wire::Setting;
 
 /// The tables of one generation: settings, and one array of words that holds everything else.
 pub trait Tables {
@@ -13,12 +13,12 @@ pub trait Tables {
     /// The 64-bit word whose halves are the words `2 * index` and `2 * index + 1`, low half first.
     fn double(&self, index: u32) -> Option<u64>;
 
+    /// The 64-bit words from the one at `first`.
+    fn doubles<const N: usize>(&self, first: u32) -> Option<[u64; N]>;
+
     /// The `length` 64-bit words from the one at `first`, or `None` when they are not all inside the tables. For loops: the bound is
     /// checked once, and the verifier knows of each read in the loop that it is within.
     fn window(&self, first: u32, length: u32) -> Option<impl Window>;
-
-    /// The words of the trie node at `index`, counted in nodes.
-    fn node(&self, index: u32) -> Option<[u32; NODE_WORDS]>;
 }
 
 /// Some 64-bit words of the tables, one behind the other.

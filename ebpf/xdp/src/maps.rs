@@ -1,12 +1,14 @@
 //! Every map, in one place, and `Tables` over them.
 
+use core::arch::asm;
+
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use ravelin_datapath::wire::{
-    CLASS_COUNTERS as CLASSES, Counter, NODE_WORDS, REASON_COUNTERS as REASONS, RULE_NAME_BYTES,
-    RULE_SLOTS as SLOTS, Setting, Settings, TABLE_ALIGNMENT, reason_counter,
+    CLASS_COUNTERS as CLASSES, Counter, REASON_COUNTERS as REASONS, RULE_NAME_BYTES, RULE_SLOTS as SLOTS,
+    Setting, Settings, TABLE_ALIGNMENT, reason_counter,
 };
 use ravelin_datapath::{Frame, Judgement, ParseClass, Tables, Window, Witness};
 
@@ -59,15 +61,32 @@ impl MapTables {
         unsafe { core::ptr::read_volatile(&SETTINGS[setting as usize]) }
     }
 
-    /// The `T` at `index`, counted in `T`s.
+    /// The `T`s from the one at `index`, counted in `T`s.
     #[inline(always)]
-    fn read<T: Copy>(self, index: u32) -> Option<T> {
+    fn read<T: Copy + Default, const N: usize>(self, index: u32) -> Option<[T; N]> {
         let size = size_of::<T>() / size_of::<u32>();
-        if index >= Self::setting(Setting::Length) / size as u32 {
+        if index >= (Self::setting(Setting::Length) / size as u32).saturating_sub(N as u32 - 1) {
             return None;
         }
-        // SAFETY: the map holds as many words as the settings say, a multiple of the largest `T`, and is aligned to a page.
-        Some(unsafe { *self.words.cast::<T>().add(index as usize) })
+        let mut at = self.words.cast::<T>();
+        // SAFETY: two additions to a pointer: the map holds as many words as the settings say, a multiple of the largest `T`.
+        // Written out, because the compiler would add up index and pointer before it compares, and to the verifier such a sum
+        // has no bound.
+        unsafe {
+            asm!(
+                "{index} <<= {shift}", "{at} += {index}",
+                index = inout(reg) u64::from(index) => _, at = inout(reg) at,
+                shift = const size_of::<T>().trailing_zeros(), options(nomem, nostack)
+            );
+        }
+        let mut all = [T::default(); N];
+        let mut item = 0;
+        while item < N {
+            // SAFETY: as above; the map is aligned to a page.
+            all[item] = unsafe { *at.add(item) };
+            item += 1;
+        }
+        Some(all)
     }
 }
 
@@ -79,12 +98,17 @@ impl Tables for MapTables {
 
     #[inline(always)]
     fn word(&self, index: u32) -> Option<u32> {
-        self.read(index)
+        self.read(index).map(|[word]| word)
     }
 
     #[inline(always)]
     fn double(&self, index: u32) -> Option<u64> {
-        self.read(index)
+        self.read(index).map(|[double]| double)
+    }
+
+    #[inline(always)]
+    fn doubles<const N: usize>(&self, first: u32) -> Option<[u64; N]> {
+        self.read(first)
     }
 
     #[inline(always)]
@@ -98,11 +122,6 @@ impl Tables for MapTables {
             first: unsafe { self.words.cast::<u64>().add(first as usize) },
             length,
         })
-    }
-
-    #[inline(always)]
-    fn node(&self, index: u32) -> Option<[u32; NODE_WORDS]> {
-        self.read(index)
     }
 }
 

@@ -1,9 +1,12 @@
 //! Runs of addresses → the tables that map an address to its class, in the shape that costs a packet least.
 
+use ravelin_datapath::wire::{Lanes, Plane};
+
 use super::CompileError;
+use super::bitmap::{self, Bitmap};
 use super::multibit::{self, Plan};
 use super::partition::Run;
-use super::poptrie;
+use super::ranges;
 use super::words::Words;
 use crate::image::{AddressReport, TrieReport};
 
@@ -12,32 +15,50 @@ use crate::image::{AddressReport, TrieReport};
 pub(super) struct Trie {
     /// 0: one class for all addresses, and `root` is that class.
     pub(super) root_bits: u32,
+    /// The root's first word; of a range trie, its first double.
     pub(super) root: u32,
-    /// Levels below the root.
+    /// Levels of pages, or steps, below the root.
     pub(super) levels: u32,
-    /// Bits that a page consumes; 0: the levels are nodes of a Poptrie.
-    pub(super) stride: u32,
-    /// Pages or nodes.
-    pub(super) pages: u32,
+    /// Table reads that one address takes, at most.
+    pub(super) reads: u32,
+    pub(super) shape: Shape,
+    /// What is asked first.
+    pub(super) bitmap: Option<Bitmap>,
+}
+
+/// What is below a trie's root.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Shape {
+    /// Nothing.
+    #[default]
+    OneClass,
+    /// Pages that each consume so many bits.
+    Multibit { stride: u32, pages: u32 },
+    /// Cells with so many lanes, lists from this word on; how many tables and lines there are.
+    Ranges { lanes: Lanes, lists: u32, nodes: u32 },
 }
 
 impl Trie {
     /// What it is, for people.
     pub(super) fn report(self, classes: usize) -> AddressReport {
+        let (root_bits, levels) = (self.root_bits, self.levels);
         AddressReport {
             classes,
-            trie: match (self.root_bits, self.stride) {
-                (0, _) => TrieReport::OneClass,
-                (root_bits, 0) => TrieReport::Poptrie {
+            bitmap: self.bitmap.map(|bitmap| 1 << (bitmap.bits - 3)),
+            trie: match self.shape {
+                Shape::OneClass => TrieReport::OneClass,
+                Shape::Ranges { lanes, nodes, .. } => TrieReport::Ranges {
                     root_bits,
-                    levels: self.levels,
-                    nodes: self.pages,
+                    keys: lanes.count,
+                    levels,
+                    nodes,
+                    reads: self.reads,
                 },
-                (root_bits, stride) => TrieReport::Multibit {
+                Shape::Multibit { stride, pages } => TrieReport::Multibit {
                     root_bits,
                     stride,
-                    levels: self.levels,
-                    pages: self.pages,
+                    levels,
+                    pages,
                 },
             },
         }
@@ -45,25 +66,40 @@ impl Trie {
 }
 
 /// Writes the trie of `runs`, whose classes are the words of the leaves.
-pub(super) fn write(runs: &[Run], compressed: bool, words: &mut Words) -> Result<Trie, CompileError> {
+pub(super) fn write(
+    plane: Plane,
+    runs: &[Run],
+    only_ranges: bool,
+    words: &mut Words,
+) -> Result<Trie, CompileError> {
+    let before = words.bytes();
     if let [run] = runs {
         return Ok(Trie {
             root: run.class,
             ..Trie::default()
         });
     }
-    match Plan::cheapest(runs, words.left() / 4).filter(|_| !compressed) {
+    let trie = match Plan::cheapest(plane, runs, words.left() / 4).filter(|_| !only_ranges) {
         Some(plan) => multibit::write(runs, plan, words),
-        None => poptrie::write(runs, words),
-    }
+        None => ranges::write(plane, runs, words),
+    }?;
+    let bitmap = if words.bytes() - before > WITHOUT_BITMAP {
+        bitmap::write(plane, runs, words)?
+    } else {
+        None
+    };
+    Ok(Trie { bitmap, ..trie })
 }
+
+/// Bytes of a trie that the second cache level holds, more or less, with what else a packet needs: no bitmap is faster.
+const WITHOUT_BITMAP: u64 = 512 << 10;
 
 /// Part of the address line: all addresses that begin with the same `depth` bits.
 #[derive(Clone, Copy)]
 pub(super) struct Range {
     pub(super) first: u128,
     depth: u32,
-    /// Tables that lead to it, the root among them.
+    /// Tables that lead to it, the root among them, when all of them consume bits alike.
     pub(super) level: u32,
     /// The run that holds `first`.
     run: usize,
@@ -101,9 +137,13 @@ impl Range {
         })
     }
 
+    fn last(self) -> u128 {
+        self.first | u128::MAX.checked_shr(self.depth).unwrap_or(0)
+    }
+
     /// The class of all its addresses, when it is one.
     pub(super) fn class(self, runs: &[Run]) -> Option<u32> {
-        let last = self.first | u128::MAX.checked_shr(self.depth).unwrap_or(0);
+        let last = self.last();
         let whole = runs.get(self.run + 1).is_none_or(|next| next.first > last);
         runs.get(self.run).filter(|_| whole).map(|run| run.class)
     }

@@ -23,8 +23,8 @@ pub struct Budget {
     pub bytes: u64,
     /// The ways to combine classes that may be chosen.
     pub strategy: Strategy,
-    /// Every address goes through a compressed trie, also where a multibit trie fits.
-    pub compressed: bool,
+    /// Every address goes through a range trie, also where a multibit trie fits.
+    pub ranges: bool,
 }
 
 /// Ways to combine classes. Operators get [`Strategy::Any`]; tests prove each of them.
@@ -46,7 +46,7 @@ impl Budget {
         Self {
             bytes,
             strategy: Strategy::Any,
-            compressed: false,
+            ranges: false,
         }
     }
 }

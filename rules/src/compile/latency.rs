@@ -16,5 +16,5 @@ pub(super) const fn cycles(bytes: u64) -> u64 {
 /// Cycles that a branch costs when it was guessed wrong.
 pub(super) const BRANCH: u64 = 15;
 
-/// Cycles until the bits of a word are counted: BPF has no instruction for it.
-pub(super) const POPULATION_COUNT: u64 = 18;
+/// Cycles until the keys of a range trie are compared.
+pub(super) const COMPARE: u64 = 10;

@@ -5,6 +5,7 @@
 //! all this is `ravelin_datapath::classify`.
 
 mod address;
+mod bitmap;
 mod bits;
 mod combine;
 mod context;
@@ -13,7 +14,7 @@ mod latency;
 mod multibit;
 mod pairs;
 mod partition;
-mod poptrie;
+mod ranges;
 mod service;
 mod spoofed;
 mod walk;
@@ -27,7 +28,7 @@ use ravelin_datapath::classify::SourceClass;
 use ravelin_datapath::wire::{ABI, Plane, RULE_SLOTS, RuleEntry, Setting, Settings};
 use ravelin_datapath::{ParseClass, Verdict};
 
-use self::address::Trie;
+use self::address::{Shape, Trie};
 use self::bits::Bits;
 use self::combine::Classes;
 pub use self::combine::{Budget, Strategy};
@@ -271,18 +272,8 @@ fn family(
         })
         .collect();
     let (source_runs, source_rows, zone_words) = numbered(&source_partition, source_rows, &marks);
-    let source_trie = address::write(&source_runs, from.budget.compressed, words)?;
-    set_trie(
-        settings,
-        plane,
-        [
-            Setting::SourceRootBits4,
-            Setting::SourceRoot4,
-            Setting::SourceLevels4,
-            Setting::SourceStride4,
-        ],
-        source_trie,
-    );
+    let source_trie = address::write(plane, &source_runs, from.budget.ranges, words)?;
+    set_trie(settings, plane, Side::Source, source_trie);
     if from.spoofed.by_zone() {
         settings.set(in_plane(Setting::Zones4, plane), words.table(&zone_words)?);
     }
@@ -301,18 +292,8 @@ fn family(
     if !used {
         return Ok(report);
     }
-    let destination_trie = address::write(&destination_runs, from.budget.compressed, words)?;
-    set_trie(
-        settings,
-        plane,
-        [
-            Setting::DestinationRootBits4,
-            Setting::DestinationRoot4,
-            Setting::DestinationLevels4,
-            Setting::DestinationStride4,
-        ],
-        destination_trie,
-    );
+    let destination_trie = address::write(plane, &destination_runs, from.budget.ranges, words)?;
+    set_trie(settings, plane, Side::Destination, destination_trie);
     let classes = Classes {
         sources: &source_rows,
         destinations: &destination_rows,
@@ -393,11 +374,58 @@ fn in_plane(setting: Setting, plane: Plane) -> Setting {
     Setting::ALL.get(index).copied().unwrap_or(setting)
 }
 
-fn set_trie(settings: &mut Settings, plane: Plane, [bits, root, levels, stride]: [Setting; 4], trie: Trie) {
-    settings.set(in_plane(bits, plane), trie.root_bits);
-    settings.set(in_plane(root, plane), trie.root);
-    settings.set(in_plane(levels, plane), trie.levels);
-    settings.set(in_plane(stride, plane), trie.stride);
+fn set_trie(settings: &mut Settings, plane: Plane, side: Side, trie: Trie) {
+    let mut set = |[source, destination]: [Setting; 2], word| {
+        let setting = match side {
+            Side::Source => source,
+            Side::Destination => destination,
+        };
+        settings.set(in_plane(setting, plane), word);
+    };
+    set(
+        [Setting::SourceRootBits4, Setting::DestinationRootBits4],
+        trie.root_bits,
+    );
+    set([Setting::SourceRoot4, Setting::DestinationRoot4], trie.root);
+    set([Setting::SourceLevels4, Setting::DestinationLevels4], trie.levels);
+    if let Some(bitmap) = trie.bitmap {
+        set(
+            [Setting::SourceBitmapBits4, Setting::DestinationBitmapBits4],
+            bitmap.bits,
+        );
+        set(
+            [Setting::SourceBitmap4, Setting::DestinationBitmap4],
+            bitmap.first,
+        );
+        set(
+            [Setting::SourceBitmapClass4, Setting::DestinationBitmapClass4],
+            bitmap.class,
+        );
+    }
+    match trie.shape {
+        Shape::OneClass => {}
+        Shape::Multibit { stride, .. } => {
+            set([Setting::SourceStride4, Setting::DestinationStride4], stride);
+        }
+        Shape::Ranges { lanes, lists, .. } => {
+            let [low, high] = words::halves(lanes.ones());
+            set([Setting::SourceLanes4, Setting::DestinationLanes4], lanes.count);
+            set(
+                [Setting::SourceLaneBits4, Setting::DestinationLaneBits4],
+                lanes.bits,
+            );
+            set([Setting::SourceOnesLow4, Setting::DestinationOnesLow4], low);
+            set([Setting::SourceOnesHigh4, Setting::DestinationOnesHigh4], high);
+            set([Setting::SourceLists4, Setting::DestinationLists4], lists);
+        }
+    }
+}
+
+/// Which address of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Source,
+    Destination,
 }
 
 /// The addresses of one family.

@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
-use ravelin_datapath::wire::{Child, STRIDE, ends_early};
+use ravelin_datapath::wire::Plane;
 
 use super::CompileError;
-use super::address::{Range, Trie};
+use super::address::{Range, Shape as TrieShape, Trie};
 use super::latency;
 use super::partition::Run;
-use super::poptrie;
+use super::ranges;
 use super::words::Words;
 
 /// How the bits of an address are consumed.
@@ -21,9 +21,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The plan that costs a packet least; `None` when every plan takes more memory than it is worth, or a compressed trie
-    /// costs less.
-    pub(super) fn cheapest(runs: &[Run], most_bytes: u64) -> Option<Self> {
+    /// The plan that costs a packet least; `None` when every plan takes more memory than it is worth, or a range trie costs
+    /// less.
+    pub(super) fn cheapest(plane: Plane, runs: &[Run], most_bytes: u64) -> Option<Self> {
         if runs.len() > MOST_RUNS {
             return None;
         }
@@ -38,7 +38,7 @@ impl Plan {
             Some((shape.cost(plan, most_bytes.min(MOST_BYTES))?, plan))
         });
         let (cost, plan) = plans.min_by_key(|(cost, _)| *cost)?;
-        (cost <= shape.cost_compressed(poptrie::root_bits(runs.len()))).then_some(plan)
+        (cost <= ranges::cost(plane, runs)).then_some(plan)
     }
 }
 
@@ -48,8 +48,7 @@ struct Shape {
     depth: u32,
     /// For each number of bits, how many prefixes of that length hold more than one run.
     divided: Vec<u64>,
-    /// For each number of bits, how many classes hold a whole prefix of that length. A lookup that reads all levels needs a page
-    /// that repeats itself for each.
+    /// For each number of bits, how many classes hold a whole prefix of that length: each needs a page that repeats itself.
     whole: Vec<u64>,
 }
 
@@ -81,50 +80,13 @@ impl Shape {
     /// Cycles that a packet waits for the reads of a plan, about; `None` when it takes too much memory.
     fn cost(&self, plan: Plan, most_bytes: u64) -> Option<u64> {
         let depths = (0..plan.levels).map(|level| plan.root_bits + level * plan.stride);
-        let pages = depths.map(|depth| {
-            let whole = match ends_early(plan.levels) {
-                true => 0,
-                false => at(&self.whole, depth),
-            };
-            (self.divided_at(depth) + whole) << plan.stride
-        });
+        let pages = depths.map(|depth| (at(&self.divided, depth) + at(&self.whole, depth)) << plan.stride);
         let cells: Vec<u64> = std::iter::once(1 << plan.root_bits).chain(pages).collect();
         let bytes = cells.iter().sum::<u64>() * 4;
-        if bytes > most_bytes || plan.levels > self.most_levels() {
+        if bytes > most_bytes || plan.levels > MOST_LEVELS {
             return None;
         }
-        let reads = cells.iter().map(|cells| latency::cycles(cells * 4));
-        Some(match ends_early(plan.levels) {
-            false => reads.sum(),
-            true => weighed(reads) + latency::BRANCH,
-        })
-    }
-
-    /// The same of a Poptrie with such a root: a node costs a read and the counting of its bits, and where a packet ends is a
-    /// branch that is often guessed wrong.
-    fn cost_compressed(&self, root_bits: u32) -> u64 {
-        let levels = self.depth.saturating_sub(root_bits).div_ceil(STRIDE);
-        let nodes: u64 = (0..levels)
-            .map(|level| self.divided_at(root_bits + level * STRIDE))
-            .sum();
-        let node = latency::cycles(nodes * 32) + latency::POPULATION_COUNT;
-        let reads = std::iter::once(latency::cycles(4 << root_bits)).chain((0..levels).map(|_| node));
-        let reads = if self.depth <= 32 {
-            reads.sum()
-        } else {
-            weighed(reads)
-        };
-        reads + latency::cycles(nodes * 16) + latency::BRANCH
-    }
-
-    /// Prefixes of that length that hold more than one run.
-    fn divided_at(&self, bits: u32) -> u64 {
-        at(&self.divided, bits)
-    }
-
-    /// The bound of the packet path's loop, less what its smallest root could need.
-    const fn most_levels(&self) -> u32 {
-        if self.depth <= 32 { 6 } else { 20 }
+        Some(cells.iter().map(|cells| latency::cycles(cells * 4)).sum())
     }
 }
 
@@ -157,15 +119,12 @@ fn at(counts: &[u64], bits: u32) -> u64 {
     count.copied().unwrap_or(0)
 }
 
-/// Reads of levels of which the deep ones are seldom reached: most IPv6 packets end near the root.
-fn weighed(reads: impl Iterator<Item = u64>) -> u64 {
-    let weights = [4, 4, 3, 2].into_iter().chain(std::iter::repeat(1));
-    reads.zip(weights).map(|(read, weight)| read * weight / 4).sum()
-}
-
 const ROOT_BITS: std::ops::RangeInclusive<u32> = 6..=18;
 const STRIDES: std::ops::RangeInclusive<u32> = 4..=14;
-/// Beyond this a compressed trie wins, by what it leaves of the caches.
+/// What the packet path goes down: it reads every level, because a few more reads cost less than a branch that goes one way
+/// or the other.
+const MOST_LEVELS: u32 = 6;
+/// Beyond this a range trie wins, by what it leaves of the caches.
 const MOST_BYTES: u64 = 8 << 20;
 /// A bound on the time it takes to look for a plan.
 const MOST_RUNS: usize = 1 << 17;
@@ -190,8 +149,12 @@ pub(super) fn write(runs: &[Run], plan: Plan, words: &mut Words) -> Result<Trie,
         root_bits: plan.root_bits,
         root: words.table(&root)?,
         levels: plan.levels,
-        stride: plan.stride,
-        pages: u32::try_from(known.len()).unwrap_or(u32::MAX),
+        reads: 1 + plan.levels,
+        shape: TrieShape::Multibit {
+            stride: plan.stride,
+            pages: u32::try_from(known.len()).unwrap_or(u32::MAX),
+        },
+        bitmap: None,
     })
 }
 
@@ -218,11 +181,11 @@ impl Builder<'_> {
         self.page(page)
     }
 
-    /// The word for addresses that are all of one class: the class itself where a lookup may end, pages that repeat
-    /// themselves where it reads on.
+    /// The word for addresses that are all of one class: the class itself where the lookup ends, pages that repeat themselves
+    /// where it reads on.
     fn whole(&mut self, level: u32, class: u32) -> u32 {
-        if level > self.plan.levels || ends_early(self.plan.levels) {
-            return Child::Leaf(class).pack();
+        if level > self.plan.levels {
+            return class;
         }
         if let Some(page) = self.whole.get(&(level, class)) {
             return *page;

@@ -1,6 +1,6 @@
 //! The growing table image: words, with what must be aligned aligned.
 
-use ravelin_datapath::wire::{MAX_TABLE_WORDS, NODE_WORDS, Node};
+use ravelin_datapath::wire::{FAR_DOUBLES, MAX_TABLE_WORDS, TABLE_ALIGNMENT};
 
 use super::CompileError;
 
@@ -50,49 +50,24 @@ impl Words {
     }
 
     /// Appends 64-bit words, low half first, at an even index; returns the index of the first half.
-    #[expect(clippy::cast_possible_truncation, reason = "the halves of a 64-bit word")]
     pub(super) fn doubles(&mut self, doubles: impl Iterator<Item = u64>) -> Result<u32, CompileError> {
         self.align(2);
         let first = self.position()?;
-        self.words
-            .extend(doubles.flat_map(|double| [double as u32, (double >> 32) as u32]));
+        self.words.extend(doubles.flat_map(halves));
         self.fit()?;
         Ok(first)
     }
 
-    /// The index, in nodes, that the next node will get.
-    pub(super) fn next_node(&mut self) -> Result<u32, CompileError> {
-        self.align(NODE_WORDS);
-        Ok(self.position()? / NODE_WORDS_U32)
-    }
-
-    /// Appends nodes whose leaves are counted from the first leaf, which must follow at once.
-    pub(super) fn nodes(&mut self, nodes: &[Node]) -> Result<(), CompileError> {
-        self.align(NODE_WORDS);
-        let length = u32::try_from(nodes.len())
-            .ok()
-            .and_then(|nodes| nodes.checked_mul(NODE_WORDS_U32));
-        let position = u32::try_from(self.words.len()).ok();
-        let first_leaf = length
-            .and_then(|length| length.checked_add(position?))
-            .filter(|index| u64::from(*index) * 4 <= self.limit)
-            .ok_or_else(|| self.too_large())?;
-        for node in nodes {
-            self.words.extend(
-                Node {
-                    first_leaf: first_leaf.saturating_add(node.first_leaf),
-                    ..*node
-                }
-                .pack(),
-            );
-        }
-        Ok(())
+    /// The index of the next cache line, in doubles: what is appended next stands there.
+    pub(super) fn line_of_doubles(&mut self) -> Result<u32, CompileError> {
+        self.align(LINE_WORDS);
+        Ok(self.position()? / 2)
     }
 
     /// All words, a multiple of what is read at once.
     pub(super) fn into_inner(mut self) -> Result<Vec<u32>, CompileError> {
         self.words.push(0);
-        self.align(NODE_WORDS);
+        self.align(LINE_WORDS);
         self.fit()?;
         Ok(self.words)
     }
@@ -113,8 +88,18 @@ impl Words {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the constant is 8")]
-const NODE_WORDS_U32: u32 = NODE_WORDS as u32;
+/// The halves of a 64-bit word, the low one first.
+#[expect(clippy::cast_possible_truncation, reason = "halves")]
+pub(super) const fn halves(double: u64) -> [u32; 2] {
+    [double as u32, (double >> 32) as u32]
+}
 
-/// What the kernel can take, whatever the policy allows; alignment may add a node.
-const MAX_WORDS: u32 = MAX_TABLE_WORDS - 2 * NODE_WORDS_U32;
+/// Words of a cache line.
+const LINE_WORDS: usize = 16;
+
+/// What the kernel can take, whatever the policy allows; alignment may add a line.
+#[expect(clippy::cast_possible_truncation, reason = "the constant is 16")]
+const MAX_WORDS: u32 = MAX_TABLE_WORDS - 2 * LINE_WORDS as u32;
+
+const _: () =
+    assert!(LINE_WORDS == FAR_DOUBLES as usize * 2 && LINE_WORDS.is_multiple_of(TABLE_ALIGNMENT as usize));

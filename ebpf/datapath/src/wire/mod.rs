@@ -4,26 +4,23 @@
 //! that both sides agree on the layout without a word of unsafe code.
 
 mod settings;
-mod trie;
+pub(crate) mod trie;
 
 pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};
-pub use trie::{Child, Node, STRIDE, ends_early};
+pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};
 
 use crate::{Reason, Verdict};
 
 /// Raised whenever a shape in this module changes: pinned maps of another number are not ours.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 
-/// The words of all tables are a multiple of this many: the largest thing read at once is a [`Node`].
-pub const TABLE_ALIGNMENT: u32 = 8;
+/// The words of all tables are a multiple of this many: the largest thing read at once is a 64-bit word.
+pub const TABLE_ALIGNMENT: u32 = 2;
 
 /// The most words that the tables of one generation can have: 512 MiB. The verifier lets an offset into a map's value be no
 /// larger (`BPF_MAX_VAR_OFF`).
 pub const MAX_TABLE_WORDS: u32 = (1 << 27) - TABLE_ALIGNMENT;
-
-/// Words of a [`Node`]: a node never straddles a cache line.
-pub const NODE_WORDS: usize = 8;
 
 /// The longest rule name in the kernel's counter directory, with at least one terminating zero.
 pub const RULE_NAME_BYTES: usize = 64;
@@ -129,4 +126,3 @@ impl RuleEntry {
 
 const _: () = assert!(Reason::ALL.len() * 2 <= REASON_COUNTERS as usize);
 const _: () = assert!(crate::ParseClass::ALL.len() <= CLASS_COUNTERS as usize);
-const _: () = assert!(TABLE_ALIGNMENT as usize == NODE_WORDS);

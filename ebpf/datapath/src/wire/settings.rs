@@ -65,19 +65,50 @@ settings! {
     SourceRootBits4,
     /// The same for IPv6.
     SourceRootBits6,
-    /// First word of the source trie's root.
+    /// First word of the source trie's root; of a range trie its first double.
     SourceRoot4,
     /// The same for IPv6.
     SourceRoot6,
-    /// Levels below the root, at most.
+    /// Levels of pages, or steps of a range trie, below the root, at most.
     SourceLevels4,
     /// The same for IPv6.
     SourceLevels6,
-    /// Bits of the source address that each level below the root consumes, when it is a page of a multibit trie; 0: the
-    /// levels are nodes of a Poptrie.
+    /// Bits of the source address that each page consumes, in a multibit trie; 0: a range trie.
     SourceStride4,
     /// The same for IPv6.
     SourceStride6,
+    /// Range trie: lanes of a cell, see [`super::Lanes`].
+    SourceLanes4,
+    /// The same for IPv6.
+    SourceLanes6,
+    /// Range trie: bits of a lane.
+    SourceLaneBits4,
+    /// The same for IPv6.
+    SourceLaneBits6,
+    /// Range trie: a one at the low end of each lane; the low half of the 64 bits.
+    SourceOnesLow4,
+    /// The same for IPv6.
+    SourceOnesLow6,
+    /// Range trie: the high half.
+    SourceOnesHigh4,
+    /// The same for IPv6.
+    SourceOnesHigh6,
+    /// Range trie: first word of the lists of classes.
+    SourceLists4,
+    /// The same for IPv6.
+    SourceLists6,
+    /// Bits of the source address that index a bitmap in front of its trie; 0: there is none.
+    SourceBitmapBits4,
+    /// The same for IPv6.
+    SourceBitmapBits6,
+    /// First double of the bitmap: where a bit is clear, all addresses are of one class.
+    SourceBitmap4,
+    /// The same for IPv6.
+    SourceBitmap6,
+    /// The word that holds that class.
+    SourceBitmapClass4,
+    /// The same for IPv6.
+    SourceBitmapClass6,
     /// As for the source.
     DestinationRootBits4,
     /// The same for IPv6.
@@ -94,6 +125,38 @@ settings! {
     DestinationStride4,
     /// The same for IPv6.
     DestinationStride6,
+    /// As for the source.
+    DestinationLanes4,
+    /// The same for IPv6.
+    DestinationLanes6,
+    /// As for the source.
+    DestinationLaneBits4,
+    /// The same for IPv6.
+    DestinationLaneBits6,
+    /// As for the source.
+    DestinationOnesLow4,
+    /// The same for IPv6.
+    DestinationOnesLow6,
+    /// As for the source.
+    DestinationOnesHigh4,
+    /// The same for IPv6.
+    DestinationOnesHigh6,
+    /// As for the source.
+    DestinationLists4,
+    /// The same for IPv6.
+    DestinationLists6,
+    /// As for the source.
+    DestinationBitmapBits4,
+    /// The same for IPv6.
+    DestinationBitmapBits6,
+    /// As for the source.
+    DestinationBitmap4,
+    /// The same for IPv6.
+    DestinationBitmap6,
+    /// As for the source.
+    DestinationBitmapClass4,
+    /// The same for IPv6.
+    DestinationBitmapClass6,
     /// Cross product: which two dimensions are paired; see [`crate::classify::Pairing`].
     Pairing4,
     /// The same for IPv6.
