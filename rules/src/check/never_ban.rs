@@ -46,18 +46,24 @@ pub(super) fn check(written: Option<NeverBan>, sets: &mut Sets, reporter: &mut R
     PrefixSet::new(elements)
 }
 
-/// What is left of the elements when those of feeds lose the addresses of `never`, and the elements that lost any.
-pub(super) fn spare(elements: &[Element], never: &PrefixSet) -> (Vec<Element>, Vec<Element>) {
+/// What is left of the elements when those of feeds lose the addresses of `never`, and the elements that lost any. `None`: none
+/// loses any.
+pub(super) fn spare(elements: &[Element], never: &PrefixSet) -> Option<(Vec<Element>, Vec<Element>)> {
     let mut never: Vec<IpNet> = never.elements().iter().map(|element| element.prefix).collect();
     never = IpNet::aggregate(&never);
     never.sort_unstable_by_key(|prefix| (prefix.network(), prefix.prefix_len()));
-    let (mut left, mut cut) = (Vec::with_capacity(elements.len()), Vec::new());
-    for element in elements {
-        let holes = if element.origin.list.feed {
+    let holes = |element: &Element| {
+        if element.origin.list.feed {
             overlapping(&never, &element.prefix)
         } else {
             &[]
-        };
+        }
+    };
+    let first = elements.iter().position(|element| !holes(element).is_empty())?;
+    let (mut left, mut cut) = (Vec::with_capacity(elements.len()), Vec::new());
+    left.extend(elements.iter().take(first).cloned());
+    for element in elements.iter().skip(first) {
+        let holes = holes(element);
         if holes.is_empty() {
             left.push(element.clone());
             continue;
@@ -69,7 +75,7 @@ pub(super) fn spare(elements: &[Element], never: &PrefixSet) -> (Vec<Element>, V
             ..element.clone()
         }));
     }
-    (left, cut)
+    Some((left, cut))
 }
 
 /// The prefixes of a sorted list without overlaps that share addresses with `prefix`: one that holds it, or those it holds.

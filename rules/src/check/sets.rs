@@ -174,12 +174,17 @@ impl Sets {
         if let Some((_, spared)) = self.spared.get(&memory) {
             return spared.clone();
         }
-        let (left, cut) = never_ban::spare(prefixes.set.elements(), never);
-        self.cut.extend(cut);
-        let spared = Prefixes {
-            set: PrefixSet::new(left),
-            // That a feed lists nobody else of a family is not a mistake of the rule.
-            families: prefixes.families,
+        let spared = match never_ban::spare(prefixes.set.elements(), never) {
+            // A second copy of what may be a million elements would say the same.
+            None => prefixes.clone(),
+            Some((left, cut)) => {
+                self.cut.extend(cut);
+                Prefixes {
+                    set: PrefixSet::new(left),
+                    // That a feed lists nobody else of a family is not a mistake of the rule.
+                    families: prefixes.families,
+                }
+            }
         };
         self.spared.insert(memory, (prefixes, spared.clone()));
         spared
