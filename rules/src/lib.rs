@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod change;
 mod check;
 mod compile;
 mod diagnostic;
@@ -26,7 +27,8 @@ mod source;
 mod space;
 mod words;
 
-pub use compile::{Budget, CompileError, Strategy};
+pub use change::{Change, Edit, SetFiles};
+pub use compile::{Amender, Budget, CompileError, Patch, Strategy};
 pub use diagnostic::{Code, Diagnostic, Location, Report, Severity, Spot};
 pub use image::{SizeReport, TableImage};
 pub use lint::Thoroughness;

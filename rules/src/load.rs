@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::change::SetFiles;
 use crate::check;
 use crate::diagnostic::{Code, Diagnostic, Location, Report, Reporter, Spot, quote};
 use crate::document::{Document, Role};
@@ -18,6 +19,8 @@ use crate::{Direction, HostFacts, Policy, TableImage};
 pub struct Loaded {
     /// The policy.
     pub policy: Policy,
+    /// The set files as they were read, to find out later what changed in them.
+    pub set_files: SetFiles,
     /// How many `[[set]]` tables it has; their prefixes are in the rules and listeners that use them.
     pub sets: usize,
     /// What may not mean what its author thinks. Holds no errors.
@@ -158,12 +161,13 @@ fn finish(path: &Path, file: Option<FileId>, mut reporter: Reporter) -> Result<L
     }
     let texts = reporter.sources.texts();
     let sets = document.sets.len();
-    let policy = check::check(document, &mut reporter);
+    let (policy, set_files) = check::check(document, &mut reporter);
     if reporter.has_errors() {
         return Err(reporter.into_report());
     }
     Ok(Loaded {
         policy,
+        set_files,
         sets,
         warnings: reporter.into_report(),
         main: Arc::new(path.to_owned()),

@@ -1,6 +1,9 @@
 //! What a set's files deliver: how much it is, and whether it is too different from what was taken last.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use ipnet::IpNet;
 
 use super::set_file::{self, Widest};
 use crate::diagnostic::{Code, Reporter, quote};
@@ -45,13 +48,12 @@ pub(super) fn keep_back(
         };
         // What is wrong with an old copy is nobody's business any more.
         let mut unheard = Reporter::default();
-        if !set_file::read(&copy, file.span, name, widest, &mut last, &mut unheard) {
+        if set_file::read(&copy, file.span, name, widest, &mut last, &mut unheard).is_none() {
             return false;
         }
     }
     let (was, is) = (distinct(&last), distinct(elements));
-    let allowed = was.saturating_mul(percent) / 100;
-    if was.abs_diff(is) <= allowed {
+    if within(was, is, percent) {
         return false;
     }
     let message = format!(
@@ -69,11 +71,10 @@ pub(super) fn keep_back(
 }
 
 pub(super) fn listed(name: &str, elements: &[Element], files: Vec<PathBuf>, kept_back: bool) -> ListedSet {
-    let written = |file: &PathBuf| std::fs::metadata(file).and_then(|file| file.modified()).ok();
     let distinct = usize::try_from(distinct(elements)).unwrap_or(usize::MAX);
     ListedSet {
         name: name.to_owned(),
-        oldest: files.iter().filter_map(written).min(),
+        oldest: oldest(&files),
         files,
         entries: elements.len(),
         covered: elements.len().saturating_sub(distinct),
@@ -81,13 +82,35 @@ pub(super) fn listed(name: &str, elements: &[Element], files: Vec<PathBuf>, kept
     }
 }
 
-/// How many of the prefixes lie in no other, each counted once.
+/// When the file that is oldest was last written.
+pub(crate) fn oldest(files: &[PathBuf]) -> Option<SystemTime> {
+    let written = |file: &PathBuf| std::fs::metadata(file).and_then(|file| file.modified()).ok();
+    files.iter().filter_map(written).min()
+}
+
+/// How old the file is, when that is more than it may be.
+pub(crate) fn age_beyond(path: &Path, max_age: Option<Duration>) -> Option<Duration> {
+    let max_age = max_age?;
+    let written = std::fs::metadata(path).and_then(|file| file.modified()).ok()?;
+    let age = SystemTime::now().duration_since(written).ok()?;
+    (age > max_age).then_some(age)
+}
+
+/// Whether a set that had `was` entries may have `is`.
+pub(crate) const fn within(was: u64, is: u64, percent: u64) -> bool {
+    was.abs_diff(is) <= was.saturating_mul(percent) / 100
+}
+
 fn distinct(elements: &[Element]) -> u64 {
-    let mut prefixes: Vec<_> = elements.iter().map(|element| element.prefix).collect();
+    distinct_prefixes(elements.iter().map(|element| element.prefix).collect())
+}
+
+/// How many of the prefixes lie in no other, each counted once.
+pub(crate) fn distinct_prefixes(mut prefixes: Vec<IpNet>) -> u64 {
     // A prefix comes before those inside it.
     prefixes.sort_unstable_by_key(|prefix| (prefix.addr(), prefix.prefix_len()));
     let mut count = 0;
-    let mut widest: Option<ipnet::IpNet> = None;
+    let mut widest: Option<IpNet> = None;
     for prefix in prefixes {
         if widest.is_none_or(|widest| !widest.contains(&prefix)) {
             widest = Some(prefix);

@@ -9,7 +9,7 @@ mod host;
 pub(crate) mod icmp;
 mod limits;
 mod listener;
-mod lists;
+pub(crate) mod lists;
 mod names;
 mod never_ban;
 mod numbers;
@@ -22,8 +22,8 @@ mod rule;
 mod rules;
 mod server_name;
 pub(crate) mod service;
-mod set_file;
-mod sets;
+pub(crate) mod set_file;
+pub(crate) mod sets;
 mod socket;
 pub(crate) mod tcp_flags;
 mod tls;
@@ -31,6 +31,7 @@ mod units;
 mod upstream;
 mod zones;
 
+use crate::change::SetFiles;
 use crate::diagnostic::Reporter;
 use crate::document::Document;
 use crate::document::rule::{Policy as WrittenPolicy, Rule as WrittenRule};
@@ -41,7 +42,7 @@ use sets::Sets;
 use zones::Zones;
 
 /// Checks the document. Its set files are read here.
-pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
+pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, SetFiles) {
     let mut sets = Sets::check(document.sets, reporter);
     let zones = Zones::check(document.host, document.vpcs, reporter);
     let firewall = firewall::check(
@@ -68,9 +69,9 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
         sets.report_cut(reporter);
     }
     let mut files: Vec<_> = reporter.sources.names().map(ToOwned::to_owned).collect();
-    let sets = sets.into_lists();
+    let (sets, set_files) = sets.into_lists(&never_ban);
     files.extend(sets.iter().flat_map(|set| set.files.iter().cloned()));
-    Policy {
+    let policy = Policy {
         host: zones.host,
         vpcs: zones.vpcs,
         firewall,
@@ -83,7 +84,8 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> Policy {
         log: host::log(document.log),
         files,
         sets,
-    }
+    };
+    (policy, set_files)
 }
 
 /// Where the first rule stands.

@@ -18,7 +18,14 @@ use crate::diagnostic::{Code, Reporter, Spot, quote};
 use crate::policy::{Element, List, Origin};
 use crate::source::{Span, read_regular};
 
-/// Reads the file into `elements`; false when something was reported.
+/// What a file that was read is.
+pub(super) enum Content {
+    /// One entry a line: these are its bytes.
+    Text(Vec<u8>),
+    Json,
+}
+
+/// Reads the file into `elements`; `None` when something was reported.
 pub(super) fn read(
     path: &Path,
     written: Span,
@@ -26,12 +33,12 @@ pub(super) fn read(
     widest: Widest,
     elements: &mut Vec<Element>,
     reporter: &mut Reporter,
-) -> bool {
+) -> Option<Content> {
     let bytes = match read_regular(path, MAX_SET_FILE) {
         Ok(bytes) => bytes,
         Err(error) => {
             report_unreadable(path, &error, written, reporter);
-            return false;
+            return None;
         }
     };
     let name = path.display().to_string();
@@ -74,16 +81,13 @@ pub(super) fn read(
             let message = format!("set file {} {why}", quote(&name));
             let help = "name a list as AWS, Google, Cloudflare or Spamhaus publish it, or a text file with one entry a line";
             reporter.report(Code::SetFileFormat, written, message, help);
-            return false;
+            return None;
         }
         None => {
             for (number, line) in (1_u32..).zip(bytes.split(|byte| *byte == b'\n')) {
-                let Some(entry) = entry(line) else {
-                    continue;
-                };
-                match std::str::from_utf8(entry).map(range::parse) {
-                    Ok(Ok(prefixes)) => fits = fits && add(number, prefixes),
-                    _ => bad.add(number, Cow::Borrowed(line)),
+                match prefixes(line) {
+                    Some(prefixes) => fits = fits && add(number, prefixes),
+                    None => bad.add(number, Cow::Borrowed(line)),
                 }
             }
         }
@@ -92,22 +96,39 @@ pub(super) fn read(
         let message = format!("set `{set}` has more than {MAX_ELEMENTS} elements");
         let help = "name the right file, or write fewer and wider prefixes";
         reporter.report(Code::TooLarge, written, message, help);
-        return false;
+        return None;
     }
     if !wide.report(path, widest, reporter) {
-        return false;
+        return None;
     }
     if bad.count > 0 {
         bad.report(path, reporter);
-        return false;
+        return None;
     }
     if elements.len() == before {
         let message = format!("set file {} has no entry", quote(&name));
         let help = "put at least one address or prefix into it, or take it out of `files`";
         reporter.report(Code::SetFileEmpty, written, message, help);
-        return false;
+        return None;
     }
-    true
+    Some(if is_json(&bytes) {
+        Content::Json
+    } else {
+        Content::Text(bytes)
+    })
+}
+
+/// The prefixes of a line of text: none when it is blank or a comment. `None`: it is no entry.
+pub(crate) fn prefixes(line: &[u8]) -> Option<Vec<IpNet>> {
+    let Some(entry) = entry(line) else {
+        return Some(Vec::new());
+    };
+    range::parse(std::str::from_utf8(entry).ok()?).ok()
+}
+
+/// Whether the bytes are a JSON list, not text.
+pub(crate) fn is_json(bytes: &[u8]) -> bool {
+    json::is_json(bytes)
 }
 
 /// The line without comment and blanks; `None` when nothing is left.
@@ -133,14 +154,14 @@ fn report_unreadable(path: &Path, error: &io::Error, written: Span, reporter: &m
 
 /// The shortest prefixes that a set takes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Widest {
+pub(crate) struct Widest {
     pub(super) v4: u8,
     pub(super) v6: u8,
 }
 
 impl Widest {
     /// The length that the prefix should at least have, when it is shorter.
-    pub(super) fn refuses(self, prefix: &IpNet) -> Option<u8> {
+    pub(crate) fn refuses(self, prefix: &IpNet) -> Option<u8> {
         let least = if prefix.addr().is_ipv4() { self.v4 } else { self.v6 };
         (prefix.prefix_len() < least).then_some(least)
     }
@@ -237,10 +258,10 @@ fn report_line(file: &Arc<PathBuf>, number: u32, line: &[u8], reporter: &mut Rep
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A disk image named by mistake must not fill the memory. Ten million IPv4 prefixes fit.
-const MAX_SET_FILE: u64 = 256 << 20;
+pub(crate) const MAX_SET_FILE: u64 = 256 << 20;
 
 /// The routing table of the internet is a million prefixes; a set of more is a mistake, and costs a hundred bytes each.
-const MAX_ELEMENTS: usize = 4 << 20;
+pub(crate) const MAX_ELEMENTS: usize = 4 << 20;
 
 /// A file of another kind has a mistake in every line; twenty tell which kind.
 const MAX_REPORTED_LINES: usize = 20;

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::names::Names;
 use super::never_ban;
-use super::set_file::Widest;
+use super::set_file::{Content, Widest};
 use super::{lists, numbers, range, set_file, units};
+use crate::change::{self, FileSet, SetFile, SetFiles};
 use crate::diagnostic::{Code, Reporter, closest, list, quote};
 use crate::document::set::{Entry, MinPrefix, Set};
 use crate::policy::{Element, List, ListedSet, Origin, PrefixSet};
@@ -26,8 +27,9 @@ pub(super) struct Sets {
     spared: HashMap<usize, (Prefixes, Prefixes)>,
     /// Entries of feeds that would have covered an address of `[never_ban]`.
     cut: Vec<Element>,
-    /// Elements that were copied into unions.
+    /// Elements that were copied into unions, and how many unions those are.
     joined: usize,
+    copies: usize,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,7 @@ struct Named {
     name: String,
     span: Span,
     prefixes: Prefixes,
+    files: FileSet,
     used: bool,
 }
 
@@ -81,13 +84,14 @@ impl Sets {
         for set in written {
             let name = names.check(set.name.as_ref(), reporter);
             let shown = name.clone().unwrap_or_default();
-            let prefixes = sets.elements(&set, &shown, reporter);
+            let (prefixes, files) = sets.elements(&set, &shown, reporter);
             if let Some(name) = name {
                 sets.by_name.insert(name.clone(), sets.sets.len());
                 sets.sets.push(Named {
                     name,
                     span: set.span,
                     prefixes,
+                    files,
                     used: false,
                 });
             }
@@ -144,6 +148,7 @@ impl Sets {
                     .take(MAX_JOINED - self.joined)
                     .collect();
                 self.joined += joined.len();
+                self.copies += 1;
                 if self.joined >= MAX_JOINED {
                     let message =
                         format!("lists of several sets have more than {MAX_JOINED} elements together");
@@ -206,12 +211,18 @@ impl Sets {
         }
     }
 
-    /// What each set holds, in the order written.
-    pub(super) fn into_lists(self) -> Vec<ListedSet> {
-        self.lists
+    /// What each set holds, in the order written, and the files that it was read from.
+    pub(super) fn into_lists(self, never: &PrefixSet) -> (Vec<ListedSet>, SetFiles) {
+        let mut files = SetFiles::new(self.joined, self.copies);
+        for set in self.sets {
+            files.add(set.files, set.used);
+        }
+        files.leave_out(never.elements());
+        files.leave_out(&self.cut);
+        (self.lists, files)
     }
 
-    fn elements(&mut self, set: &Set, name: &str, reporter: &mut Reporter) -> Prefixes {
+    fn elements(&mut self, set: &Set, name: &str, reporter: &mut Reporter) -> (Prefixes, FileSet) {
         let mut sound = true;
         let mut elements = Vec::new();
         let widest = widest(set.min_prefix.as_ref(), reporter);
@@ -226,11 +237,22 @@ impl Sets {
             }
         }
         let inline = elements.len();
-        let mut files = Vec::new();
+        let (mut files, mut kept) = (Vec::new(), Vec::new());
         for file in &set.files {
             let path = reporter.sources.resolve(file.span.file, &file.value);
-            sound &= set_file::read(&path, file.span, name, widest, &mut elements, reporter);
-            report_age(&path, file.span, max_age, reporter);
+            let before = elements.len();
+            let content = set_file::read(&path, file.span, name, widest, &mut elements, reporter);
+            sound &= content.is_some();
+            kept.push(SetFile {
+                path: path.clone(),
+                text: match content {
+                    Some(Content::Text(bytes)) => Some(Arc::new(bytes)),
+                    Some(Content::Json) | None => None,
+                },
+                entries: elements.len() - before,
+                max_age,
+                old: report_age(&path, file.span, max_age, reporter),
+            });
             files.push(path);
         }
         let max_change = lists::percent(set.max_change.as_ref(), reporter);
@@ -249,7 +271,16 @@ impl Sets {
             reporter.report(Code::EmptySet, set.span, message, help);
             prefixes.families = Families::BOTH;
         }
-        prefixes
+        let files = FileSet {
+            name: name.to_owned(),
+            prefixes: prefixes.set.clone(),
+            families: change::Families::of(prefixes.set.elements()),
+            widest,
+            max_change,
+            kept_back,
+            files: kept,
+        };
+        (prefixes, files)
     }
 }
 
@@ -264,14 +295,10 @@ fn widest(written: Option<&MinPrefix>, reporter: &mut Reporter) -> Widest {
     })
 }
 
-/// Reports a file that was last written too long ago. One that cannot be asked was reported as unreadable.
-fn report_age(path: &Path, span: Span, max_age: Option<Duration>, reporter: &mut Reporter) {
-    let Some(max_age) = max_age else {
-        return;
-    };
-    let written = std::fs::metadata(path).and_then(|file| file.modified()).ok();
-    let age = written.and_then(|written| SystemTime::now().duration_since(written).ok());
-    if let Some(age) = age.filter(|age| *age > max_age) {
+/// Reports a file that was last written too long ago, and says whether it was. One that cannot be asked was reported as unreadable.
+fn report_age(path: &Path, span: Span, max_age: Option<Duration>, reporter: &mut Reporter) -> bool {
+    let age = lists::age_beyond(path, max_age);
+    if let Some(age) = age {
         let message = format!(
             "set file {} is {} old, more than `max_age` allows",
             quote(&path.display().to_string()),
@@ -280,6 +307,7 @@ fn report_age(path: &Path, span: Span, max_age: Option<Duration>, reporter: &mut
         let help = "look why it is not delivered any more; the set stays as it is";
         reporter.report(Code::SetFileOld, span, message, help);
     }
+    age.is_some()
 }
 
 fn ago(age: Duration) -> String {
@@ -344,7 +372,7 @@ fn printable(name: &str) -> &str {
 }
 
 /// A hundred rules that write `["@blocklist", "192.0.2.1"]` would otherwise hold a hundred copies of the blocklist.
-const MAX_JOINED: usize = 8 << 20;
+pub(crate) const MAX_JOINED: usize = 8 << 20;
 
 /// Suggesting a name costs time for each name there is, for each of a thousand messages.
 pub(super) const MAX_COMPARED: usize = 1_000;

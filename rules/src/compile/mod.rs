@@ -5,6 +5,7 @@
 //! all this is `ravelin_datapath::classify`.
 
 mod address;
+mod amend;
 mod bitmap;
 mod bits;
 mod combine;
@@ -29,6 +30,7 @@ use ravelin_datapath::wire::{ABI, Plane, RULE_SLOTS, RuleEntry, Setting, Setting
 use ravelin_datapath::{ParseClass, Verdict};
 
 use self::address::{Shape, Trie};
+pub use self::amend::{Amender, Patch};
 use self::bits::Bits;
 use self::combine::Classes;
 pub use self::combine::{Budget, Strategy};

@@ -7,8 +7,7 @@ use serde::Deserialize;
 
 /// The entries of a file and their lines (0: not known), when it is JSON at all; what is wrong with it, when it is none of the lists.
 pub(super) fn entries(bytes: &[u8]) -> Option<Result<Vec<(u32, String)>, String>> {
-    let text = bytes.trim_ascii_start();
-    if !text.starts_with(b"{") {
+    if !is_json(bytes) {
         return None;
     }
     if let Some(lines) = lines(bytes) {
@@ -26,6 +25,11 @@ pub(super) fn entries(bytes: &[u8]) -> Option<Result<Vec<(u32, String)>, String>
         ));
     }
     Some(Ok(entries.into_iter().map(|entry| (0, entry)).collect()))
+}
+
+/// Whether the file is meant to be JSON: its first character tells.
+pub(super) fn is_json(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"{")
 }
 
 /// One object a line, each with a `cidr`, and a last one that is about the list.
