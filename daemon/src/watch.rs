@@ -39,6 +39,33 @@ impl Seen {
         };
         Self(files.into_iter().map(stamped).collect())
     }
+
+    /// The same files as they are now.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::now(self.0.keys().cloned())
+    }
+
+    /// The files that have changed since `earlier`, or were not known then.
+    #[must_use]
+    pub fn changed_since(&self, earlier: &Self) -> Vec<PathBuf> {
+        let changed = self
+            .0
+            .iter()
+            .filter(|(file, state)| earlier.0.get(*file) != Some(*state));
+        changed.map(|(file, _)| file.clone()).collect()
+    }
+
+    /// These files, and of those that were known earlier what was known: a change since then is one to come.
+    #[must_use]
+    pub fn or_earlier(mut self, earlier: &Self) -> Self {
+        for (file, state) in &mut self.0 {
+            if let Some(known) = earlier.0.get(file) {
+                *state = *known;
+            }
+        }
+        self
+    }
 }
 
 /// What changes when a file does: modification and change time, length, which file it is.
@@ -226,6 +253,23 @@ mod tests {
         timeout(Duration::from_secs(5), watch.changed())
             .await
             .expect("the removal is seen");
+        fs::remove_dir_all(home).unwrap();
+    }
+
+    #[test]
+    fn what_has_changed_since_is_named_and_what_was_known_earlier_stays() {
+        let home = scratch("since");
+        let both = ["one", "other"].map(|name| home.join(name));
+        let [one, other] = &both;
+        fs::write(one, "1").unwrap();
+        let earlier = Seen::now(both.clone());
+        assert!(earlier.again().changed_since(&earlier).is_empty());
+        fs::write(other, "2").unwrap();
+        let now = earlier.again();
+        let named = std::slice::from_ref(other);
+        assert_eq!(now.changed_since(&earlier), named);
+        assert_eq!(now.changed_since(&Seen::now([one.clone()])), named);
+        assert_eq!(now.or_earlier(&earlier), earlier);
         fs::remove_dir_all(home).unwrap();
     }
 
