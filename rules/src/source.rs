@@ -237,10 +237,11 @@ pub fn way_in_copy(path: &Path) -> io::Result<PathBuf> {
 ///
 /// What the system says, and [`io::ErrorKind::FileTooLarge`] when the file is larger.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    // What a pipe says of its length is nothing; what a file says is not believed beyond the limit.
+    let length = file.metadata()?.len().min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
         return Err(io::ErrorKind::FileTooLarge.into());
     }

@@ -7,7 +7,7 @@ use aya::maps::{MapData, MapError};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use ravelin_datapath::wire::{Setting, Settings};
-use ravelin_rules::TableImage;
+use ravelin_rules::{Amender, Change, Policy, TableImage};
 
 use super::pins::PinDir;
 use super::shared;
@@ -19,7 +19,9 @@ use super::tables::{TABLES, TableMap, TablesError};
 pub struct Generation {
     ebpf: Ebpf,
     slots: Vec<u32>,
-    table_bytes: u64,
+    tables: TableMap,
+    /// `None` when what it knows of the tables may be wrong.
+    amender: Option<Amender>,
 }
 
 impl Generation {
@@ -32,7 +34,7 @@ impl Generation {
     pub fn load(pins: &PinDir, image: &TableImage, number: u32) -> Result<Self, LoadError> {
         let mut settings = image.settings().clone();
         settings.set(Setting::Generation, number);
-        let tables = TableMap::create(image)?;
+        let mut tables = TableMap::create(image)?;
         let path = pins.map(TABLES);
         let pin = tables.pin(&path)?;
         let mut loader = EbpfLoader::new();
@@ -46,12 +48,13 @@ impl Generation {
         drop(pin);
 
         let slots = assign_slots(&mut ebpf, image)?;
-        tables.write(image, &slots)?;
+        tables.write(image, &slots);
 
         let mut generation = Self {
             ebpf,
             slots,
-            table_bytes: tables.bytes() as u64,
+            tables,
+            amender: Some(image.amender()),
         };
         generation.program()?.load().map_err(LoadError::Program)?;
         Ok(generation)
@@ -79,7 +82,26 @@ impl Generation {
     /// The size of the tables in the kernel.
     #[must_use]
     pub const fn table_bytes(&self) -> u64 {
-        self.table_bytes
+        self.tables.bytes() as u64
+    }
+
+    /// Changes the tables in place, so that packets are judged by `policy`, which they are judged by now, with `change`. Says whether
+    /// it could; if not, nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// When the change that was found does not fit the tables; then nothing has changed either.
+    pub fn amend(&mut self, policy: &Policy, change: &Change) -> Result<bool, TablesError> {
+        let Some(mut amender) = self.amender.take() else {
+            return Ok(false);
+        };
+        let patch = amender.amend(self.tables.words(), policy, change);
+        if let Some(patch) = &patch {
+            // Otherwise it knows of a change that was not made.
+            self.tables.amend(patch)?;
+        }
+        self.amender = Some(amender);
+        Ok(patch.is_some())
     }
 }
 

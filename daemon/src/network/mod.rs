@@ -22,7 +22,7 @@ use std::path::Path;
 
 use ravelin_datapath::Verdict;
 use ravelin_rules::policy::{Action, Direction, HostFacts, Mode, Rule, RuleName};
-use ravelin_rules::{CompileError, Policy, TableImage};
+use ravelin_rules::{Change, CompileError, Policy, TableImage};
 
 use self::attach::{AttachError, Attachment};
 use self::counters::{Counters, CountersError};
@@ -30,6 +30,7 @@ use self::detach::{DetachError, Detached};
 use self::load::{Generation, LoadError};
 use self::pins::{PinDir, PinsError};
 use self::shared::SharedError;
+use self::tables::TablesError;
 
 /// The kernel side of one filter: owns the pin folder, and with it the right to change what is attached.
 #[derive(Debug)]
@@ -110,6 +111,17 @@ impl Network {
         self.live = Some(generation);
         self.number = number;
         Ok(applied)
+    }
+
+    /// Makes `policy`, which packets are judged by now, one with `change`, in the tables of the live generation. Says whether it could;
+    /// if not, nothing has changed, and the policy with the change is to be applied.
+    ///
+    /// # Errors
+    ///
+    /// A bug; nothing has changed then either.
+    pub fn amend(&mut self, policy: &Policy, change: &Change) -> Result<bool, TablesError> {
+        let live = self.live.as_mut();
+        live.map_or(Ok(false), |live| live.amend(policy, change))
     }
 
     /// Takes everything out of the kernel, and gives up the pin folder.

@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::{MapData, MapError};
 use aya::pin::PinError;
@@ -16,7 +17,7 @@ use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type};
 use aya_obj::maps::{LegacyMap, bpf_map_def};
 use aya_obj::{EbpfSectionKind, Map};
 use memmap2::{MmapMut, MmapOptions};
-use ravelin_rules::TableImage;
+use ravelin_rules::{Patch, TableImage};
 
 /// The map's name, in the object and in the kernel.
 pub const TABLES: &str = "TABLES";
@@ -25,6 +26,8 @@ pub const TABLES: &str = "TABLES";
 #[derive(Debug)]
 pub struct TableMap {
     map: MapData,
+    /// Its value, of at least one page: mapped as long as the map may be changed.
+    value: MmapMut,
     bytes: usize,
 }
 
@@ -60,7 +63,8 @@ impl TableMap {
             data: Vec::new(),
         });
         let map = MapData::create(map, TABLES, None).map_err(TablesError::Create)?;
-        Ok(Self { map, bytes })
+        let value = mapped(&map, bytes)?;
+        Ok(Self { map, value, bytes })
     }
 
     /// Pins the map at `path` until the pin is dropped.
@@ -79,13 +83,41 @@ impl TableMap {
     }
 
     /// Writes the words of `image`, with these counter slots. No program reads them yet.
+    pub fn write(&mut self, image: &TableImage, slots: &[u32]) {
+        image.write(slots, &mut self.value);
+    }
+
+    /// The words as they are now.
+    #[must_use]
+    pub fn words(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// Changes the tables while programs read them: first the words, which no packet reads yet, then the cell, in one store, which
+    /// leads packets to them. A packet is judged by the tables before or by the tables after.
     ///
     /// # Errors
     ///
-    /// When the map cannot be mapped.
-    pub fn write(&self, image: &TableImage, slots: &[u32]) -> Result<(), TablesError> {
-        let mut mapping = self.mapping()?;
-        image.write(slots, &mut mapping);
+    /// When the patch does not fit the tables. Then nothing was written.
+    pub fn amend(&mut self, patch: &Patch) -> Result<(), TablesError> {
+        let first = usize::try_from(patch.first).map_err(|_overflow| TablesError::Patch)?;
+        let end = first.checked_add(patch.words.len()).ok_or(TablesError::Patch)?;
+        let cell = usize::try_from(patch.cell).map_err(|_overflow| TablesError::Patch)?;
+        if end > self.bytes / size_of::<u32>() || cell >= self.bytes / size_of::<u64>() {
+            return Err(TablesError::Patch);
+        }
+        let value = self.value.as_mut_ptr();
+        for (index, word) in (first..).zip(&patch.words) {
+            // SAFETY: the mapping is aligned to a page and lives as long as `self`; `index` counts words and is below `end`, which was
+            // just compared with how many the value holds. `self` is borrowed mutably, so nobody else in this process has a reference to
+            // it; programs of the kernel only load, and a store of one aligned word is whole for them.
+            let at = unsafe { AtomicU32::from_ptr(value.cast::<u32>().add(index)) };
+            at.store(*word, Ordering::Relaxed);
+        }
+        // SAFETY: as above, with `cell` counting doubles.
+        let at = unsafe { AtomicU64::from_ptr(value.cast::<u64>().add(cell)) };
+        // Release: whoever loads the new value and follows it finds the words, because its loads depend on it.
+        at.store(patch.value, Ordering::Release);
         Ok(())
     }
 
@@ -94,12 +126,12 @@ impl TableMap {
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
+}
 
-    fn mapping(&self) -> Result<MmapMut, TablesError> {
-        let descriptor = self.map.fd().as_fd().as_raw_fd();
-        // SAFETY: the descriptor is a map of ours of that length, which nothing can shorten, and whose words nobody else writes.
-        unsafe { MmapOptions::new().len(self.bytes).map_mut(descriptor) }.map_err(TablesError::Mapping)
-    }
+fn mapped(map: &MapData, bytes: usize) -> Result<MmapMut, TablesError> {
+    let descriptor = map.fd().as_fd().as_raw_fd();
+    // SAFETY: the descriptor is a map of ours of that length, which nothing can shorten, and whose words nobody else writes.
+    unsafe { MmapOptions::new().len(bytes).map_mut(descriptor) }.map_err(TablesError::Mapping)
 }
 
 impl Drop for Pin<'_> {
@@ -117,6 +149,9 @@ pub enum TablesError {
     /// The map could not be mapped into this process.
     #[error("cannot map the tables into memory")]
     Mapping(#[source] io::Error),
+    /// A patch that names words which are not there.
+    #[error("the change does not fit the tables: this is a bug in ravelin, please report it")]
+    Patch,
     /// The map could not be pinned.
     #[error("cannot pin the tables at `{}`", path.display())]
     Pin {
