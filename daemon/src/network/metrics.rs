@@ -34,6 +34,8 @@ pub struct Facts<'a> {
     pub last_success: Option<f64>,
     /// Accepted reloads since the start.
     pub reloads_accepted: u64,
+    /// Those of them that changed the tables of the live generation in place.
+    pub reloads_amended: u64,
     /// Refused or failed reloads since the start.
     pub reloads_refused: u64,
 }
@@ -186,6 +188,11 @@ fn reloads(registry: &Registry, facts: Facts<'_>) -> Result<(), MetricsError> {
     ] {
         total.get_metric_with_label_values(&[result])?.inc_by(count);
     }
+    let amended = IntCounter::new(
+        "ravelin_reloads_amended_total",
+        "Accepted reloads that changed the live generation's tables in place",
+    )?;
+    register(registry, amended)?.inc_by(facts.reloads_amended);
     Ok(())
 }
 

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 use super::filter::FilterError;
 use super::live::{Live, seconds};
-use super::reload::ReloadQueue;
-use super::state::State;
+use super::reload::{ReloadQueue, Wishes};
+use super::state::{State, StateError};
 use crate::causes::chain;
 use crate::control::Answer;
 use crate::network::metrics::Facts;
@@ -26,7 +26,7 @@ use crate::watch::{Seen, policy_files};
 pub(super) struct Applier {
     pub(super) settings: Settings,
     queue: ReloadQueue,
-    state: State,
+    pub(super) state: State,
     /// `None` once everything was detached.
     network: Mutex<Option<Network>>,
     live: ArcSwap<Live>,
@@ -53,7 +53,10 @@ impl Applier {
         };
         let mut network = network;
         let failure = match loaded {
-            Ok(loaded) => applier.apply(&mut network, loaded).err().map(FilterError::Apply),
+            Ok(loaded) => applier
+                .apply(&mut network, loaded, &Seen::default())
+                .err()
+                .map(FilterError::Apply),
             Err(report) => Some(FilterError::Policy {
                 diagnostics: report.render(),
             }),
@@ -66,18 +69,18 @@ impl Applier {
     }
 
     /// Carries out a batch of wishes.
-    pub(super) fn reload(&self, read: bool, host: bool) -> Answer {
+    pub(super) fn reload(&self, wishes: Wishes) -> Answer {
         let mut guard = self.lock();
         let Some(network) = guard.as_mut() else {
             return failed("everything was detached; ravelin is stopping");
         };
-        let answer = if read {
-            self.reread(network)
+        let answer = if wishes.read {
+            self.reread(network, wishes)
         } else {
             self.reapply(network)
         };
         // The policy on disk may be bad, but the host's new addresses are real all the same.
-        if read && host && !matches!(answer, Answer::Reloaded { .. }) {
+        if wishes.read && wishes.host && !matches!(answer, Answer::Reloaded { .. }) {
             self.reapply(network);
         }
         self.reloaded.notify_one();
@@ -185,6 +188,7 @@ impl Applier {
                 last_reload_successful: live.reloads.error.is_none(),
                 last_success: live.reloads.last_success.map(seconds),
                 reloads_accepted: live.reloads.accepted,
+                reloads_amended: live.reloads.amended,
                 reloads_refused: live.reloads.refused,
             };
             metrics::text(counters, facts)
@@ -195,7 +199,19 @@ impl Applier {
         }
     }
 
-    fn reread(&self, network: &mut Network) -> Answer {
+    fn reread(&self, network: &mut Network, wishes: Wishes) -> Answer {
+        let seen = self.files().again();
+        // Only a new generation knows new facts of the host.
+        if !wishes.host {
+            if !wishes.asked
+                && let Some(answer) = self.unchanged(&seen)
+            {
+                return answer;
+            }
+            if let Some(answer) = self.amend(network, &seen) {
+                return answer;
+            }
+        }
         let loaded = match self.state.load(&self.settings.config) {
             Ok(loaded) => loaded,
             Err(report) => {
@@ -206,13 +222,24 @@ impl Applier {
             }
         };
         let warnings = loaded.warnings.render();
-        match self.apply(network, loaded) {
+        match self.apply(network, loaded, &seen) {
             Ok(generation) => Answer::Reloaded {
                 generation: Some(generation),
                 warnings,
             },
             Err(error) => self.refuse_apply(&error),
         }
+    }
+
+    /// When the files are as they were before what is live was read: somebody asked for a reload before the change was noticed.
+    fn unchanged(&self, seen: &Seen) -> Option<Answer> {
+        let live = self.live();
+        let applied = live.applied.as_ref()?;
+        let unchanged = live.reloads.error.is_none() && live.files.as_ref() == Some(seen);
+        unchanged.then(|| Answer::Reloaded {
+            generation: Some(applied.generation),
+            warnings: String::new(),
+        })
     }
 
     /// The same policy again, with the host's facts of now.
@@ -235,16 +262,17 @@ impl Applier {
         }
     }
 
-    fn apply(&self, network: &mut Network, loaded: Loaded) -> Result<u32, ApplyError> {
-        let generation = self.make_live(network, loaded)?;
+    /// Makes the policy live. `seen`: files as they were before it was read.
+    fn apply(&self, network: &mut Network, loaded: Loaded, seen: &Seen) -> Result<u32, ApplyError> {
+        let generation = self.make_live(network, loaded, seen)?;
         self.remember(generation, self.live().policy.as_deref());
         Ok(generation)
     }
 
-    fn make_live(&self, network: &mut Network, loaded: Loaded) -> Result<u32, ApplyError> {
+    fn make_live(&self, network: &mut Network, loaded: Loaded, seen: &Seen) -> Result<u32, ApplyError> {
         let policy = Arc::new(loaded.policy);
         // Before the policy is applied, which takes a moment: what changes meanwhile is a change.
-        let files = Seen::now(policy_files(&self.settings.config, &policy));
+        let files = Seen::now(policy_files(&self.settings.config, &policy)).or_earlier(seen);
         let applied = network.apply(&policy)?;
         let generation = applied.generation;
         for attachment in &applied.interfaces {
@@ -256,8 +284,10 @@ impl Applier {
                 tracing::warn!(interface = %attachment.interface, %reason, "generic mode: the driver refused native XDP");
             }
         }
+        let set_files = Arc::new(loaded.set_files);
+        let warnings: Arc<str> = loaded.warnings.render().into();
         if !loaded.warnings.is_empty() {
-            tracing::warn!(diagnostics = %loaded.warnings.render(), "policy accepted with warnings");
+            tracing::warn!(diagnostics = %warnings, "policy accepted with warnings");
         }
         tracing::info!(
             generation,
@@ -273,6 +303,9 @@ impl Applier {
         self.update(|live| {
             live.files = Some(files.clone());
             live.policy = Some(Arc::clone(&policy));
+            live.set_files = Arc::clone(&set_files);
+            live.warnings = Arc::clone(&warnings);
+            live.remembered = false;
             live.applied = Some(Arc::new(applied.clone()));
             live.kept = Vec::new();
             live.counters.clone_from(&counters);
@@ -294,7 +327,7 @@ impl Applier {
             });
         } else if let Some(Ok(last_good)) = self.state.last_good() {
             tracing::error!(%error, "policy refused; the last good policy is applied instead");
-            let generation = self.make_live(network, last_good)?;
+            let generation = self.make_live(network, last_good, &Seen::default())?;
             self.remember(generation, None);
             // The files to watch are the originals, not the copies.
             let config = self.config_alone();
@@ -322,17 +355,26 @@ impl Applier {
 
     /// Keeps what a restart needs. A full disk must not undo a policy that is live, so this only warns.
     fn remember(&self, generation: u32, policy: Option<&Policy>) {
-        let kept = self.state.remember_generation(generation).and_then(|()| {
-            policy.map_or(Ok(()), |policy| {
-                self.state.remember_policy(&self.settings.config, policy)
-            })
-        });
-        if let Err(error) = kept {
-            tracing::warn!(error = %chain(&error), "the last good policy is not kept for the next boot");
+        self.kept(self.state.remember_generation(generation));
+        if let Some(policy) = policy {
+            self.remember_policy(policy);
         }
     }
 
-    fn update(&self, change: impl Fn(&mut Live)) {
+    pub(super) fn remember_policy(&self, policy: &Policy) {
+        let kept = self.kept(self.state.remember_policy(&self.settings.config, policy));
+        self.update(|live| live.remembered = kept);
+    }
+
+    /// Whether the step was taken; warns if not.
+    pub(super) fn kept(&self, step: Result<(), StateError>) -> bool {
+        if let Err(error) = &step {
+            tracing::warn!(error = %chain(error), "the last good policy is not kept for the next boot");
+        }
+        step.is_ok()
+    }
+
+    pub(super) fn update(&self, change: impl Fn(&mut Live)) {
         self.live.rcu(|live| {
             let mut live = Live::clone(live);
             change(&mut live);

@@ -122,10 +122,9 @@ async fn work(applier: &Arc<Applier>, queue: &ReloadQueue) {
     loop {
         let batch = queue.next().await;
         notify::reloading();
-        let (read, host) = (batch.read, batch.host);
-        let worker = Arc::clone(applier);
+        let (worker, wishes) = (Arc::clone(applier), batch.wishes);
         // Compiling takes as long as it takes; the socket is answered meanwhile.
-        let answer = spawn_blocking(move || worker.reload(read, host)).await;
+        let answer = spawn_blocking(move || worker.reload(wishes)).await;
         notify::ready(&applier.summary());
         if let Ok(answer) = answer {
             batch.answer(&answer);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ravelin_rules::Policy;
+use ravelin_rules::{Policy, SetFiles};
 
 use crate::control::protocol::{FilterStatus, InterfaceStatus, LastReload};
 use crate::network::attach::Attachment;
@@ -16,6 +16,12 @@ use crate::watch::Seen;
 pub(super) struct Live {
     /// The policy that is judged by; `None` while an earlier process's generation is kept, whose text is not known.
     pub(super) policy: Option<Arc<Policy>>,
+    /// Its set files as they were read.
+    pub(super) set_files: Arc<SetFiles>,
+    /// What was said of it when it was read, for everybody who reloads it.
+    pub(super) warnings: Arc<str>,
+    /// Whether the state folder holds it.
+    pub(super) remembered: bool,
     /// What [`crate::network::Network::apply`] said of it.
     pub(super) applied: Option<Arc<Applied>>,
     /// What is attached while an earlier process's generation is kept.
@@ -32,6 +38,8 @@ pub(super) struct Live {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reloads {
     pub(super) accepted: u64,
+    /// Those that changed the live tables in place.
+    pub(super) amended: u64,
     pub(super) refused: u64,
     /// Why the last one was not accepted.
     pub(super) error: Option<String>,

@@ -3,6 +3,7 @@
 //! command line → **`runtime`** → `network` (filter) or `transport` (edge), and `control` for both. The one place that knows
 //! signals, files that change, and the service manager.
 
+mod amend;
 mod answers;
 mod applier;
 pub mod edge;

@@ -34,13 +34,21 @@ struct Shared {
     arrived: Notify,
 }
 
+/// What is wished for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes {
+    /// The policy is to be read again.
+    pub(super) read: bool,
+    /// Somebody asked for that, whether a file changed or not.
+    pub(super) asked: bool,
+    /// The host's facts changed.
+    pub(super) host: bool,
+}
+
 /// Everything wished for since the last reload began.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// Whether the policy must be read again.
-    pub(super) read: bool,
-    /// Whether the host's facts changed.
-    pub(super) host: bool,
+    pub(super) wishes: Wishes,
     /// Who waits for the answer. Bounded by the connections of the control socket.
     answers: Vec<oneshot::Sender<Answer>>,
 }
@@ -79,9 +87,11 @@ impl ReloadQueue {
     fn join(&self, cause: Cause, answer: Option<oneshot::Sender<Answer>>) {
         let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let batch = waiting.get_or_insert_default();
+        let wishes = &mut batch.wishes;
         match cause {
-            Cause::Host => batch.host = true,
-            Cause::Control | Cause::File | Cause::Signal => batch.read = true,
+            Cause::Host => wishes.host = true,
+            Cause::File => wishes.read = true,
+            Cause::Control | Cause::Signal => (wishes.read, wishes.asked) = (true, true),
         }
         batch.answers.extend(answer);
         drop(waiting);
@@ -120,7 +130,7 @@ mod tests {
             queue.wish(Cause::Signal);
             tokio::task::yield_now().await;
             let batch = queue.next().await;
-            assert!(batch.read && !batch.host);
+            assert!(batch.wishes.read && batch.wishes.asked && !batch.wishes.host);
             let answer = Answer::Refused {
                 diagnostics: "no".to_owned(),
             };
@@ -136,7 +146,7 @@ mod tests {
             let queue = ReloadQueue::default();
             queue.wish(Cause::Host);
             let batch = queue.next().await;
-            assert!(batch.host && !batch.read);
+            assert!(batch.wishes.host && !batch.wishes.read);
         });
     }
 

@@ -84,6 +84,19 @@ impl State {
         }
     }
 
+    /// Keeps these bytes as the copy of one file of the policy that is kept already.
+    ///
+    /// # Errors
+    ///
+    /// When the copy cannot be written. Then the earlier one stays.
+    pub(super) fn remember_file(&self, file: &Path, bytes: &[u8]) -> Result<(), StateError> {
+        let copy = way_in_copy(file).map(|way| self.folder.join(LAST_GOOD).join(FILES).join(way));
+        // Beside the copies, where no pattern of the policy finds it after a crash.
+        let new = self.folder.join(FILE_NEW);
+        copy.and_then(|copy| replace_by(&new, &copy, bytes))
+            .map_err(|source| StateError::write(&new, source))
+    }
+
     /// Loads the last good policy; `None` when there is none.
     pub(super) fn last_good(&self) -> Option<Result<Loaded, Report>> {
         load_copy(&self.folder.join(LAST_GOOD))
@@ -139,17 +152,22 @@ impl StateError {
 
 /// Replaces a file in one step that survives a power cut.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
+    replace_by(&path.with_extension("new"), path, content)
+}
+
+/// The same, written to `new` first.
+fn replace_by(new: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(new)?;
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&new, path)
+    fs::rename(new, path)
 }
 
 const GENERATION: &str = "generation";
 const LAST_GOOD: &str = "last-good";
 const MAIN: &str = "policy";
 const FILES: &str = "files";
+const FILE_NEW: &str = "file.new";
 
 #[cfg(test)]
 mod tests {
@@ -206,6 +224,26 @@ mod tests {
         fs::write(&main, "half a poli").unwrap();
         state.remember_policy(&main, &loaded.policy).unwrap_err();
         assert_eq!(state.last_good().unwrap().unwrap().policy.rules.len(), 1);
+    }
+
+    #[test]
+    fn one_file_of_the_copy_is_replaced_and_the_rest_stays() {
+        let folder = folder("file");
+        let main = folder.0.join("etc/ravelin.toml");
+        let feed = folder.0.join("etc/feed.txt");
+        fs::write(
+            &main,
+            "[firewall]\nstateful = false\n[[set]]\nname = \"feed\"\nfiles = [\"feed.txt\"]\n[[rule]]\nname = \"a\"\naction = \"deny\"\nsource = \"@feed\"\n",
+        )
+        .unwrap();
+        fs::write(&feed, "192.0.2.1\n").unwrap();
+        let loaded = ravelin_rules::load(&main).unwrap();
+        let state = State::open(&folder.0.join("state")).unwrap();
+        state.remember_file(&feed, b"192.0.2.9\n").unwrap_err();
+        state.remember_policy(&main, &loaded.policy).unwrap();
+        state.remember_file(&feed, b"192.0.2.1\n192.0.2.9\n").unwrap();
+        let again = state.last_good().unwrap().unwrap();
+        assert_eq!(again.policy.sets[0].entries, 2);
     }
 
     #[test]
