@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use ravelin_daemon::network::attach::swap;
 use ravelin_daemon::network::load::Generation;
 use ravelin_daemon::network::pins::PinDir;
-use ravelin_rules::TableImage;
 use ravelin_rules::policy::XdpMode;
+use ravelin_rules::{Change, Policy, TableImage};
 use ravelin_tests::home::Home;
 
 /// What is on the interface [`INTERFACE`].
@@ -61,6 +61,12 @@ impl Live {
             attach,
             free: started.elapsed(),
         }
+    }
+
+    /// Changes the tables in place, as the daemon does; says whether that was possible.
+    pub(crate) fn amend(&mut self, policy: &Policy, change: &Change) -> bool {
+        let generation = self.generation.as_mut().expect("a generation is live");
+        generation.amend(policy, change).expect("the change fits")
     }
 
     /// The bytes of the tables in the kernel.

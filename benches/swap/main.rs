@@ -1,6 +1,6 @@
 //! How long it takes until a policy is live, and whether packets notice: rule sets of 10,000 and sets of up to a million prefixes
-//! read, compiled, loaded, swapped in; and the longest gap in a stream of packets while that is done a hundred times.
-//! Beside it `nft -f` with the same rules and sets.
+//! read, compiled, loaded, swapped in; a line of a set file that comes or goes; and the longest gap in a stream of packets while
+//! policies are swapped a hundred times. Beside it `nft -f` with the same rules and sets.
 //!
 //! Each measurement of times is a process of its own, so that its peak of memory is its own (`VmHWM`); the policies take turns.
 
@@ -10,6 +10,7 @@
     reason = "a bench talks to people and stops when it cannot measure"
 )]
 
+mod amend;
 mod live;
 mod stream;
 
@@ -40,6 +41,7 @@ fn main() {
     let mut report = Report::new("swap");
     let scene = Scene::new("bench-swap");
     times(&mut report, &scene);
+    amend::lines(&mut report, &scene);
     stream::gaps(&mut report, &scene);
     report.finish();
 }
