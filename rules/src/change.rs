@@ -10,7 +10,6 @@ mod lines;
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -45,20 +44,24 @@ impl Change {
     }
 }
 
-/// A change that was found in a set file, and the text that the file has since.
+/// A change that was found in a set file.
 #[derive(Clone, Debug)]
 pub struct Edit {
     /// What changed.
     pub change: Change,
     /// The lines of the new file that stand in the place of `change.lines`, comments and blank ones included.
     now: Range<u32>,
-    text: Arc<Vec<u8>>,
+    /// The bytes of the old text that are gone.
+    gone: Range<usize>,
+    /// The bytes that stand in their place.
+    text: Vec<u8>,
 }
 
 impl Edit {
-    /// The file's bytes as they were read.
-    #[must_use]
-    pub fn text(&self) -> &[u8] {
-        &self.text
+    /// The text after the edit.
+    fn after(&self, old: &[u8]) -> Vec<u8> {
+        let before = old.get(..self.gone.start).unwrap_or_default();
+        let behind = old.get(self.gone.end..).unwrap_or_default();
+        [before, &self.text, behind].concat()
     }
 }

@@ -254,10 +254,32 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// As [`read_bounded`], and [`io::ErrorKind::InvalidInput`].
 pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
+    regular(path)?;
     read_bounded(path, limit)
+}
+
+/// As [`read_regular`], to be read in parts: the file, and its length.
+///
+/// # Errors
+///
+/// As [`read_regular`].
+pub(crate) fn open_regular(path: &Path, limit: u64) -> io::Result<(File, usize)> {
+    regular(path)?;
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    if length > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let length = usize::try_from(length).map_err(|_overflow| io::ErrorKind::FileTooLarge)?;
+    Ok((file, length))
+}
+
+fn regular(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_file() {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+    }
 }
 
 /// Columns of a file that is one line of megabytes would otherwise cost a walk over megabytes each.

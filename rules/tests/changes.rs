@@ -83,7 +83,7 @@ fn an_edited_policy_is_the_policy_that_a_whole_reading_gives() {
             let path = folder.path().join(FILES[file]);
             write(&path, content, ended);
             let fresh = load(&folder.path().join("policy.toml"));
-            let Some(edits) = live.set_files.edits(&[path], &live.policy) else {
+            let Some(edits) = live.set_files.edits(std::slice::from_ref(&path), &live.policy) else {
                 // Without `[never_ban]`, all that is refused is what a whole reading refuses too.
                 prop_assert!(never_ban || fresh.is_err(), "{content:?}");
                 let Ok(fresh) = fresh else { return Ok(()) };
@@ -101,6 +101,8 @@ fn an_edited_policy_is_the_policy_that_a_whole_reading_gives() {
             };
             live.policy = live.set_files.take(&live.policy, edit);
             taken.fetch_add(1, Ordering::Relaxed);
+            let bytes = fs::read(&path).unwrap();
+            prop_assert_eq!(live.set_files.text(&path), Some(bytes.as_slice()));
             same(&live, &fresh)?;
         }
         Ok(())

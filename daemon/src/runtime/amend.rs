@@ -86,7 +86,11 @@ impl Applier {
             live.policy.iter().for_each(|policy| self.remember_policy(policy));
             return;
         }
-        let remember = |edit: &Edit| self.kept(self.state.remember_file(&edit.change.file, edit.text()));
+        let remember = |edit: &Edit| {
+            let file = &edit.change.file;
+            let text = live.set_files.text(file);
+            text.is_some_and(|text| self.kept(self.state.remember_file(file, text)))
+        };
         if !edits.iter().all(remember) {
             self.update(|live| live.remembered = false);
         }

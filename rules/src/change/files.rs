@@ -10,13 +10,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::after::{After, distinct};
+use super::lines::Found;
 use super::{Change, Edit, lines};
 use crate::Policy;
 use crate::check::lists::{age_beyond, oldest, within};
-use crate::check::set_file::{MAX_ELEMENTS, MAX_SET_FILE, Widest};
+use crate::check::set_file::{MAX_ELEMENTS, Widest};
 use crate::check::sets::MAX_JOINED;
 use crate::policy::{Element, ListedSet, PrefixSet};
-use crate::source::read_regular;
 
 /// The set files of a loaded policy. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -116,11 +116,10 @@ impl SetFiles {
         for path in paths {
             let (set, file) = self.find(path)?;
             let text = file.text.as_ref()?;
-            let bytes = read_regular(path, MAX_SET_FILE).ok()?;
-            if bytes == **text {
-                continue;
-            }
-            let edit = lines::edit(path, text, bytes)?;
+            let edit = match lines::compare(path, text)? {
+                Found::Same => continue,
+                Found::Edit(edit) => edit,
+            };
             // Edits are checked one by one, so each must leave what the others are checked by as it is.
             if sets.contains(&&set.name) || !set.takes(file, &edit.change, policy) {
                 return None;
@@ -161,9 +160,16 @@ impl SetFiles {
         set.families = set.families.after(change);
         for file in set.files.iter_mut().filter(|file| file.path == change.file) {
             file.entries = exchanged(file.entries, change);
-            file.text = Some(Arc::clone(&edit.text));
+            file.text = file.text.as_ref().map(|text| Arc::new(edit.after(text)));
         }
         policy
+    }
+
+    /// The bytes that a file was read as; `None` when it is not edited.
+    #[must_use]
+    pub fn text(&self, path: &Path) -> Option<&[u8]> {
+        let (_, file) = self.find(path)?;
+        file.text.as_ref().map(|text| text.as_slice())
     }
 
     /// The one file of that path: elements of a path that is named twice cannot be told apart.

@@ -1,31 +1,51 @@
 //! In which lines two texts differ: two texts of a million lines are compared about as fast as memory is read.
 //!
-//! old bytes, new bytes → **lines** → `Edit`. Knows what a line of a set file is, and nothing of sets.
+//! kept text, file → **lines** → `Edit`. Knows what a line of a set file is, and nothing of sets.
 
+use std::fs::File;
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::{Change, Edit};
-use crate::check::set_file::{is_json, prefixes};
+use crate::check::set_file::{MAX_SET_FILE, is_json, prefixes};
+use crate::source::open_regular;
 
-/// What was changed in `file`. `None`: too much, or a line that is not good.
-pub(super) fn edit(file: &Path, old: &[u8], new: Vec<u8>) -> Option<Edit> {
-    if is_json(&new) {
+/// What the file holds now, compared with what it held.
+pub(super) enum Found {
+    /// The same bytes.
+    Same,
+    /// A few other lines, and all of them are good.
+    Edit(Edit),
+}
+
+/// Compares the file with its `old` text. `None`: too much has changed, or a line is not good.
+pub(super) fn compare(path: &Path, old: &[u8]) -> Option<Found> {
+    let (file, length) = open_regular(path, MAX_SET_FILE).ok()?;
+    let Some(differing) = Differing::of(old, &file, length).ok()? else {
+        return Some(Found::Same);
+    };
+    edit(path, old, differing).map(Found::Edit)
+}
+
+fn edit(path: &Path, old: &[u8], differing: Differing) -> Option<Edit> {
+    let Differing { old: gone, new, line } = differing;
+    let (before, behind) = (old.get(..gone.start)?, old.get(gone.end..)?);
+    if is_json(before.iter().chain(&new).chain(behind)) {
         return None;
     }
-    let differing = Differing::of(old, &new);
-    let was = parsed(old.get(differing.old.clone())?)?;
-    let is = parsed(new.get(differing.new.clone())?)?;
+    let was = parsed(old.get(gone.clone())?)?;
+    let is = parsed(&new)?;
     // Lines that hold the same, at either end: of the last line of a text, only the line end may differ.
     let head = was.iter().zip(&is).take_while(|(was, is)| was == is).count();
     let (was, is) = (was.get(head..)?, is.get(head..)?);
     let tail = was.iter().rev().zip(is.iter().rev());
     let tail = tail.take_while(|(was, is)| was == is).count();
     let (was, is) = (was.get(..was.len() - tail)?, is.get(..is.len() - tail)?);
-    let first = differing.line.checked_add(u32::try_from(head).ok()?)?;
+    let first = line.checked_add(u32::try_from(head).ok()?)?;
     let behind = |lines: &[Vec<IpNet>]| first.checked_add(u32::try_from(lines.len()).ok()?);
     let added: Vec<(u32, IpNet)> = (first..)
         .zip(is)
@@ -37,13 +57,14 @@ pub(super) fn edit(file: &Path, old: &[u8], new: Vec<u8>) -> Option<Edit> {
     }
     Some(Edit {
         change: Change {
-            file: file.to_owned(),
+            file: path.to_owned(),
             lines: first..behind(was)?,
             removed,
             added,
         },
         now: first..behind(is)?,
-        text: Arc::new(new),
+        gone,
+        text: new,
     })
 }
 
@@ -60,68 +81,95 @@ fn parsed(text: &[u8]) -> Option<Vec<Vec<IpNet>>> {
     lines.split(|byte| *byte == b'\n').map(prefixes).collect()
 }
 
-/// The whole lines between what two texts have in common at their beginning and at their end.
+/// The whole lines between what a text and a file have in common at their beginning and at their end.
 struct Differing {
+    /// Where they stand in the text.
     old: Range<usize>,
-    new: Range<usize>,
+    /// Those of the file.
+    new: Vec<u8>,
     /// The 1-based number of the first of them, in both.
     line: u32,
 }
 
 impl Differing {
-    fn of(old: &[u8], new: &[u8]) -> Self {
-        let same = common(old, new);
+    /// `None`: nothing differs.
+    fn of(old: &[u8], file: &File, length: usize) -> io::Result<Option<Self>> {
+        let mut chunk = vec![0; CHUNK];
+        let same = common(old, file, length, &mut chunk)?;
+        if same == old.len() && same == length {
+            return Ok(None);
+        }
         let (before, _) = old.split_at(same);
         let start = before
             .iter()
             .rposition(|byte| *byte == b'\n')
             .map_or(0, |at| at + 1);
         let (before, old_rest) = old.split_at(start);
-        let (_, new_rest) = new.split_at(start);
-        let same = common_end(old_rest, new_rest);
+        let same = common_end(old_rest, file, start..length, &mut chunk)?;
         let (old_part, end) = old_rest.split_at(old_rest.len() - same);
-        let (new_part, _) = new_rest.split_at(new_rest.len() - same);
+        let new_length = length - start - same;
+        if new_length > MAX_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let mut new = vec![0; new_length];
+        file.read_exact_at(&mut new, offset(start))?;
         let at_line_start = |part: &[u8]| part.last().is_none_or(|byte| *byte == b'\n');
         // What is common at the end begins within a line of one text or of both: that line differs.
-        let rest = if at_line_start(old_part) && at_line_start(new_part) {
+        let rest = if at_line_start(old_part) && at_line_start(&new) {
             0
         } else {
             end.iter()
                 .position(|byte| *byte == b'\n')
                 .map_or(end.len(), |at| at + 1)
         };
+        new.extend(end.iter().take(rest));
         // A text of 256 MiB has fewer lines than a `u32` counts.
         let line = u32::try_from(line_ends(before))
             .unwrap_or(u32::MAX)
             .saturating_add(1);
-        Self {
+        Ok(Some(Self {
             old: start..start + old_part.len() + rest,
-            new: start..start + new_part.len() + rest,
+            new,
             line,
-        }
+        }))
     }
 }
 
-/// How many bytes are the same from the beginning.
-fn common(one: &[u8], other: &[u8]) -> usize {
-    let chunks = one.chunks(CHUNK).zip(other.chunks(CHUNK));
-    let whole: usize = chunks
-        .take_while(|(one, other)| one == other)
-        .map(|(chunk, _)| chunk.len())
-        .sum();
-    let rest = one.iter().skip(whole).zip(other.iter().skip(whole));
-    whole + rest.take_while(|(one, other)| one == other).count()
+/// How many bytes the text and the file share from the beginning.
+fn common(text: &[u8], file: &File, length: usize, chunk: &mut [u8]) -> io::Result<usize> {
+    let text = text.get(..length).unwrap_or(text);
+    let mut same = 0;
+    for part in text.chunks(chunk.len()) {
+        let (read, _) = chunk.split_at_mut(part.len());
+        file.read_exact_at(read, offset(same))?;
+        if part != read {
+            let bytes = part.iter().zip(&*read);
+            return Ok(same + bytes.take_while(|(one, other)| one == other).count());
+        }
+        same += part.len();
+    }
+    Ok(same)
 }
 
-/// How many bytes are the same up to the end.
-fn common_end(one: &[u8], other: &[u8]) -> usize {
-    let chunks = one.rchunks(CHUNK).zip(other.rchunks(CHUNK));
-    let whole: usize = chunks
-        .take_while(|(one, other)| one == other)
-        .map(|(chunk, _)| chunk.len())
-        .sum();
-    let rest = one.iter().rev().skip(whole).zip(other.iter().rev().skip(whole));
-    whole + rest.take_while(|(one, other)| one == other).count()
+/// How many bytes the text and this part of the file share up to the end.
+fn common_end(text: &[u8], file: &File, bytes: Range<usize>, chunk: &mut [u8]) -> io::Result<usize> {
+    let text = text.get(text.len().saturating_sub(bytes.len())..).unwrap_or(text);
+    let mut same = 0;
+    for part in text.rchunks(chunk.len()) {
+        let (read, _) = chunk.split_at_mut(part.len());
+        file.read_exact_at(read, offset(bytes.end - same - part.len()))?;
+        if part != read {
+            let bytes = part.iter().rev().zip(read.iter().rev());
+            return Ok(same + bytes.take_while(|(one, other)| one == other).count());
+        }
+        same += part.len();
+    }
+    Ok(same)
+}
+
+fn offset(at: usize) -> u64 {
+    // No file that is read is longer than 256 MiB.
+    u64::try_from(at).unwrap_or(u64::MAX)
 }
 
 fn line_ends(text: &[u8]) -> usize {
@@ -134,11 +182,14 @@ fn line_ends(text: &[u8]) -> usize {
     text.chunks(255).map(|chunk| usize::from(of_chunk(chunk))).sum()
 }
 
-/// Compared at once.
-const CHUNK: usize = 16 << 10;
+/// Read and compared at once: it stays in a near cache, where a copy of the whole file would be written to memory first.
+const CHUNK: usize = 64 << 10;
 
 /// More than an edit by hand, far less than what takes as long as reading everything.
 const MAX_LINES: usize = 64;
+
+/// Lines have comments. A file that is another from the beginning is not read to its end for nothing.
+const MAX_BYTES: usize = 256 << 10;
 
 /// One range can be 254 prefixes.
 const MAX_PREFIXES: usize = 1_024;
@@ -157,9 +208,20 @@ mod tests {
         Range<u32>,
     );
 
+    fn compared(old: &str, new: &str) -> Option<Edit> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("set.txt");
+        std::fs::write(&path, new).expect("a file");
+        match compare(&path, old.as_bytes())? {
+            Found::Edit(edit) => Some(edit),
+            Found::Same => panic!("{old:?} is not {new:?}"),
+        }
+    }
+
     fn found(old: &str, new: &str) -> (Range<u32>, Vec<String>, Vec<String>, Range<u32>) {
-        let Edit { change, now, .. } =
-            edit(Path::new("x"), old.as_bytes(), new.as_bytes().to_vec()).expect("a small change");
+        let edit = compared(old, new).expect("a small change");
+        assert_eq!(edit.after(old.as_bytes()), new.as_bytes());
+        let Edit { change, now, .. } = edit;
         let removed = change.removed.iter().map(ToString::to_string).collect();
         let added = change.added.iter();
         let added = added.map(|(line, prefix)| format!("{line}:{prefix}")).collect();
@@ -265,29 +327,38 @@ mod tests {
 
     #[test]
     fn what_is_common_is_found_around_every_boundary() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("set.txt");
+        let mut chunk = vec![0; CHUNK];
         for length in [CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 7] {
             let text = vec![b'a'; length];
-            assert_eq!((common(&text, &text), common_end(&text, &text)), (length, length));
-            assert_eq!(common(&text, &text[..length - 1]), length - 1);
-            assert_eq!(common_end(&text, &text[1..]), length - 1);
+            let mut same = |other: &[u8]| {
+                std::fs::write(&path, other).unwrap();
+                let file = File::open(&path).unwrap();
+                let start = common(&text, &file, other.len(), &mut chunk).unwrap();
+                let end = common_end(&text, &file, 0..other.len(), &mut chunk).unwrap();
+                (start, end)
+            };
+            assert_eq!(same(&text), (length, length));
+            assert_eq!(same(&text[1..]), (length - 1, length - 1));
+            assert_eq!(same(&vec![b'a'; length + 1]), (length, length));
             for at in [0, 1, CHUNK - 2, length / 2, length - 1] {
                 let mut other = text.clone();
                 other[at] = b'b';
-                assert_eq!(
-                    (common(&text, &other), common_end(&text, &other)),
-                    (at, length - 1 - at)
-                );
+                assert_eq!(same(&other), (at, length - 1 - at));
             }
             let mut lines = text;
             lines[length / 2] = b'\n';
             assert_eq!(line_ends(&lines), 1);
             assert_eq!(line_ends(&vec![b'\n'; length]), length);
         }
+        std::fs::write(&path, "1.0.0.1\n").unwrap();
+        assert!(matches!(compare(&path, b"1.0.0.1\n"), Some(Found::Same)));
     }
 
     #[test]
     fn what_is_not_small_and_good_is_left_to_a_whole_reading() {
-        let edit = |old: &str, new: &str| edit(Path::new("x"), old.as_bytes(), new.as_bytes().to_vec());
+        let edit = compared;
         let lines = |count: u32| -> String { (0..count).map(|n| format!("10.0.{n}.0\n")).collect() };
         assert!(edit("1.0.0.1\n", &lines(64)).is_some());
         assert!(edit("1.0.0.1\n", &lines(65)).is_none());

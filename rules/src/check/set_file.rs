@@ -127,7 +127,7 @@ pub(crate) fn prefixes(line: &[u8]) -> Option<Vec<IpNet>> {
 }
 
 /// Whether the bytes are a JSON list, not text.
-pub(crate) fn is_json(bytes: &[u8]) -> bool {
+pub(crate) fn is_json<'b>(bytes: impl IntoIterator<Item = &'b u8>) -> bool {
     json::is_json(bytes)
 }
 

@@ -28,8 +28,9 @@ pub(super) fn entries(bytes: &[u8]) -> Option<Result<Vec<(u32, String)>, String>
 }
 
 /// Whether the file is meant to be JSON: its first character tells.
-pub(super) fn is_json(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().starts_with(b"{")
+pub(super) fn is_json<'b>(bytes: impl IntoIterator<Item = &'b u8>) -> bool {
+    let first = bytes.into_iter().find(|byte| !byte.is_ascii_whitespace());
+    first == Some(&b'{')
 }
 
 /// One object a line, each with a `cidr`, and a last one that is about the list.
