@@ -11,15 +11,17 @@ use ravelin_datapath::{Onto, Tables, Window};
 
 use serde::{Serialize, Serializer};
 
+use crate::compile::Amender;
 use crate::policy::RuleName;
 
 /// Compiled tables: constants, words, and the names of the rules that the words mean.
 #[derive(Clone, Debug)]
 pub struct TableImage {
     settings: Settings,
-    words: Vec<u32>,
+    pub(crate) words: Vec<u32>,
     rule_names: Vec<RuleName>,
     report: SizeReport,
+    pub(crate) amender: Amender,
 }
 
 impl TableImage {
@@ -28,12 +30,14 @@ impl TableImage {
         words: Vec<u32>,
         rule_names: Vec<RuleName>,
         report: SizeReport,
+        amender: Amender,
     ) -> Self {
         Self {
             settings,
             words,
             rule_names,
             report,
+            amender,
         }
     }
 

@@ -95,7 +95,7 @@ impl Generation {
         let Some(mut amender) = self.amender.take() else {
             return Ok(false);
         };
-        let patch = amender.amend(self.tables.words(), policy, change);
+        let patch = amender.amend(|index| self.tables.double(index), policy, change);
         if let Some(patch) = &patch {
             // Otherwise it knows of a change that was not made.
             self.tables.amend(patch)?;

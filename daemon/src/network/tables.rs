@@ -87,14 +87,16 @@ impl TableMap {
         image.write(slots, &mut self.value);
     }
 
-    /// The words as they are now.
+    /// A 64-bit word as it is now.
     #[must_use]
-    pub fn words(&self) -> &[u8] {
-        &self.value
+    pub fn double(&self, index: u32) -> Option<u64> {
+        let (doubles, _) = self.value.as_chunks();
+        let bytes = doubles.get(usize::try_from(index).ok()?)?;
+        Some(u64::from_ne_bytes(*bytes))
     }
 
-    /// Changes the tables while programs read them: first the words, which no packet reads yet, then the cell, in one store, which
-    /// leads packets to them. A packet is judged by the tables before or by the tables after.
+    /// Changes the tables while programs read them: first the words, which no packet reads yet, then the stores, in
+    /// their order, which lead packets to them. An address is looked up in the tables before or in the tables after.
     ///
     /// # Errors
     ///
@@ -102,8 +104,9 @@ impl TableMap {
     pub fn amend(&mut self, patch: &Patch) -> Result<(), TablesError> {
         let first = usize::try_from(patch.first).map_err(|_overflow| TablesError::Patch)?;
         let end = first.checked_add(patch.words.len()).ok_or(TablesError::Patch)?;
-        let cell = usize::try_from(patch.cell).map_err(|_overflow| TablesError::Patch)?;
-        if end > self.bytes / size_of::<u32>() || cell >= self.bytes / size_of::<u64>() {
+        let outside =
+            |(at, _): &(u32, u64)| usize::try_from(*at).is_ok_and(|at| at >= self.bytes / size_of::<u64>());
+        if end > self.bytes / size_of::<u32>() || patch.stores.iter().any(outside) {
             return Err(TablesError::Patch);
         }
         let value = self.value.as_mut_ptr();
@@ -114,10 +117,12 @@ impl TableMap {
             let at = unsafe { AtomicU32::from_ptr(value.cast::<u32>().add(index)) };
             at.store(*word, Ordering::Relaxed);
         }
-        // SAFETY: as above, with `cell` counting doubles.
-        let at = unsafe { AtomicU64::from_ptr(value.cast::<u64>().add(cell)) };
-        // Release: whoever loads the new value and follows it finds the words, because its loads depend on it.
-        at.store(patch.value, Ordering::Release);
+        for (at, new) in &patch.stores {
+            // SAFETY: as above, with `at` counting doubles; every one was compared.
+            let at = unsafe { AtomicU64::from_ptr(value.cast::<u64>().add(*at as usize)) };
+            // Release: whoever loads the new value and follows it finds the words, because its loads depend on it.
+            at.store(*new, Ordering::Release);
+        }
         Ok(())
     }
 

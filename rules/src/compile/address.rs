@@ -6,7 +6,7 @@ use super::CompileError;
 use super::bitmap::{self, Bitmap};
 use super::multibit::{self, Plan};
 use super::partition::Run;
-use super::ranges;
+use super::ranges::{self, Lists};
 use super::words::Words;
 use crate::image::{AddressReport, TrieReport};
 
@@ -65,30 +65,40 @@ impl Trie {
     }
 }
 
+/// A trie in the image, and what is needed to change it.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) trie: Trie,
+    /// Of a range trie.
+    pub(super) lists: Option<Lists>,
+}
+
 /// Writes the trie of `runs`, whose classes are the words of the leaves.
 pub(super) fn write(
     plane: Plane,
     runs: &[Run],
     only_ranges: bool,
     words: &mut Words,
-) -> Result<Trie, CompileError> {
+) -> Result<Written, CompileError> {
     let before = words.bytes();
     if let [run] = runs {
-        return Ok(Trie {
+        let trie = Trie {
             root: run.class,
             ..Trie::default()
-        });
+        };
+        return Ok(Written { trie, lists: None });
     }
-    let trie = match Plan::cheapest(plane, runs, words.left() / 4).filter(|_| !only_ranges) {
-        Some(plan) => multibit::write(runs, plan, words),
-        None => ranges::write(plane, runs, words),
-    }?;
-    let bitmap = if words.bytes() - before > WITHOUT_BITMAP {
-        bitmap::write(plane, runs, words)?
-    } else {
-        None
+    let mut written = match Plan::cheapest(plane, runs, words.left() / 4).filter(|_| !only_ranges) {
+        Some(plan) => Written {
+            trie: multibit::write(runs, plan, words)?,
+            lists: None,
+        },
+        None => ranges::write(plane, runs, words)?,
     };
-    Ok(Trie { bitmap, ..trie })
+    if only_ranges || words.bytes() - before > WITHOUT_BITMAP {
+        written.trie.bitmap = bitmap::write(plane, runs, words)?;
+    }
+    Ok(written)
 }
 
 /// Bytes of a trie that the second cache level holds, more or less, with what else a packet needs: no bitmap is faster.

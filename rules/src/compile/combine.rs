@@ -23,7 +23,7 @@ pub struct Budget {
     pub bytes: u64,
     /// The ways to combine classes that may be chosen.
     pub strategy: Strategy,
-    /// Every address goes through a range trie, also where a multibit trie fits.
+    /// Every address goes through a range trie, also where a multibit trie fits, and a bitmap before it; tests prove both.
     pub ranges: bool,
 }
 

@@ -17,31 +17,30 @@ mod pairs;
 mod partition;
 mod ranges;
 mod service;
+mod side;
 mod spoofed;
 mod walk;
 mod words;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ravelin_datapath::classify::SourceClass;
 use ravelin_datapath::wire::{ABI, Plane, RULE_SLOTS, RuleEntry, Setting, Settings};
 use ravelin_datapath::{ParseClass, Verdict};
 
-use self::address::{Shape, Trie};
+use self::address::Trie;
 pub use self::amend::{Amender, Patch};
 use self::bits::Bits;
 use self::combine::Classes;
 pub use self::combine::{Budget, Strategy};
-use self::dimension::Conditions;
+use self::partition::Span;
 pub(crate) use self::partition::merged;
-use self::partition::{Partition, Run, Span};
+use self::side::{Numbers, Side};
 pub(crate) use self::spoofed::Spoofed;
 use self::walk::Walk;
 use self::words::Words;
 use crate::image::{Combined, FamilyReport, SizeReport, TableImage};
-use crate::ir::{Addresses, Row};
+use crate::ir::Addresses;
 use crate::lower::lower;
 use crate::policy::{Mode, PrefixSet};
 use crate::{Direction, HostFacts, Policy};
@@ -192,9 +191,11 @@ impl TableImage {
             budget,
         };
         let mut families = Vec::new();
+        let mut amender = Amender::of(host, direction);
         for plane in Plane::ALL {
-            families.push(family(plane, &rows, &mut words, &mut settings)?);
+            families.push(family(plane, &rows, &mut words, &mut settings, &mut amender)?);
         }
+        amender.make_room(&mut words);
         let words = words.into_inner()?;
         settings.set(Setting::Length, u32::try_from(words.len()).unwrap_or(0));
         let report = SizeReport {
@@ -206,7 +207,7 @@ impl TableImage {
             families,
         };
         let rule_names = policy.rules.iter().map(|rule| rule.name.clone()).collect();
-        Ok(Self::new(settings, words, rule_names, report))
+        Ok(Self::new(settings, words, rule_names, report, amender))
     }
 }
 
@@ -218,6 +219,9 @@ fn size(bytes: u64) -> String {
         format!("{} MiB", bytes.div_ceil(1 << 20))
     }
 }
+
+/// Tables of fewer runs are made anew as fast as they are changed.
+const AMENDABLE_RUNS: usize = 1 << 14;
 
 /// What both families are made from.
 struct Rows<'a> {
@@ -233,69 +237,40 @@ fn family(
     from: &Rows<'_>,
     words: &mut Words,
     settings: &mut Settings,
+    amender: &mut Amender,
 ) -> Result<FamilyReport, CompileError> {
     let rows = from.walk.rows();
-    // A row that cannot match in this family must not win in it: it satisfies no source class.
-    let reaches: Vec<bool> = rows.iter().map(|row| row.reaches(plane)).collect();
-    let used = reaches.contains(&true);
-    let here = |row: &Row| row.reaches(plane);
-    let sources = Conditions::collect(
-        rows.iter().map(|row| row.source.as_deref()),
-        Addresses::key,
-        |addresses| spans(plane, addresses),
-    );
-    let destinations = Conditions::collect(
-        rows.iter()
-            .map(|row| row.destination.as_deref().filter(|_| here(row))),
-        Addresses::key,
-        |addresses| spans(plane, addresses),
-    );
-
-    let spoofed = sources.sets.len();
-    let mut source_sets = sources.sets.clone();
-    source_sets.extend(from.spoofed.spans(plane));
-    let zones = spoofed + 1..source_sets.len();
-    let source_partition = Partition::of(&source_sets);
-    let mut source_rows = sources.rows_of(&source_partition);
-    for class in &mut source_rows {
-        for (row, reaches) in reaches.iter().enumerate().filter(|(_, reaches)| !**reaches) {
-            class.set(row, *reaches);
+    let used = rows.iter().any(|row| row.reaches(plane));
+    let mut write = |side: Side, words: &mut Words| {
+        let (partition, classes) =
+            side.classes(plane, rows, from.spoofed, |addresses| spans(plane, addresses));
+        let (numbers, rows_of, zones_of) = Numbers::of(&classes);
+        let runs = numbers.runs(&partition, &classes).unwrap_or_default();
+        if side == Side::Destination && !used {
+            return Ok((Trie::default(), rows_of, zones_of));
         }
-    }
-    let marks: Vec<Mark> = source_partition
-        .classes
-        .iter()
-        .map(|class| Mark {
-            everywhere: class.contains(spoofed),
-            zones: (1..)
-                .zip(zones.clone())
-                .filter(|(_, set)| class.contains(*set))
-                .fold(0, |zones, (zone, _)| zones | 1 << zone),
-        })
-        .collect();
-    let (source_runs, source_rows, zone_words) = numbered(&source_partition, source_rows, &marks);
-    let source_trie = address::write(plane, &source_runs, from.budget.ranges, words)?;
-    set_trie(settings, plane, Side::Source, source_trie);
+        let written = address::write(plane, &runs, from.budget.ranges, words)?;
+        let trie = written.trie;
+        side.set(settings, plane, trie);
+        if from.budget.ranges || runs.len() > AMENDABLE_RUNS {
+            amender.keep(plane, side, written, numbers);
+        }
+        Ok::<_, CompileError>((trie, rows_of, zones_of))
+    };
+    let (source_trie, source_rows, zones) = write(Side::Source, words)?;
+    let (destination_trie, destination_rows, _) = write(Side::Destination, words)?;
     if from.spoofed.by_zone() {
-        settings.set(in_plane(Setting::Zones4, plane), words.table(&zone_words)?);
+        settings.set(in_plane(Setting::Zones4, plane), words.table(&zones)?);
     }
-
-    let destination_partition = Partition::of(&destinations.sets);
-    let destination_rows = destinations.rows_of(&destination_partition);
-    let unmarked = vec![Mark::default(); destination_rows.len()];
-    let (destination_runs, destination_rows, _) =
-        numbered(&destination_partition, destination_rows, &unmarked);
     let mut report = FamilyReport {
         plane,
         source: source_trie.report(source_rows.len()),
-        destination: Trie::default().report(destination_rows.len()),
+        destination: destination_trie.report(destination_rows.len()),
         combined: Combined::Nothing,
     };
     if !used {
         return Ok(report);
     }
-    let destination_trie = address::write(plane, &destination_runs, from.budget.ranges, words)?;
-    set_trie(settings, plane, Side::Destination, destination_trie);
     let classes = Classes {
         sources: &source_rows,
         destinations: &destination_rows,
@@ -318,116 +293,14 @@ fn family(
     ] {
         settings.set(in_plane(setting, plane), word);
     }
-    report.destination = destination_trie.report(destination_rows.len());
     report.combined = combination.report;
     Ok(report)
-}
-
-/// What a source class is besides the rows it satisfies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Mark {
-    /// Spoofed on every interface.
-    everywhere: bool,
-    /// Spoofed on the interfaces of these zones, one bit each.
-    zones: u32,
-}
-
-/// Renumbers classes so that those which satisfy the same rows, and are spoofed in the same zones, are one. Returns the runs
-/// with the words of their classes, the rows of each class, and its zones.
-fn numbered(partition: &Partition, rows: Vec<Bits>, marks: &[Mark]) -> (Vec<Run>, Vec<Bits>, Vec<u32>) {
-    let mut numbers = HashMap::new();
-    let (mut rows_of, mut zones_of) = (Vec::new(), Vec::new());
-    let words: Vec<u32> = rows
-        .into_iter()
-        .zip(marks)
-        .map(|(rows, mark)| {
-            let number = *numbers
-                .entry((rows, mark.zones))
-                .or_insert_with_key(|(rows, zones)| {
-                    rows_of.push(rows.clone());
-                    zones_of.push(*zones);
-                    u32::try_from(rows_of.len() - 1).unwrap_or(u32::MAX)
-                });
-            let everywhere = if mark.everywhere { SourceClass::SPOOFED } else { 0 };
-            let zoned = if mark.zones == 0 { 0 } else { SourceClass::ZONED };
-            number | everywhere | zoned
-        })
-        .collect();
-    let mut runs: Vec<Run> = Vec::with_capacity(partition.runs.len());
-    for run in &partition.runs {
-        let class = usize::try_from(run.class)
-            .ok()
-            .and_then(|class| words.get(class))
-            .copied()
-            .unwrap_or(0);
-        if runs.last().is_none_or(|last| last.class != class) {
-            runs.push(Run {
-                first: run.first,
-                class,
-            });
-        }
-    }
-    (runs, rows_of, zones_of)
 }
 
 /// The setting of the family, from its IPv4 name.
 fn in_plane(setting: Setting, plane: Plane) -> Setting {
     let index = setting as usize + plane as usize;
     Setting::ALL.get(index).copied().unwrap_or(setting)
-}
-
-fn set_trie(settings: &mut Settings, plane: Plane, side: Side, trie: Trie) {
-    let mut set = |[source, destination]: [Setting; 2], word| {
-        let setting = match side {
-            Side::Source => source,
-            Side::Destination => destination,
-        };
-        settings.set(in_plane(setting, plane), word);
-    };
-    set(
-        [Setting::SourceRootBits4, Setting::DestinationRootBits4],
-        trie.root_bits,
-    );
-    set([Setting::SourceRoot4, Setting::DestinationRoot4], trie.root);
-    set([Setting::SourceLevels4, Setting::DestinationLevels4], trie.levels);
-    if let Some(bitmap) = trie.bitmap {
-        set(
-            [Setting::SourceBitmapBits4, Setting::DestinationBitmapBits4],
-            bitmap.bits,
-        );
-        set(
-            [Setting::SourceBitmap4, Setting::DestinationBitmap4],
-            bitmap.first,
-        );
-        set(
-            [Setting::SourceBitmapClass4, Setting::DestinationBitmapClass4],
-            bitmap.class,
-        );
-    }
-    match trie.shape {
-        Shape::OneClass => {}
-        Shape::Multibit { stride, .. } => {
-            set([Setting::SourceStride4, Setting::DestinationStride4], stride);
-        }
-        Shape::Ranges { lanes, lists, .. } => {
-            let [low, high] = words::halves(lanes.ones());
-            set([Setting::SourceLanes4, Setting::DestinationLanes4], lanes.count);
-            set(
-                [Setting::SourceLaneBits4, Setting::DestinationLaneBits4],
-                lanes.bits,
-            );
-            set([Setting::SourceOnesLow4, Setting::DestinationOnesLow4], low);
-            set([Setting::SourceOnesHigh4, Setting::DestinationOnesHigh4], high);
-            set([Setting::SourceLists4, Setting::DestinationLists4], lists);
-        }
-    }
-}
-
-/// Which address of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Source,
-    Destination,
 }
 
 /// The addresses of one family.

@@ -67,6 +67,22 @@ impl Partition {
         }
     }
 
+    /// The runs of the values of a span, the first of which begins where the span does.
+    pub(super) fn within(&self, window: Span) -> Self {
+        let first = Run {
+            first: window.first,
+            class: self.class(window.first),
+        };
+        let inside = self
+            .runs
+            .iter()
+            .filter(|run| window.first < run.first && run.first <= window.last);
+        Self {
+            runs: std::iter::once(first).chain(inside.copied()).collect(),
+            classes: self.classes.clone(),
+        }
+    }
+
     /// The class of a value.
     pub(super) fn class(&self, value: u128) -> u32 {
         let after = self.runs.partition_point(|run| run.first <= value);

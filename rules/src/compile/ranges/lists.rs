@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 /// Distinct lists of classes, all of one length.
-#[derive(Clone, Debug)]
-pub(super) struct Lists {
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Lists {
     length: usize,
     /// How many there may be.
     most: u64,

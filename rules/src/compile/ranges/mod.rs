@@ -5,39 +5,69 @@ mod part;
 
 use ravelin_datapath::wire::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES, Plane};
 
-use self::lists::Lists;
+pub(super) use self::lists::Lists;
 use self::part::Part;
 use super::CompileError;
-use super::address::{Shape, Trie};
+use super::address::{Shape, Trie, Written};
 use super::latency;
 use super::partition::Run;
 use super::words::Words;
 
 /// Writes the trie of `runs`, whose classes are the words of the leaves.
-pub(super) fn write(plane: Plane, runs: &[Run], words: &mut Words) -> Result<Trie, CompileError> {
+pub(super) fn write(plane: Plane, runs: &[Run], words: &mut Words) -> Result<Written, CompileError> {
     let all = Part::all(runs);
     let root_bits = root_bits(plane, all);
     let mut classes: Vec<u32> = runs.iter().map(|run| run.class).collect();
     classes.sort_unstable();
     classes.dedup();
     let (lanes, lists) = lanes(plane, root_bits, &classes).ok_or_else(|| words.too_large())?;
-    let mut builder = Builder {
-        lanes,
-        lists,
-        tables: Vec::new(),
-        lines: Vec::new(),
-        nodes: 0,
-    };
+    let mut builder = Builder::new(lanes, lists);
     let (first, root) = builder.table(all, root_bits);
-    let (lists, nodes) = (words.table(builder.lists.words())?, builder.nodes);
-    Ok(Trie {
+    let nodes = builder.nodes;
+    let base = words.line_of_doubles()?;
+    let (doubles, mut lists) = builder.place(base);
+    words.doubles(doubles.into_iter())?;
+    let trie = Trie {
         root_bits,
-        root: first + builder.place(words)?,
+        root: first + base,
         levels: root.steps,
         reads: 2 + root.reads,
-        shape: Shape::Ranges { lanes, lists, nodes },
+        shape: Shape::Ranges {
+            lanes,
+            lists: words.table(lists.words())?,
+            nodes,
+        },
         bitmap: None,
+    };
+    lists.closed = true;
+    Ok(Written {
+        trie,
+        lists: Some(lists),
     })
+}
+
+/// Part of a trie, built anew.
+pub(super) struct Rebuilt {
+    /// What leads to it.
+    pub(super) cell: u64,
+    /// Its tables and lines.
+    pub(super) doubles: Vec<u64>,
+    /// Steps of its longest path.
+    pub(super) steps: u32,
+}
+
+/// Builds the part of a trie behind `depth` bits, whose addresses are those of `runs`, for the place that begins with this double.
+pub(super) fn rebuild(lanes: Lanes, lists: &mut Lists, runs: &[Run], depth: u32, base: u32) -> Rebuilt {
+    let mut builder = Builder::new(lanes, std::mem::take(lists));
+    let below = builder.below(Part::behind(depth, runs));
+    let cell = builder.moved(below.cell, base);
+    let (doubles, kept) = builder.place(base);
+    *lists = kept;
+    Rebuilt {
+        cell,
+        doubles,
+        steps: below.steps,
+    }
 }
 
 /// Cycles that a packet waits, about.
@@ -120,6 +150,16 @@ struct Builder {
 }
 
 impl Builder {
+    fn new(lanes: Lanes, lists: Lists) -> Self {
+        Self {
+            lanes,
+            lists,
+            tables: Vec::new(),
+            lines: Vec::new(),
+            nodes: 0,
+        }
+    }
+
     /// What leads from `part` to its classes.
     fn below(&mut self, part: Part<'_>) -> Below {
         if let Some(cell) = self.ranges(part) {
@@ -197,33 +237,35 @@ impl Builder {
         (number(first), most)
     }
 
-    /// Writes tables and lines; returns where the tables begin, in doubles.
-    fn place(mut self, words: &mut Words) -> Result<u32, CompileError> {
-        let tables = words.line_of_doubles()?;
-        let lines = (tables + number(self.tables.len())).div_ceil(FAR_DOUBLES);
-        let moved = |cell: &mut u64| {
-            *cell = match Cell::unpack(*cell, self.lanes) {
-                Cell::Table { first, bits } => Cell::Table {
-                    first: first + tables,
-                    bits,
-                }
-                .pack(self.lanes),
-                Cell::Far { line, bits } => Cell::Far {
-                    line: line + lines,
-                    bits,
-                }
-                .pack(self.lanes),
-                Cell::Ranges { .. } => *cell,
-            };
-        };
-        self.tables.iter_mut().for_each(moved);
-        for line in self.lines.chunks_exact_mut(FAR_DOUBLES as usize) {
-            line.iter_mut().skip(FAR_KEYS).take(FAR_KEYS + 1).for_each(moved);
+    /// All tables and all lines, for the place that begins with this double.
+    fn place(mut self, base: u32) -> (Vec<u64>, Lists) {
+        let mut lines = std::mem::take(&mut self.lines);
+        for line in lines.chunks_exact_mut(LINE_DOUBLES) {
+            let cells = line.iter_mut().skip(FAR_KEYS).take(FAR_KEYS + 1);
+            cells.for_each(|cell| *cell = self.moved(*cell, base));
         }
-        words.doubles(self.tables.into_iter())?;
-        words.line_of_doubles()?;
-        words.doubles(self.lines.into_iter())?;
-        Ok(tables)
+        let mut doubles: Vec<u64> = self.tables.iter().map(|cell| self.moved(*cell, base)).collect();
+        doubles.resize(doubles.len().next_multiple_of(LINE_DOUBLES), 0);
+        doubles.append(&mut lines);
+        (doubles, self.lists)
+    }
+
+    /// A cell that leads to where things stand, when tables begin with the double `base`, a multiple of a line, and lines behind them.
+    fn moved(&self, cell: u64, base: u32) -> u64 {
+        let lines =
+            base / FAR_DOUBLES + number(self.tables.len().next_multiple_of(LINE_DOUBLES)) / FAR_DOUBLES;
+        match Cell::unpack(cell, self.lanes) {
+            Cell::Table { first, bits } => Cell::Table {
+                first: first + base,
+                bits,
+            },
+            Cell::Far { line, bits } => Cell::Far {
+                line: line + lines,
+                bits,
+            },
+            ranges @ Cell::Ranges { .. } => ranges,
+        }
+        .pack(self.lanes)
     }
 }
 

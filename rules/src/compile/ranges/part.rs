@@ -16,15 +16,16 @@ pub(super) struct Part<'r> {
 impl<'r> Part<'r> {
     /// All addresses.
     pub(super) fn all(runs: &'r [Run]) -> Self {
+        Self::behind(0, runs)
+    }
+
+    /// Addresses that share so many bits, from the first address of the first run on.
+    pub(super) fn behind(depth: u32, runs: &'r [Run]) -> Self {
         let (class, inside) = match runs.split_first() {
             Some((first, rest)) => (first.class, rest),
             None => (0, runs),
         };
-        Self {
-            depth: 0,
-            class,
-            inside,
-        }
+        Self { depth, class, inside }
     }
 
     /// The bits of a run's first address behind those that all of the part share, at the top.
