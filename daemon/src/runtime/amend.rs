@@ -43,7 +43,7 @@ impl Applier {
             live.reloads.accept(SystemTime::now());
             live.reloads.amended += 1;
         });
-        self.remember_files(&edits);
+        self.remember_files(&edits, live.remembered);
         Some(Answer::Reloaded {
             generation: Some(applied.generation),
             warnings: live.warnings.to_string(),
@@ -75,14 +75,15 @@ impl Applier {
         self.update(|live| {
             live.policy = Some(Arc::clone(&policy));
             live.set_files = Arc::clone(&set_files);
+            live.remembered = false;
         });
         Some(())
     }
 
-    /// The copies of the other files are those of this policy, unless something went wrong before.
-    fn remember_files(&self, edits: &[Edit]) {
+    /// Keeps what the edits changed; everything, unless the policy before them is `remembered`.
+    fn remember_files(&self, edits: &[Edit], remembered: bool) {
         let live = self.live();
-        if !live.remembered {
+        if !remembered {
             live.policy.iter().for_each(|policy| self.remember_policy(policy));
             return;
         }
@@ -91,9 +92,8 @@ impl Applier {
             let text = live.set_files.text(file);
             text.is_some_and(|text| self.kept(self.state.remember_file(file, text)))
         };
-        if !edits.iter().all(remember) {
-            self.update(|live| live.remembered = false);
-        }
+        let kept = edits.iter().all(remember);
+        self.update(|live| live.remembered = kept);
     }
 }
 
