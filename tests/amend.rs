@@ -115,6 +115,31 @@ fn changes_of_a_list_and_of_other_files_at_once_are_a_new_generation() {
 }
 
 #[test]
+fn edits_of_several_lists_are_taken_together_in_place_or_not() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("amend-lists");
+    let more = "[[set]]\nname = \"more\"\nfiles = [\"more.txt\"]\n\
+                [[rule]]\nname = \"more\"\npriority = 3\naction = \"deny\"\nsource = \"@more\"\n";
+    let mut filter = filter(&scene, "amend-lists", more);
+    let before = generation(&filter);
+    // The first is in place whatever the compiler can do; when the second is not, all of it is built.
+    let commented = list(&[(0, "# of today")]);
+    filter.home().write("more.txt", &format!("192.0.2.1\n{BANNED}\n"));
+    reload(&filter, &commented);
+    assert!(!passes(&scene, "10.77.0.9"));
+    assert!(passes(&scene, "10.77.0.1"));
+    assert_eq!(count(&filter, "ravelin_set_entries{set=\"more\"}"), 2);
+    assert_amended(&filter, before, 1);
+    // Both are among the last good copies.
+    filter.write_policy("nonsense");
+    expect_success("ravelin detach", &filter.ravelin(&["detach"]));
+    filter.await_end();
+    filter.start();
+    assert!(!passes(&scene, "10.77.0.9"));
+    assert!(passes(&scene, "10.77.0.1"));
+}
+
+#[test]
 fn a_list_that_is_only_replaced_is_noticed_and_live_and_a_wish_without_a_change_is_a_new_generation() {
     requires!(Root, Bpf, NetworkNamespaces);
     let scene = Scene::new("amend-watch");
@@ -235,6 +260,7 @@ fn passes(scene: &Scene, source: &str) -> bool {
 fn filter(scene: &Scene, test: &str, more: &str) -> Daemon {
     let filter = Daemon::new(test, Half::Filter, &policy(more)).inside(&scene.host);
     filter.home().write(FEED, &list(&[]));
+    filter.home().write("more.txt", "192.0.2.1\n");
     // An address that comes later is one more fact of the host, and a new generation.
     let words = ["-6", "address", "show", "dev", "wan", "scope", "link"];
     wait::until("the link-local address", PATIENCE, || {
