@@ -75,7 +75,7 @@ fn row(folder: &Path, six: bool) -> [Cell; FIGURES] {
         of(all(), |step| step.found),
         of(added.iter(), |step| step.live),
         of(removed.iter(), |step| step.live),
-        of(all(), |step| step.after),
+        of(all().filter(|step| !step.rebuilt), |step| step.after),
         Cell::Words(match rebuilt {
             0 => "in place".to_owned(),
             _ => format!("rebuilt {rebuilt} of {}", all().count()),
