@@ -23,6 +23,10 @@ pub enum Peer {
     Empty,
     /// Hands every packet to the network stack.
     Pass,
+    /// Counts as a packet is counted that a rule decided.
+    Counted,
+    /// Reads headers.
+    Headers,
     /// Looks up the source in the kernel's longest-prefix-match trie of IPv4.
     Trie4,
     /// The same for IPv6.
@@ -34,6 +38,8 @@ impl Peer {
         match self {
             Self::Empty => "empty",
             Self::Pass => "pass",
+            Self::Counted => "counted",
+            Self::Headers => "headers",
             Self::Trie4 => "trie4",
             Self::Trie6 => "trie6",
         }

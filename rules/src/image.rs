@@ -59,6 +59,13 @@ impl TableImage {
         &self.report
     }
 
+    /// The same tables with another constant. Packets are then judged wrongly: for measurements of what a part costs.
+    #[must_use]
+    pub fn with(mut self, setting: Setting, word: u32) -> Self {
+        self.settings.set(setting, word);
+        self
+    }
+
     /// How many words the table map holds.
     #[must_use]
     pub fn word_count(&self) -> usize {

@@ -79,6 +79,9 @@ pub(super) struct Combination {
     pub(super) pairs: u32,
     pub(super) pairs_width: u32,
     pub(super) tile_bits: u32,
+    pub(super) index: u32,
+    pub(super) row_width: u32,
+    pub(super) cells: u32,
     pub(super) sources: u32,
     pub(super) destinations: u32,
     pub(super) services: u32,
@@ -99,6 +102,9 @@ impl Combination {
             pairs: 0,
             pairs_width: 0,
             tile_bits: 0,
+            index: 0,
+            row_width: 0,
+            cells: 0,
             sources: 0,
             destinations: 0,
             services: 0,
@@ -118,7 +124,7 @@ pub(super) fn write(
     words: &mut Words,
 ) -> Result<Combination, CompileError> {
     let left = words.left();
-    let cross = |tile_bits| CrossProduct::of(classes, walk, tile_bits, left / 4);
+    let cross = |tile_bits| CrossProduct::of(classes, walk, tile_bits, left);
     let over = || CompileError::OverBudget {
         budget: budget.bytes,
         left,
@@ -140,29 +146,33 @@ pub(super) fn write(
 
 /// Writes a cross product.
 fn place(product: &CrossProduct, walk: &Walk<'_>, words: &mut Words) -> Result<Combination, CompileError> {
-    let tiles = words.lists(&product.tiles)?;
-    let rows = if product.tile_bits == 0 {
-        // One tile a row: the pair leads to it at once.
-        product
-            .rows
-            .iter()
-            .map(|row| row.first().map_or(0, |tile| start(&tiles, *tile)))
-            .collect()
+    let tiled = product.tile_bits > 0;
+    // The last tile of a row is as long as all others.
+    let length = if tiled {
+        1 << product.tile_bits
     } else {
-        let rows: Vec<Vec<u32>> = product
-            .rows
-            .iter()
-            .map(|row| row.iter().map(|tile| start(&tiles, *tile)).collect())
-            .collect();
-        words.lists(&rows)?
+        product.thirds
     };
-    let pairs: Vec<u32> = product.pairs.iter().map(|row| start(&rows, *row)).collect();
+    let tiles = product.tiles.iter().flat_map(|tile| {
+        let left_over = std::iter::repeat_n(0, length - tile.len().min(length));
+        tile.iter().copied().chain(left_over)
+    });
+    let cells = words.halves(tiles)?;
+    let index = if tiled {
+        words.table(&product.rows.concat())?
+    } else {
+        0
+    };
+    let across = product.rows.first().map_or(0, Vec::len);
     Ok(Combination {
         combine: Combine::CrossProduct,
         pairing: product.pairing,
-        pairs: words.table(&pairs)?,
+        pairs: words.halves(product.pairs.iter().copied())?,
         pairs_width: u32::try_from(product.width).unwrap_or(u32::MAX),
         tile_bits: product.tile_bits,
+        index,
+        row_width: u32::try_from(if tiled { across } else { length }).unwrap_or(u32::MAX),
+        cells,
         outcomes: if walk.observes() {
             words.doubles(product.outcomes.doubles())?
         } else {
@@ -172,14 +182,8 @@ fn place(product: &CrossProduct, walk: &Walk<'_>, words: &mut Words) -> Result<C
             paired: product.pairing,
             pairs: product.pairs.len() as u64,
             rows: product.rows.len() as u64,
-            tile: (product.tile_bits > 0).then_some(1 << product.tile_bits),
+            tile: tiled.then_some(1 << product.tile_bits),
             cells: product.cells(),
         })
     })
-}
-
-/// Where list `number` starts.
-fn start(starts: &[u32], number: u32) -> u32 {
-    let number = usize::try_from(number).ok();
-    number.and_then(|number| starts.get(number)).copied().unwrap_or(0)
 }

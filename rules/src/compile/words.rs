@@ -29,11 +29,6 @@ impl Words {
         Ok(first)
     }
 
-    /// Appends lists one behind the other; returns the index of the first word of each.
-    pub(super) fn lists(&mut self, lists: &[Vec<u32>]) -> Result<Vec<u32>, CompileError> {
-        lists.iter().map(|list| self.table(list)).collect()
-    }
-
     /// Bytes so far.
     pub(super) fn bytes(&self) -> u64 {
         self.words.len() as u64 * 4
@@ -54,6 +49,17 @@ impl Words {
         self.align(2);
         let first = self.position()?;
         self.words.extend(doubles.flat_map(halves));
+        self.fit()?;
+        Ok(first)
+    }
+
+    /// Appends numbers of 16 bits, two a word, the first in the low half; returns the index of the first word.
+    pub(super) fn halves(&mut self, halves: impl Iterator<Item = u32>) -> Result<u32, CompileError> {
+        let first = self.position()?;
+        let mut halves = halves;
+        while let Some(low) = halves.next() {
+            self.words.push(low & 0xffff | halves.next().unwrap_or(0) << 16);
+        }
         self.fit()?;
         Ok(first)
     }

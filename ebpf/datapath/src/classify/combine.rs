@@ -27,15 +27,16 @@ pub(super) fn cross_product<const PLANE: u8>(
     let pair = first
         .wrapping_mul(tables.setting(settings.pairs_width))
         .wrapping_add(second);
-    let row = tables.word(tables.setting(settings.pairs).wrapping_add(pair))?;
+    let row = half(tables, settings.pairs, pair)?.wrapping_mul(tables.setting(settings.row_width));
     let tile_bits = tables.setting(settings.tile_bits);
     let cell = if tile_bits == 0 {
         row.wrapping_add(third)
     } else {
-        let tile = tables.word(row.wrapping_add(third >> (tile_bits & 31)))?;
-        tile.wrapping_add(third & ((1 << (tile_bits & 31)) - 1))
+        let tile = row.wrapping_add(third >> (tile_bits & 31));
+        let tile = tables.word(tables.setting(settings.tiles).wrapping_add(tile))?;
+        (tile << (tile_bits & 31)).wrapping_add(third & ((1 << (tile_bits & 31)) - 1))
     };
-    let word = tables.word(cell)?;
+    let word = half(tables, settings.cells, cell)?;
     if tables.setting(Setting::ObserveUsed) == 0 {
         return Some(Found {
             decided: FirstMatch(word),
@@ -44,6 +45,13 @@ pub(super) fn cross_product<const PLANE: u8>(
     }
     let outcome = (tables.setting(settings.outcomes) >> 1).wrapping_add(word);
     Some(Found::of_double(tables.double(outcome)?))
+}
+
+/// One of the 16-bit numbers that a table holds two a word: half of the memory, for which a packet waits.
+#[inline(always)]
+fn half(tables: &impl Tables, table: Setting, index: u32) -> Option<u32> {
+    let word = tables.word(tables.setting(table).wrapping_add(index >> 1))?;
+    Some(word >> ((index & 1) << 4) & 0xffff)
 }
 
 /// The walk through the rows whose bit is set in all three vectors, lowest first.
@@ -150,6 +158,9 @@ struct Family {
     pairs: Setting,
     pairs_width: Setting,
     tile_bits: Setting,
+    tiles: Setting,
+    row_width: Setting,
+    cells: Setting,
     sources: Setting,
     destinations: Setting,
     services: Setting,
@@ -168,6 +179,9 @@ impl Family {
                 pairs: Setting::Pairs4,
                 pairs_width: Setting::PairsWidth4,
                 tile_bits: Setting::TileBits4,
+                tiles: Setting::Tiles4,
+                row_width: Setting::RowWidth4,
+                cells: Setting::Cells4,
                 sources: Setting::Sources4,
                 destinations: Setting::Destinations4,
                 services: Setting::Services4,
@@ -182,6 +196,9 @@ impl Family {
                 pairs: Setting::Pairs6,
                 pairs_width: Setting::PairsWidth6,
                 tile_bits: Setting::TileBits6,
+                tiles: Setting::Tiles6,
+                row_width: Setting::RowWidth6,
+                cells: Setting::Cells6,
                 sources: Setting::Sources6,
                 destinations: Setting::Destinations6,
                 services: Setting::Services6,

@@ -161,7 +161,7 @@ settings! {
     Pairing4,
     /// The same for IPv6.
     Pairing6,
-    /// Cross product: first word of the table of pairs: where the row of a pair starts.
+    /// Cross product: first word of the table of pairs: the number of each pair's row, 16 bits, two a word.
     Pairs4,
     /// The same for IPv6.
     Pairs6,
@@ -169,10 +169,22 @@ settings! {
     PairsWidth4,
     /// The same for IPv6.
     PairsWidth6,
-    /// Cross product: cells of a tile as a power of two, where a row holds the starts of its tiles; 0: a row holds its cells.
+    /// Cross product: cells of a tile as a power of two; 0: rows are not cut into tiles.
     TileBits4,
     /// The same for IPv6.
     TileBits6,
+    /// Cross product in tiles: first word of the rows: the numbers of their tiles.
+    Tiles4,
+    /// The same for IPv6.
+    Tiles6,
+    /// Cross product: tiles of a row, or its cells where it is not cut.
+    RowWidth4,
+    /// The same for IPv6.
+    RowWidth6,
+    /// Cross product: first word of the cells: what is found, 16 bits, two a word.
+    Cells4,
+    /// The same for IPv6.
+    Cells6,
     /// Bit vectors: first word of the source vectors.
     Sources4,
     /// The same for IPv6.

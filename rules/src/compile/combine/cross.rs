@@ -22,6 +22,8 @@ pub(super) struct CrossProduct {
     pub(super) pairs: Vec<u32>,
     /// Classes of the pair's second dimension: the width of the table of pairs.
     pub(super) width: usize,
+    /// Classes of the third dimension: the width of a row.
+    pub(super) thirds: usize,
     /// The numbers of each row's tiles.
     pub(super) rows: Vec<Vec<u32>>,
     /// What the walk finds.
@@ -33,17 +35,17 @@ pub(super) struct CrossProduct {
 
 impl CrossProduct {
     /// The cross product whose reads cost a packet least. `tile_bits` asks for tiles of that size. `None` when it
-    /// takes more than `most` cells, or too long to find out.
+    /// takes more than `most` bytes, or too long to find out, or more rows or outcomes than half a word can number.
     pub(super) fn of(
         classes: Classes<'_>,
         walk: &Walk<'_>,
         tile_bits: Option<u32>,
         most: u64,
     ) -> Option<Self> {
-        let (pairing, pairs) = cheapest_pairs(classes, most)?;
+        let (pairing, pairs) = cheapest_pairs(classes, most / HALF)?;
         let [_, second, third] = classes.in_order(pairing);
         let columns = Columns::of(third, walk);
-        let left = most.saturating_sub(pairs.cells.len() as u64);
+        let left = most.saturating_sub(pairs.cells.len() as u64 * HALF);
         let sizes = match tile_bits {
             Some(bits) => vec![bits],
             None => sizes(&pairs, &columns, left),
@@ -62,6 +64,7 @@ impl CrossProduct {
             pairing,
             pairs: pairs.cells.iter().map(row_of).collect(),
             width: second.len(),
+            thirds: third.len(),
             rows: rows.rows,
             tiles: rows.tiles,
             tile_bits,
@@ -134,10 +137,14 @@ impl Rows {
                 .map(|tile| tiles.number(tile.to_vec()))
                 .collect();
             of_pair.push(rows.number(row));
-            let cells = tiles.cells + if tile_bits == 0 { 0 } else { rows.cells };
-            if cells > most || work > MOST_WORK {
+            let index = if tile_bits == 0 { 0 } else { rows.cells * WORD };
+            if tiles.cells * HALF + index > most || work > MOST_WORK {
                 return None;
             }
+        }
+        let most = usize::from(u16::MAX);
+        if rows.numbers.len() > most || outcomes.count() > most {
+            return None;
         }
         Some(Self {
             of_pair,
@@ -162,9 +169,10 @@ fn sizes(pairs: &Pairs, columns: &Columns<'_>, most: u64) -> Vec<u32> {
         .into_iter()
         .filter_map(|tile_bits| {
             let (index, tiles) = estimate(&sample, step, tile_bits);
+            let (index, tiles) = (index * WORD, tiles * HALF);
             let reads = match tile_bits {
-                0 => latency::cycles(tiles * 4),
-                _ => latency::cycles(index * 4) + latency::cycles(tiles * 4),
+                0 => latency::cycles(tiles),
+                _ => latency::cycles(index) + latency::cycles(tiles),
             };
             (index + tiles <= most.saturating_mul(2)).then_some((reads, index + tiles, tile_bits))
         })
@@ -180,25 +188,37 @@ fn estimate(sample: &[Vec<u32>], step: usize, tile_bits: u32) -> (u64, u64) {
     let mut tiles: HashSet<&[u32], RandomState> = HashSet::default();
     let mut rows: HashSet<&[u32], RandomState> = HashSet::default();
     let mut half = [0; 2];
-    for (number, row) in sample.iter().enumerate() {
-        rows.insert(row);
-        tiles.extend(row.chunks(length));
-        if number < sample.len() / 2 {
-            half = [rows.len(), tiles.len()];
+    // Every other row, and then those between.
+    for first in [0, 1] {
+        half = [rows.len(), tiles.len()];
+        for row in sample.iter().skip(first).step_by(2) {
+            rows.insert(row);
+            tiles.extend(row.chunks(length));
         }
     }
-    // What the second half of the sample added, each further half will add too.
-    let grown = |half: usize, whole: usize| {
-        let rest = step.saturating_sub(1).saturating_mul(2);
-        (whole + (whole - half) * rest / 2) as u64
-    };
-    let (rows, tiles) = (grown(half[0], rows.len()), grown(half[1], tiles.len()));
+    let (rows, tiles) = (
+        grown(half[0], rows.len(), step),
+        grown(half[1], tiles.len(), step),
+    );
     let index = if tile_bits == 0 {
         0
     } else {
         rows * width.div_ceil(length) as u64
     };
     (index, tiles * length as u64)
+}
+
+/// How many distinct things there are among `step` times as many as those of which `whole` are distinct, and `half` in a half of them:
+/// what doubling added once, it adds again, in proportion (Heaps' law).
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "an estimate of a few millions"
+)]
+fn grown(half: usize, whole: usize, step: usize) -> u64 {
+    let rate = (whole as f64 / half.max(1) as f64).log2().clamp(0.0, 1.0);
+    (whole as f64 * (step as f64).powf(rate)) as u64
 }
 
 fn tile_length(tile_bits: u32, width: usize) -> usize {
@@ -241,6 +261,10 @@ impl Interner {
     }
 }
 
+/// Bytes of a row's number, or of what is found at the end.
+const HALF: u64 = 2;
+/// Bytes of a tile's number.
+const WORD: u64 = 4;
 /// A pairing that is not the smallest is tried when it reads no more words: a tenth of a second.
 const QUICK_WORK: u64 = 120_000_000;
 /// About a second for each of the pairings, and for the rows.

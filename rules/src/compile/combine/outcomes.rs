@@ -143,6 +143,10 @@ impl Outcomes {
         })
     }
 
+    pub(super) const fn count(&self) -> usize {
+        self.outcomes.len()
+    }
+
     /// The deciding match in the low half, the observing one in the high half.
     pub(super) fn doubles(&self) -> impl Iterator<Item = u64> {
         self.outcomes

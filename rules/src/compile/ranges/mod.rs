@@ -70,11 +70,19 @@ pub(super) fn rebuild(lanes: Lanes, lists: &mut Lists, runs: &[Run], depth: u32,
     }
 }
 
-/// Cycles that a packet waits, about.
+/// Cycles that a packet waits, about, whose address is near the end of some run.
 pub(super) fn cost(plane: Plane, runs: &[Run]) -> u64 {
     let all = Part::all(runs);
-    let root = 8 << root_bits(plane, all);
-    latency::cycles(root) + latency::COMPARE + if plane == Plane::V6 { latency::BRANCH } else { 0 }
+    let root_bits = root_bits(plane, all);
+    let root = latency::cycles(8 << root_bits) + latency::COMPARE;
+    let Some(lanes) = widest_lanes(plane, root_bits).next() else {
+        return u64::MAX;
+    };
+    let held = all.held(root_bits, lanes.count as usize, lanes.digit_bits());
+    let below = runs.len() as u64 * 2 * 8;
+    // Each further step is a guess of the processor, and often not the last.
+    let step = latency::BRANCH + latency::cycles(below) + latency::COMPARE;
+    root + step * 2 * (runs.len() as u64).saturating_sub(held) / (runs.len() as u64).max(1)
 }
 
 /// A root that leaves few runs to each of its cells.
@@ -106,24 +114,28 @@ fn bits(part: Part<'_>, most: u32, room: u64) -> u32 {
 /// The lanes of a trie's cells: as many keys as there is room for, beside the numbers of the lists that cells of one class
 /// need, and as many again.
 fn lanes(plane: Plane, root_bits: u32, classes: &[u32]) -> Option<(Lanes, Lists)> {
+    let narrow = [21, 13].map(|bits| Lanes { count: 2, bits });
+    widest_lanes(plane, root_bits).chain(narrow).find_map(|lanes| {
+        if classes.len() as u64 * 2 > lanes.lists() {
+            return None;
+        }
+        let lists = Lists::of(classes, lanes.count as usize + 1, lanes.lists())?;
+        Some((lanes, lists))
+    })
+}
+
+/// Lanes as wide as a key is long behind the root, most keys first.
+fn widest_lanes(plane: Plane, root_bits: u32) -> impl Iterator<Item = Lanes> {
     let bits = match plane {
         // A key reaches to the end of the address.
         Plane::V4 => 33 - root_bits,
         // A key behind a root of 16 bits reaches to the end of a /44.
         Plane::V6 => 29,
     };
-    let wanted = (2..=MAX_LANES).rev().map(|count| Lanes { count, bits });
-    let narrow = [21, 13].map(|bits| Lanes { count: 2, bits });
-    wanted
-        .chain(narrow)
+    let counts = (2..=MAX_LANES).rev();
+    counts
+        .map(move |count| Lanes { count, bits })
         .filter(|lanes| lanes.all_bits() < 63)
-        .find_map(|lanes| {
-            if classes.len() as u64 * 2 > lanes.lists() {
-                return None;
-            }
-            let lists = Lists::of(classes, lanes.count as usize + 1, lanes.lists())?;
-            Some((lanes, lists))
-        })
 }
 
 /// What a part of the address line became.

@@ -91,6 +91,26 @@ impl<'r> Part<'r> {
         })
     }
 
+    /// How many runs begin in parts of so many bits where no more than `most` do, each at a digit of `digit_bits`: cells that need
+    /// nothing below.
+    pub(super) fn held(self, bits: u32, most: usize, digit_bits: u32) -> u64 {
+        let mut held = 0;
+        let mut left = self.inside;
+        while let Some(first) = left.first() {
+            let digit = self.digit(first, bits);
+            let length = left
+                .iter()
+                .take_while(|run| self.digit(run, bits) == digit)
+                .count();
+            let (together, rest) = left.split_at(length);
+            if length <= most && together.iter().all(|run| self.is_whole(run, bits + digit_bits)) {
+                held += length as u64;
+            }
+            left = rest;
+        }
+        held
+    }
+
     /// For each number of bits up to `most`, how many of its parts of that size hold more than one class. Runs that begin where a
     /// part does make none, so this is a little too much.
     pub(super) fn divided(self, most: u32) -> Vec<u64> {

@@ -6,6 +6,8 @@
 
 #![expect(clippy::expect_used, reason = "a bench stops when it cannot measure")]
 
+mod profile;
+
 use ravelin_benches::{Cell, Device, Mark, Peer, Plot, Replay, Report, Spread, Table, nft};
 use ravelin_rules::{Direction, HostFacts, Policy, TableImage};
 use ravelin_tests::classbench::{FAMILIES, policy, trace};
@@ -44,6 +46,8 @@ fn main() {
         }
         show(&mut report, &mut subjects);
         plot(&report, &subjects);
+        drop(subjects);
+        profile::profile(&mut report);
     });
     report.finish();
 }
