@@ -42,10 +42,19 @@ impl Conditions {
 
     /// For each class of `partition` (made of these sets, and perhaps others after them), the rows it satisfies.
     pub(super) fn rows_of(&self, partition: &Partition) -> Vec<Bits> {
+        // A class lies in few of the sets: only the rows that ask for one of those are looked at.
+        let mut always = Bits::none(self.rows.len());
+        let mut asking: Vec<Vec<usize>> = vec![Vec::new(); self.sets.len()];
+        for (row, set) in self.rows.iter().enumerate() {
+            match set {
+                None => always.set(row, true),
+                Some(set) => asking.get_mut(*set).into_iter().for_each(|rows| rows.push(row)),
+            }
+        }
         let satisfied = |class: &Bits| {
-            let mut rows = Bits::none(self.rows.len());
-            for (row, set) in self.rows.iter().enumerate() {
-                rows.set(row, set.is_none_or(|set| class.contains(set)));
+            let mut rows = always.clone();
+            for row in class.iter().filter_map(|set| asking.get(set)).flatten() {
+                rows.set(*row, true);
             }
             rows
         };

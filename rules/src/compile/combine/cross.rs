@@ -132,11 +132,8 @@ impl Rows {
         for pair in &pairs.rows {
             let cells = columns.through(pair, &mut outcomes, &mut work);
             let length = tile_length(tile_bits, cells.len());
-            let row = cells
-                .chunks(length)
-                .map(|tile| tiles.number(tile.to_vec()))
-                .collect();
-            of_pair.push(rows.number(row));
+            let row: Vec<u32> = cells.chunks(length).map(|tile| tiles.number(tile)).collect();
+            of_pair.push(rows.number(&row));
             let index = if tile_bits == 0 { 0 } else { rows.cells * WORD };
             if tiles.cells * HALF + index > most || work > MOST_WORK {
                 return None;
@@ -240,13 +237,13 @@ struct Interner {
 }
 
 impl Interner {
-    fn number(&mut self, list: Vec<u32>) -> u32 {
-        if let Some(number) = self.numbers.get(&list) {
+    fn number(&mut self, list: &[u32]) -> u32 {
+        if let Some(number) = self.numbers.get(list) {
             return *number;
         }
         let number = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
         self.cells += list.len() as u64;
-        self.numbers.insert(list, number);
+        self.numbers.insert(list.to_vec(), number);
         number
     }
 
