@@ -152,7 +152,8 @@ pub fn headers(context: XdpContext) -> u32 {
     unsafe {
         let half = |at: usize| u64::from(((start + at) as *const u16).read_unaligned());
         let word = |at: usize| u64::from(((start + at) as *const u32).read_unaligned());
-        let sum = half(12) ^ half(14) ^ half(16) ^ half(20) ^ half(22) ^ word(26) ^ word(30) ^ word(34) ^ half(46);
+        let sum =
+            half(12) ^ half(14) ^ half(16) ^ half(20) ^ half(22) ^ word(26) ^ word(30) ^ word(34) ^ half(46);
         if sum == 0x1234_5678_9abc {
             return xdp_action::XDP_PASS;
         }
