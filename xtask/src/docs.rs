@@ -1,4 +1,4 @@
-//! `cargo xtask gen-docs`: pages of `docs/` that are written by the code they describe. A test fails while one is stale.
+//! `cargo xtask gen-docs`: pages and pictures of `docs/` that are made by the code they describe. A test fails while one is stale.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::workspace;
 
 /// Writes the generated pages.
 pub(crate) fn generate((): ()) -> Result<(), Failure> {
-    heading("generated pages");
+    heading("generated pages and pictures");
     let page = "docs/policy-reference.md";
     let mut command = cargo(&[
         "run",
@@ -23,5 +23,22 @@ pub(crate) fn generate((): ()) -> Result<(), Failure> {
     fs::write(workspace().join(page), text + "\n")
         .map_err(|error| Failure::cannot(format!("cannot write {page}: {error}")))?;
     println!("    {page}");
+    pictures()
+}
+
+fn pictures() -> Result<(), Failure> {
+    let folder = "docs/pictures";
+    let mut command = cargo(&[
+        "run",
+        "--quiet",
+        "--package",
+        "ravelin-rules",
+        "--example",
+        "classifier-pictures",
+        "--",
+        folder,
+    ]);
+    output_of(&mut command).ok_or_else(|| Failure::no("the example `classifier-pictures` failed"))?;
+    println!("    {folder}");
     Ok(())
 }

@@ -79,8 +79,8 @@ in target/fuzz. So are inputs that reached something new: the next run starts fr
 const GEN_DOCS: &str = "\
 usage: cargo xtask gen-docs
 
-Writes docs/policy-reference.md from the code that reads policies. The unit ring fails while the page
-is stale.";
+Writes docs/policy-reference.md from the code that reads policies, and docs/pictures from small examples
+of what it compiles. The unit ring fails while a page or a picture is stale.";
 
 /// `cargo xtask COMMAND --help`.
 pub(crate) fn of(command: &str) -> Result<String, Failure> {
