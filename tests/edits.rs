@@ -71,8 +71,10 @@ impl World {
             .min(self.lines.len() - 1);
         let near = self.lines[at];
         let come: Vec<IpNet> = (0..random.index(3).max(usize::from(gone == 0)))
-            .map(|_| match random.below(3) {
-                0 => prefix(random),
+            .map(|_| match random.below(30) {
+                // Where no source can be: what its addresses are, none of the set was before.
+                0 => net(IpAddr::V4(Ipv4Addr::new(127, random.byte(), 0, 1)), 32),
+                1..10 => prefix(random),
                 // Beside another, around it, or inside of it.
                 _ => neighbour(random, near),
             })

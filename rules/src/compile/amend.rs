@@ -220,7 +220,7 @@ impl LiveTrie {
             return None;
         }
         let first = room.next.next_multiple_of(LINE_WORDS);
-        let built = ranges::rebuild(self.lanes, &mut self.lists, runs, place.depth, first / 2);
+        let built = ranges::rebuild(self.lanes, &mut self.lists, runs, place.depth, first / 2)?;
         let words: Vec<u32> = built.doubles.iter().copied().flat_map(words::halves).collect();
         let end = first.checked_add(u32::try_from(words.len()).ok()?)?;
         if place.steps + built.steps > self.trie.levels + SPARE_STEPS || end > room.end {

@@ -57,17 +57,27 @@ pub(super) struct Rebuilt {
 }
 
 /// Builds the part of a trie behind `depth` bits, whose addresses are those of `runs`, for the place that begins with this double.
-pub(super) fn rebuild(lanes: Lanes, lists: &mut Lists, runs: &[Run], depth: u32, base: u32) -> Rebuilt {
+/// `None` when no list ends with one of their classes: one that other addresses have, but spoofed here and not there.
+pub(super) fn rebuild(
+    lanes: Lanes,
+    lists: &mut Lists,
+    runs: &[Run],
+    depth: u32,
+    base: u32,
+) -> Option<Rebuilt> {
+    if runs.iter().any(|run| lists.number(&[run.class]).is_none()) {
+        return None;
+    }
     let mut builder = Builder::new(lanes, std::mem::take(lists));
     let below = builder.below(Part::behind(depth, runs));
     let cell = builder.moved(below.cell, base);
     let (doubles, kept) = builder.place(base);
     *lists = kept;
-    Rebuilt {
+    Some(Rebuilt {
         cell,
         doubles,
         steps: below.steps,
-    }
+    })
 }
 
 /// Cycles that a packet waits, about, whose address is near the end of some run.
