@@ -104,9 +104,9 @@ impl TableMap {
     pub fn amend(&mut self, patch: &Patch) -> Result<(), TablesError> {
         let first = usize::try_from(patch.first).map_err(|_overflow| TablesError::Patch)?;
         let end = first.checked_add(patch.words.len()).ok_or(TablesError::Patch)?;
-        let outside =
-            |(at, _): &(u32, u64)| usize::try_from(*at).is_ok_and(|at| at >= self.bytes / size_of::<u64>());
-        if end > self.bytes / size_of::<u32>() || patch.stores.iter().any(outside) {
+        let inside =
+            |(at, _): &(u32, u64)| usize::try_from(*at).is_ok_and(|at| at < self.bytes / size_of::<u64>());
+        if end > self.bytes / size_of::<u32>() || !patch.stores.iter().all(inside) {
             return Err(TablesError::Patch);
         }
         let value = self.value.as_mut_ptr();
