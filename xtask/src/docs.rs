@@ -11,15 +11,7 @@ use crate::workspace;
 pub(crate) fn generate((): ()) -> Result<(), Failure> {
     heading("generated pages and pictures");
     let page = "docs/policy-reference.md";
-    let mut command = cargo(&[
-        "run",
-        "--quiet",
-        "--package",
-        "ravelin-rules",
-        "--example",
-        "policy-reference",
-    ]);
-    let text = output_of(&mut command).ok_or_else(|| Failure::no("the example `policy-reference` failed"))?;
+    let text = example("policy-reference", &[])?;
     fs::write(workspace().join(page), text + "\n")
         .map_err(|error| Failure::cannot(format!("cannot write {page}: {error}")))?;
     println!("    {page}");
@@ -28,17 +20,22 @@ pub(crate) fn generate((): ()) -> Result<(), Failure> {
 
 fn pictures() -> Result<(), Failure> {
     let folder = "docs/pictures";
-    let mut command = cargo(&[
+    example("classifier-pictures", &[folder])?;
+    println!("    {folder}");
+    Ok(())
+}
+
+/// What an example of the rules prints.
+fn example(name: &str, arguments: &[&str]) -> Result<String, Failure> {
+    let run = [
         "run",
         "--quiet",
         "--package",
         "ravelin-rules",
         "--example",
-        "classifier-pictures",
+        name,
         "--",
-        folder,
-    ]);
-    output_of(&mut command).ok_or_else(|| Failure::no("the example `classifier-pictures` failed"))?;
-    println!("    {folder}");
-    Ok(())
+    ];
+    output_of(&mut cargo(&[&run, arguments].concat()))
+        .ok_or_else(|| Failure::no(format!("the example `{name}` failed")))
 }
