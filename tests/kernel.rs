@@ -97,7 +97,7 @@ fn the_kernel_decides_as_every_fixture_row_says() {
 fn the_richest_policies_leave_the_verifier_much_of_its_budget() {
     requires!(Root, Bpf, NetworkNamespaces);
     let bench = Bench::new("kernel-rich");
-    let cases = [("", MAX_ROWS, 750_000), (NEXT, MAX_ROWS_WITH_NEXT, 750_000)];
+    let cases = [("", MAX_ROWS, 500_000), (NEXT, MAX_ROWS_WITH_NEXT, 500_000)];
     for (more, rows, budget) in cases {
         let (rules, image) = richest(more, rows);
         let image = image.unwrap_or_else(|error| panic!("{error}"));

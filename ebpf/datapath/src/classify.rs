@@ -63,6 +63,27 @@ impl FirstMatch {
     }
 }
 
+/// The classes of a packet in the dimensions that combine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classes {
+    /// Of its source, without marks.
+    pub source: u32,
+    /// Of its destination.
+    pub destination: u32,
+    /// Of its service, and of the interface and the time where rules ask for them.
+    pub service: u32,
+}
+
+/// What the walk through bit vectors found, in one register: the deciding match in the low half, the observing one in the high
+/// half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walked(pub u64);
+
+impl Walked {
+    /// The walk left its tables. No match is so high: rules are fewer than 2^32 - 1.
+    pub const FAULT: Self = Self(u64::MAX);
+}
+
 /// What the walk through the rules found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -87,6 +108,11 @@ impl Found {
             decided: FirstMatch(double as u32),
             observed: FirstMatch((double >> 32) as u32),
         }
+    }
+
+    #[inline(always)]
+    const fn double(self) -> u64 {
+        (self.observed.0 as u64) << 32 | self.decided.0 as u64
     }
 }
 
@@ -246,9 +272,26 @@ pub(crate) fn first_match<const PLANE: u8>(
     let destination = address::class::<PLANE, _>(tables, packet.destination, destination_lookup::<PLANE>())?;
     let service = service::class(tables, packet)?;
     let service = context::service(tables, service, context)?;
+    let classes = Classes {
+        source,
+        destination,
+        service,
+    };
     if combine == Combine::CrossProduct as u32 {
-        combine::cross_product::<PLANE>(tables, source, destination, service)
-    } else {
-        combine::bit_vectors::<PLANE>(tables, source, destination, service)
+        return combine::cross_product::<PLANE>(tables, classes);
+    }
+    match tables.walk::<PLANE>(classes) {
+        Walked::FAULT => None,
+        Walked(double) => Some(Found::of_double(double)),
+    }
+}
+
+/// The first rule that matches, by bit vectors.
+#[inline(always)]
+#[must_use]
+pub fn walk<const PLANE: u8>(tables: &impl Tables, classes: Classes) -> Walked {
+    match combine::bit_vectors::<PLANE>(tables, classes) {
+        Some(found) => Walked(found.double()),
+        None => Walked::FAULT,
     }
 }

@@ -1,5 +1,7 @@
 //! How bytes are read: the seam between the parser and whoever holds the frame.
 
+use crate::parse::chain::{self, Chain, Link};
+
 /// An Ethernet frame.
 ///
 /// The verifier compares each access with the end of the packet itself, and a slice's length is only a number to it. So
@@ -13,6 +15,15 @@ pub trait Frame {
 
     /// The frame's length in bytes, for counters.
     fn length(&self) -> usize;
+
+    /// [`chain::walk`] over this frame. A seam, for the reason given at [`crate::Tables::walk`].
+    #[inline(always)]
+    fn chain(&self, from: Link) -> Chain
+    where
+        Self: Sized,
+    {
+        chain::walk(self, from)
+    }
 }
 
 /// No header starts at or after this offset: 14 + 2 VLAN tags × 4 + 40 + 8 extension headers × 2,048 is below it. The

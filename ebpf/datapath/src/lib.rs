@@ -21,6 +21,7 @@ pub mod wire;
 
 pub use frame::{Frame, SliceFrame};
 pub use judge::{Judgement, Matched, Origin, Witness, judge};
+pub use parse::chain;
 pub use tables::{Onto, Tables, Window};
 pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict};
 

@@ -1,5 +1,6 @@
 //! How tables are looked up: the seam between the classifier and whoever holds them.
 
+use crate::classify::{self, Classes, Walked};
 use crate::wire::Setting;
 
 /// The tables of one generation: settings, and one array of words that holds everything else.
@@ -19,6 +20,16 @@ pub trait Tables {
     /// The `length` 64-bit words from the one at `first`, or `None` when they are not all inside the tables. For loops: the bound is
     /// checked once, and the verifier knows of each read in the loop that it is within.
     fn window(&self, first: u32, length: u32) -> Option<impl Window>;
+
+    /// [`classify::walk`] over these tables. A seam, because the kernel's verifier follows a function that is its own once, and one
+    /// that is part of another once for each state in which that can come to it.
+    #[inline(always)]
+    fn walk<const PLANE: u8>(&self, classes: Classes) -> Walked
+    where
+        Self: Sized,
+    {
+        classify::walk::<PLANE>(self, classes)
+    }
 }
 
 /// Some 64-bit words of the tables, one behind the other.

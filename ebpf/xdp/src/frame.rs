@@ -2,9 +2,11 @@
 
 use core::cell::Cell;
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::bpf_xdp_get_buff_len;
 use aya_ebpf::programs::XdpContext;
 use ravelin_datapath::Frame;
+use ravelin_datapath::chain::{self, Chain, Link};
 use ravelin_datapath::frame::MAX_OFFSET;
 
 /// The frame of an XDP context.
@@ -83,6 +85,29 @@ impl Frame for XdpFrame<'_> {
             self.total()
         }
     }
+
+    #[inline(always)]
+    fn chain(&self, from: Link) -> Chain {
+        Chain::unpack(ravelin_chain(
+            self.context.ctx,
+            from.protocol as u32,
+            from.at as u32,
+            from.end as u32,
+        ))
+    }
+}
+
+/// The walk along a chain of extension headers, by itself: a global function to the kernel, verified once for all arguments.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ravelin_chain(context: *mut xdp_md, protocol: u32, at: u32, end: u32) -> u64 {
+    let context = XdpContext::new(context);
+    let from = Link {
+        protocol: protocol as u8,
+        at: at as usize,
+        end: end as usize,
+    };
+    chain::walk(&XdpFrame::new(&context), from).pack()
 }
 
 /// The index of the interface that the frame came in on.

@@ -6,9 +6,10 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
+use ravelin_datapath::classify::{self, Walked};
 use ravelin_datapath::wire::{
-    CLASS_COUNTERS as CLASSES, Counter, REASON_COUNTERS as REASONS, RULE_NAME_BYTES, RULE_SLOTS as SLOTS,
-    Setting, Settings, TABLE_ALIGNMENT, reason_counter,
+    CLASS_COUNTERS as CLASSES, Counter, Plane, REASON_COUNTERS as REASONS, RULE_NAME_BYTES,
+    RULE_SLOTS as SLOTS, Setting, Settings, TABLE_ALIGNMENT, reason_counter,
 };
 use ravelin_datapath::{Frame, Judgement, ParseClass, Tables, Window, Witness};
 
@@ -123,7 +124,43 @@ impl Tables for MapTables {
             length,
         })
     }
+
+    #[inline(always)]
+    fn walk<const PLANE: u8>(&self, classes: classify::Classes) -> Walked {
+        let classify::Classes {
+            source,
+            destination,
+            service,
+        } = classes;
+        Walked(if PLANE == Plane::V4 as u8 {
+            ravelin_walk4(source, destination, service)
+        } else {
+            ravelin_walk6(source, destination, service)
+        })
+    }
 }
+
+/// The walk through bit vectors, by itself: a global function to the kernel, verified once for all values of its arguments.
+macro_rules! walk {
+    ($name:ident, $plane:expr) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name(source: u32, destination: u32, service: u32) -> u64 {
+            let classes = classify::Classes {
+                source,
+                destination,
+                service,
+            };
+            let Walked(found) = match MapTables::open() {
+                Some(tables) => classify::walk::<{ $plane as u8 }>(&tables, classes),
+                None => Walked::FAULT,
+            };
+            found
+        }
+    };
+}
+walk!(ravelin_walk4, Plane::V4);
+walk!(ravelin_walk6, Plane::V6);
 
 /// Some doubles of the tables.
 struct Doubles {

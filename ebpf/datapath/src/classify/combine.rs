@@ -1,6 +1,6 @@
 //! Source, destination and service class → the first matching rule.
 
-use super::{FirstMatch, Found, Pairing};
+use super::{Classes, FirstMatch, Found, Pairing};
 use crate::wire::{MAX_ROWS, Plane, Setting};
 use crate::{Tables, Window as _};
 
@@ -9,12 +9,12 @@ const MAX_SUMMARY_WORDS: u32 = MAX_ROWS / (64 * 64);
 
 /// Two table reads, one more when rows are cut into tiles, and one more when rules observe.
 #[inline(always)]
-pub(super) fn cross_product<const PLANE: u8>(
-    tables: &impl Tables,
-    source: u32,
-    destination: u32,
-    service: u32,
-) -> Option<Found> {
+pub(super) fn cross_product<const PLANE: u8>(tables: &impl Tables, classes: Classes) -> Option<Found> {
+    let Classes {
+        source,
+        destination,
+        service,
+    } = classes;
     let settings = Family::of::<PLANE>();
     let pairing = tables.setting(settings.pairing);
     let [first, second, third] = if pairing == Pairing::SourceDestination as u32 {
@@ -60,12 +60,12 @@ fn half(tables: &impl Tables, table: Setting, index: u32) -> Option<u32> {
 /// that none of the three summaries rules out are read. A row that goes on with the next scope raises the floor below which
 /// rows are not looked at; rows that observe are noted and passed over. The walk never goes back.
 #[inline(always)]
-pub(super) fn bit_vectors<const PLANE: u8>(
-    tables: &impl Tables,
-    source: u32,
-    destination: u32,
-    service: u32,
-) -> Option<Found> {
+pub(super) fn bit_vectors<const PLANE: u8>(tables: &impl Tables, classes: Classes) -> Option<Found> {
+    let Classes {
+        source,
+        destination,
+        service,
+    } = classes;
     let settings = Family::of::<PLANE>();
     let observe = tables.setting(Setting::ObserveUsed) != 0;
     let next = tables.setting(Setting::NextUsed) != 0;
