@@ -214,6 +214,7 @@ impl World {
                 loopback: probe.loopback,
                 interface,
                 now: since_boot(),
+                ..Origin::default()
             };
             reference::judge(&self.policy, &self.host, self.direction, origin, &bytes)
         };

@@ -121,6 +121,7 @@ fn acting_rules(policy: &Policy, host: &HostFacts, direction: Direction, acting:
                     loopback: false,
                     interface: interface.index,
                     now,
+                    ..Origin::default()
                 };
                 let unix = (host.clock.unix + (now - host.clock.boot)) / 1_000_000_000;
                 let classes =

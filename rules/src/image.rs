@@ -66,6 +66,18 @@ impl TableImage {
         self
     }
 
+    /// The same tables in another epoch: flows that were let in before are judged again.
+    #[must_use]
+    pub fn in_epoch(mut self, epoch: u32) -> Self {
+        let at = usize::try_from(self.settings.of(Setting::FlowEpoch)).ok();
+        if self.settings.of(Setting::FlowsUsed) != 0
+            && let Some(word) = at.and_then(|at| self.words.get_mut(at))
+        {
+            *word = epoch;
+        }
+        self
+    }
+
     /// How many words the table map holds.
     #[must_use]
     pub fn word_count(&self) -> usize {

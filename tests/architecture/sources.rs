@@ -12,7 +12,7 @@ struct Source {
 }
 
 /// Where `unsafe` may stand, each with the reason why it cannot be done without.
-const UNSAFE: [(&str, &str); 5] = [
+const UNSAFE: [(&str, &str); 6] = [
     (
         "daemon/src/network/tables.rs",
         "tables are mapped memory that the kernel shares",
@@ -25,6 +25,7 @@ const UNSAFE: [(&str, &str); 5] = [
         "ebpf/xdp/src/bin/replay.rs",
         "packet bytes lie between two raw pointers",
     ),
+    ("ebpf/xdp/src/flows.rs", "map values are changed in place"),
     ("ebpf/xdp/src/maps.rs", "map values are shared with user space"),
     ("tests/architecture/sources.rs", "examples of what the rule finds"),
 ];

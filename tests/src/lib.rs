@@ -25,4 +25,5 @@ pub mod random;
 pub mod requires;
 pub mod runtime;
 pub mod scene;
+pub mod sequence;
 pub mod wait;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aya::maps::{MapData, PerCpuArray};
 use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use ravelin_daemon::network::flows;
 use ravelin_daemon::network::load::{OBJECT, PROGRAM};
 use ravelin_daemon::network::tables::{TABLES, TableMap};
 use ravelin_datapath::wire::{CLASS_COUNTERS, Counter, REASON_COUNTERS, Setting, Settings, reason_counter};
@@ -97,6 +98,8 @@ impl Kernel {
         let mut ebpf = EbpfLoader::new()
             .override_global(Settings::GLOBAL, &image.settings().0[..], true)
             .map_pin_path(TABLES, path.as_path())
+            .map_max_entries(flows::SETTLED, flows::room(image.settings()))
+            .map_max_entries(flows::OPENING, flows::room(image.settings()))
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("cannot load the object: {error:?}"));
         drop(pin);

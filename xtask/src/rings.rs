@@ -173,7 +173,7 @@ fn ring_of(suite: &str) -> Ring {
     match suite {
         "architecture" => Ring::Lint,
         "check" | "diff" | "differential" | "docs" | "edits" | "explain" | "guide" | "import" | "lint"
-        | "packets" | "replay" | "robustness" | "units" | "worst" => Ring::Laws,
+        | "packets" | "replay" | "robustness" | "sequences" | "units" | "worst" => Ring::Laws,
         "classbench" | "kernel" => Ring::Kernel,
         _ => Ring::System,
     }

@@ -101,5 +101,6 @@ pub(super) fn origin(
         loopback: false,
         interface: found.map_or(0, |interface| interface.index),
         now: host.clock.boot,
+        ..Origin::default()
     })
 }

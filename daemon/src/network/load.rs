@@ -9,6 +9,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use ravelin_datapath::wire::{Setting, Settings};
 use ravelin_rules::{Amender, Change, Policy, TableImage};
 
+use super::flows;
 use super::pins::PinDir;
 use super::shared;
 use super::slots::{self, Directory, RuleCounters, SlotsError};
@@ -41,6 +42,9 @@ impl Generation {
         loader
             .override_global(Settings::GLOBAL, &settings.0, true)
             .map_pin_path(TABLES, path.as_path());
+        for name in [flows::SETTLED, flows::OPENING] {
+            loader.map_max_entries(name, flows::room(&settings));
+        }
         for name in shared::ALL {
             loader.map_pin_path(name, pins.map(name));
         }

@@ -10,6 +10,7 @@ pub mod ask;
 pub mod attach;
 pub mod counters;
 pub mod detach;
+pub mod flows;
 pub mod interface;
 pub mod load;
 pub mod metrics;

@@ -1,11 +1,12 @@
 //! One packet's judgement, from bytes to decision, in the order of `docs/semantics.md`.
 //!
-//! Frame → **parse → essentials → classify** → Decision. Every step may end the judgement: steps return a [`Step`], and
+//! Frame → **parse → essentials → flows → classify** → Decision. Every step may end the judgement: steps return a [`Step`], and
 //! `?` carries an early decision out.
 
 use core::ops::ControlFlow;
 
 use crate::classify::{FirstMatch, Found};
+use crate::flow::{self, Claim, Memory, Passage};
 use crate::packet::{Address, Packet};
 use crate::wire::{self, InterfaceEntry, Plane, RuleEntry, Setting};
 use crate::{
@@ -21,6 +22,9 @@ pub struct Origin {
     pub interface: u32,
     /// Nanoseconds since boot, suspended time counted. Zero when the tables ask for no time.
     pub now: u64,
+    /// The clock of flows: nanoseconds since boot, suspended time not counted, of a few milliseconds' resolution. Zero when the
+    /// tables keep no flows.
+    pub tick: u64,
 }
 
 /// What was decided, with what the kernel needs to count it.
@@ -112,31 +116,32 @@ impl End {
 pub(crate) struct Judge<'t, T, W> {
     pub(crate) tables: &'t T,
     witness: &'t mut W,
+    origin: Origin,
     /// Where the packet came in, as the tables know it.
     interface: InterfaceEntry,
-    now: u64,
 }
 
 /// Judges one frame.
 #[inline(always)]
-pub fn judge(
+pub fn judge<T: Tables>(
     frame: &impl Frame,
-    tables: &impl Tables,
+    tables: &T,
+    memory: &impl Memory,
     origin: Origin,
     witness: &mut impl Witness,
 ) -> Judgement {
     let mut judge = Judge {
         tables,
         witness,
+        origin,
         interface: InterfaceEntry::default(),
-        now: origin.now,
     };
     let ControlFlow::Break(End {
         verdict,
         reason,
         rule,
         observed,
-    }) = judge.run(frame, origin);
+    }) = judge.run(frame, memory);
     Judgement {
         verdict,
         reason,
@@ -147,20 +152,20 @@ pub fn judge(
 
 impl<T: Tables, W: Witness> Judge<'_, T, W> {
     #[inline(always)]
-    fn run(&mut self, frame: &impl Frame, origin: Origin) -> Step<core::convert::Infallible> {
-        if origin.loopback && self.essentials() {
+    fn run(&mut self, frame: &impl Frame, memory: &impl Memory) -> Step<core::convert::Infallible> {
+        if self.origin.loopback && self.essentials() {
             return allow(Reason::Loopback);
         }
-        self.interface = self.found(classify::interface(self.tables, origin.interface))?;
+        self.interface = self.found(classify::interface(self.tables, self.origin.interface))?;
         let (ether_type, start) = parse::ethernet(self, frame)?;
         match ether_type {
             parse::IPV4 => {
                 let (packet, class) = parse::ipv4(self, frame, start)?;
-                self.rules::<{ Plane::V4 as u8 }>(&packet, class)
+                self.packet::<{ Plane::V4 as u8 }>(&packet, class, memory)
             }
             parse::IPV6 => {
                 let (packet, class) = parse::ipv6(self, frame, start)?;
-                self.rules::<{ Plane::V6 as u8 }>(&packet, class)
+                self.packet::<{ Plane::V6 as u8 }>(&packet, class, memory)
             }
             parse::ARP if self.essentials() => allow(Reason::Arp),
             _ => self.end(ParseClass::NonIp),
@@ -192,12 +197,11 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         self.tables.setting(setting) >> shift & 3
     }
 
-    /// A lookup that left its table: a bug, and never an open door.
     #[inline(always)]
-    pub(crate) fn found<V>(&self, value: Option<V>) -> Step<V> {
+    fn found<V>(&self, value: Option<V>) -> Step<V> {
         match value {
             Some(value) => Step::Continue(value),
-            None => Step::Break(End::because(Verdict::Deny, Reason::TableFault)),
+            None => fault(),
         }
     }
 
@@ -221,44 +225,133 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         Step::Continue(class.number())
     }
 
+    /// What is asked about a packet that is parsed.
     #[inline(always)]
-    fn rules<const PLANE: u8>(&self, packet: &Packet, source_class: u32) -> Step<core::convert::Infallible> {
+    fn packet<const PLANE: u8>(
+        &self,
+        packet: &Packet,
+        source_class: u32,
+        memory: &impl Memory,
+    ) -> Step<core::convert::Infallible> {
+        let outbound = self.outbound();
         if self.essentials()
-            && let Some(reason) = essentials::matching(packet, self.tables.setting(Setting::Outbound) != 0)
+            && let Some(reason) = essentials::matching(packet, outbound)
         {
             return allow(reason);
         }
-        let context = self.found(classify::context(self.tables, self.interface.class, self.now))?;
+        let claims = self.tables.setting(Setting::FlowsUsed) != 0
+            && match Claim::of(packet, outbound, self.origin) {
+                Some(claim) => {
+                    memory.claim(&claim);
+                    true
+                }
+                None => false,
+            };
+        if claims && !flow::opens_connection(packet) {
+            match flow::ask::<PLANE>(memory) {
+                Passage::Granted => return allow(Reason::Flow),
+                Passage::Unknown => {}
+                _ => return fault(),
+            }
+        }
+        let context = self.found(classify::context(
+            self.tables,
+            self.interface.class,
+            self.origin.now,
+        ))?;
         let Found { decided, observed } = self.found(classify::first_match::<PLANE>(
             self.tables,
             packet,
             source_class,
             context,
         ))?;
-        let observed = self.matched(observed)?;
-        let rule = self.matched(decided)?;
-        let mut end = match rule.entry() {
-            Some(entry) => End::because(entry.verdict, Reason::Rule),
-            None => End::because(
-                wire::verdict(self.tables.setting(Setting::Default)),
-                Reason::Default,
-            ),
+        let observed = self.found(matched(self.tables, observed))?;
+        let rule = self.found(matched(self.tables, decided))?;
+        let said = Said::of(self.tables, rule);
+        if claims && let Some(rule) = said.kept() {
+            self.found(memory.open(rule))?;
+        }
+        let reason = match rule.entry() {
+            Some(_) => Reason::Rule,
+            None => Reason::Default,
         };
-        end.rule = rule;
-        end.observed = observed;
-        Step::Break(end)
+        Step::Break(End {
+            verdict: said.verdict,
+            reason,
+            rule,
+            observed,
+        })
     }
 
-    /// The rule of a match, with its entry.
     #[inline(always)]
-    fn matched(&self, found: FirstMatch) -> Step<Matched> {
-        let Some(rule) = found.index() else {
-            return Step::Continue(Matched::NONE);
-        };
-        let rules = self.tables.setting(Setting::Rules);
-        let word = self.found(self.tables.word(rules.wrapping_add(rule)))?;
-        Step::Continue(Matched { found, word })
+    fn outbound(&self) -> bool {
+        self.tables.setting(Setting::Outbound) != 0
     }
+}
+
+/// What the rule that decides says, or the default.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    verdict: Verdict,
+    stateful: bool,
+    /// How a flow remembers the rule: its counter slot plus one, or 0.
+    rule: u32,
+}
+
+impl Said {
+    #[inline(always)]
+    fn of(tables: &impl Tables, rule: Matched) -> Self {
+        match rule.entry() {
+            Some(entry) => Self {
+                verdict: entry.verdict,
+                stateful: entry.stateful,
+                rule: entry.slot + 1,
+            },
+            None => Self {
+                verdict: wire::verdict(tables.setting(Setting::Default)),
+                stateful: tables.setting(Setting::DefaultStateful) != 0,
+                rule: 0,
+            },
+        }
+    }
+
+    /// The rule, when the packet is allowed and its flow kept.
+    #[inline(always)]
+    pub(crate) fn kept(self) -> Option<u32> {
+        (self.stateful && matches!(self.verdict, Verdict::Allow)).then_some(self.rule)
+    }
+}
+
+/// What tables say of a packet that was judged before. `None` when one is broken.
+#[inline(always)]
+pub(crate) fn judge_again<const PLANE: u8>(
+    tables: &impl Tables,
+    packet: &Packet,
+    interface: u32,
+    now: u64,
+) -> Option<Said> {
+    let interface = classify::interface(tables, interface)?;
+    let context = classify::context(tables, interface.class, now)?;
+    let source = classify::source::<PLANE, _>(tables, packet.source)?;
+    let first = classify::first_match::<PLANE>(tables, packet, source.number(), context)?;
+    Some(Said::of(tables, matched(tables, first.decided)?))
+}
+
+/// The rule of a match, with its entry.
+#[inline(always)]
+fn matched(tables: &impl Tables, found: FirstMatch) -> Option<Matched> {
+    let Some(rule) = found.index() else {
+        return Some(Matched::NONE);
+    };
+    let rules = tables.setting(Setting::Rules);
+    let word = tables.word(rules.wrapping_add(rule))?;
+    Some(Matched { found, word })
+}
+
+/// A lookup that left its table: a bug, and never an open door.
+#[inline(always)]
+const fn fault<T>() -> Step<T> {
+    Step::Break(End::because(Verdict::Deny, Reason::TableFault))
 }
 
 #[inline(always)]

@@ -11,6 +11,7 @@
 
 pub mod classify;
 mod essentials;
+pub mod flow;
 pub mod frame;
 mod judge;
 pub mod packet;
@@ -19,6 +20,7 @@ pub mod tables;
 pub mod verdict;
 pub mod wire;
 
+pub use flow::{FlowCell, Flows, Memory, Remembering, Stateless};
 pub use frame::{Frame, SliceFrame};
 pub use judge::{Judgement, Matched, Origin, Witness, judge};
 pub use parse::chain;
@@ -47,13 +49,24 @@ pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict}
 /// ```
 #[inline(always)]
 pub fn decide(frame: &impl Frame, tables: &impl Tables, origin: Origin) -> Decision {
+    decide_with(frame, tables, &Stateless, origin)
+}
+
+/// The same, for a packet that others came before.
+#[inline(always)]
+pub fn decide_with(
+    frame: &impl Frame,
+    tables: &impl Tables,
+    memory: &impl Memory,
+    origin: Origin,
+) -> Decision {
     let mut seen = ClassSet::default();
     let Judgement {
         verdict,
         reason,
         rule,
         observed,
-    } = judge(frame, tables, origin, &mut seen);
+    } = judge(frame, tables, memory, origin, &mut seen);
     Decision {
         verdict,
         reason,

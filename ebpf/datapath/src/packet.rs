@@ -65,6 +65,14 @@ pub struct Upper {
     pub source_port: u16,
     /// The TCP flags byte; 0 when there is none.
     pub flags: u8,
+    /// The identifier of an ICMP echo: bytes 4 and 5 of any ICMP message; 0 when there is none.
+    pub identifier: u16,
+    /// TCP's sequence number.
+    pub sequence: u32,
+    /// TCP's acknowledgement number.
+    pub acknowledged: u32,
+    /// Bytes behind the TCP header.
+    pub payload: u32,
 }
 
 /// Which upper header a packet has.
@@ -88,6 +96,10 @@ impl Upper {
         key: 0,
         source_port: 0,
         flags: 0,
+        identifier: 0,
+        sequence: 0,
+        acknowledged: 0,
+        payload: 0,
     };
 
     /// The ICMP type.

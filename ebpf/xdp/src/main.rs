@@ -5,6 +5,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod flows;
 mod frame;
 mod maps;
 
@@ -14,6 +15,7 @@ use aya_ebpf::programs::XdpContext;
 use ravelin_datapath::wire::Setting;
 use ravelin_datapath::{Frame, Origin, Verdict, judge};
 
+use crate::flows::KernelMemory;
 use crate::frame::XdpFrame;
 use crate::maps::{Classes, MapTables};
 
@@ -24,17 +26,18 @@ const LOOPBACK: u32 = 1;
 #[xdp(frags)]
 #[inline(always)]
 pub fn ravelin_ingress(context: XdpContext) -> u32 {
-    let origin = Origin {
-        loopback: frame::interface(&context) == LOOPBACK,
-        interface: frame::interface(&context),
-        now: maps::now(),
-    };
     let frame = XdpFrame::new(&context);
     let Some(tables) = MapTables::open() else {
         // The map has one element, always.
         return xdp_action::XDP_ABORTED;
     };
-    let judgement = judge(&frame, &tables, origin, &mut Classes(&frame));
+    let origin = Origin {
+        loopback: frame::interface(&context) == LOOPBACK,
+        interface: frame::interface(&context),
+        now: maps::now(),
+        tick: flows::tick(&tables),
+    };
+    let judgement = judge(&frame, &tables, &KernelMemory, origin, &mut Classes(&frame));
     maps::count(&judgement, frame.length() as u64);
     if matches!(judgement.verdict, Verdict::Deny) && MapTables::setting(Setting::Enforce) != 0 {
         return xdp_action::XDP_DROP;

@@ -7,7 +7,7 @@ use super::zones::Zones;
 use crate::diagnostic::{Code, Reporter, list, quote};
 use crate::document;
 use crate::document::firewall::Interface as WrittenInterface;
-use crate::policy::{ClassVerdicts, Firewall, Interface, Mode, XdpMode};
+use crate::policy::{ClassVerdicts, Firewall, FlowTimeouts, Interface, Mode, XdpMode};
 use crate::source::{Span, Written};
 
 /// The table with its defaults. `first_rule`: where the first rule stands, if there is one.
@@ -56,6 +56,8 @@ pub(super) fn check(
             _ => Verdict::Allow,
         },
         essentials: written.essentials.is_none_or(|essentials| essentials.value),
+        stateful: false,
+        flow_timeouts: FlowTimeouts::default(),
         mode: match written.mode.map(|word| word.value) {
             Some("observe") => Mode::Observe,
             _ => Mode::Enforce,

@@ -60,6 +60,7 @@ pub(super) fn check(
             _ => Direction::Inbound,
         },
         action,
+        stateful: false,
         mode: match written.mode.map(|word| word.value) {
             Some("observe") => Mode::Observe,
             _ => Mode::Enforce,

@@ -11,6 +11,7 @@ mod bits;
 mod combine;
 mod context;
 mod dimension;
+mod flows;
 mod latency;
 mod multibit;
 mod pairs;
@@ -168,12 +169,14 @@ impl TableImage {
             .map(|rule| {
                 RuleEntry {
                     verdict: rule.action.verdict().unwrap_or(Verdict::Deny),
+                    stateful: rule.stateful,
                     slot: 0,
                 }
                 .pack()
             })
             .collect();
         settings.set(Setting::Rules, words.table(&actions)?);
+        flows::write(policy, &mut words, &mut settings)?;
 
         let services = service::write(&ir.rows, &mut words, &mut settings)?;
         if spoofed.by_zone() || ir.rows.iter().any(|row| row.interfaces.is_some()) {

@@ -35,6 +35,7 @@ pub(super) fn of(
         loopback: false,
         interface: interface.map_or(0, |interface| interface.index),
         now: from.map_or(host.clock.boot, |moment| host.clock.since_boot(moment)),
+        ..Origin::default()
     };
     for (side, outcome) in sides.iter().zip(outcomes) {
         let decision = reference::judge(side.policy, side.host, side.direction, origin, &frame);

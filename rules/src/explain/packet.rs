@@ -26,6 +26,7 @@ impl Packet {
                 source,
                 destination,
                 flags,
+                ..
             }) => Upper::Tcp {
                 source,
                 destination,
@@ -33,7 +34,7 @@ impl Packet {
             },
             Some(reference::Upper::Udp { source, destination }) => Upper::Udp { source, destination },
             Some(reference::Upper::Sctp { source, destination }) => Upper::Sctp { source, destination },
-            Some(reference::Upper::Icmp { kind, code } | reference::Upper::Icmpv6 { kind, code }) => {
+            Some(reference::Upper::Icmp { kind, code, .. } | reference::Upper::Icmpv6 { kind, code, .. }) => {
                 Upper::Message { kind, code }
             }
             None => Upper::Nothing,

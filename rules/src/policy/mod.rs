@@ -14,7 +14,7 @@ pub mod zone;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 
@@ -78,6 +78,12 @@ pub struct ListedSet {
 }
 
 impl Policy {
+    /// Whether some packet's flow is kept.
+    #[must_use]
+    pub fn keeps_flows(&self) -> bool {
+        self.firewall.stateful || self.rules.iter().any(|rule| rule.stateful)
+    }
+
     /// The VPC of that name.
     #[must_use]
     pub fn vpc(&self, name: &str) -> Option<&Vpc> {
@@ -104,6 +110,10 @@ pub struct Firewall {
     pub outbound: Verdict,
     /// `essentials`: ARP, NDP, ICMP errors, DHCP clients pass before all rules.
     pub essentials: bool,
+    /// `stateful`: the flow of what the defaults allow is kept, and lets replies through.
+    pub stateful: bool,
+    /// How long flows may be idle.
+    pub flow_timeouts: FlowTimeouts,
     /// `mode`: whether verdicts are carried out.
     pub mode: Mode,
     /// `table_memory`: the most bytes that the tables of one generation may take.
@@ -121,6 +131,8 @@ impl Default for Firewall {
             inbound: Verdict::Deny,
             outbound: Verdict::Allow,
             essentials: true,
+            stateful: false,
+            flow_timeouts: FlowTimeouts::default(),
             mode: Mode::default(),
             table_memory: Self::TABLE_MEMORY,
             classes: ClassVerdicts::default(),
@@ -138,6 +150,33 @@ impl Firewall {
         match direction {
             Direction::Inbound => self.inbound,
             Direction::Outbound => self.outbound,
+        }
+    }
+}
+
+/// How long a flow may be idle before it is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowTimeouts {
+    /// TCP, both ends there.
+    pub tcp: Duration,
+    /// TCP, opening or closing.
+    pub tcp_short: Duration,
+    /// UDP and other protocols, one end has spoken.
+    pub udp: Duration,
+    /// The same, both have.
+    pub udp_both: Duration,
+    /// ICMP echo.
+    pub icmp: Duration,
+}
+
+impl Default for FlowTimeouts {
+    fn default() -> Self {
+        Self {
+            tcp: Duration::from_secs(3600),
+            tcp_short: Duration::from_secs(60),
+            udp: Duration::from_secs(60),
+            udp_both: Duration::from_secs(180),
+            icmp: Duration::from_secs(30),
         }
     }
 }

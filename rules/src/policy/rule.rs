@@ -20,6 +20,8 @@ pub struct Rule {
     pub direction: Direction,
     /// `action`.
     pub action: Action,
+    /// `stateful`: the flow of what it allows is kept, and lets replies through.
+    pub stateful: bool,
     /// `mode`: a rule that observes is counted when it matches, and decides nothing.
     pub mode: Mode,
     /// `expires`: from this second on the rule is not there.
@@ -56,6 +58,7 @@ impl Rule {
             priority: None,
             direction: Direction::Inbound,
             action,
+            stateful: false,
             mode: Mode::Enforce,
             expires: None,
             interface: None,

@@ -98,7 +98,7 @@ impl Facts {
     /// Type and code, where the packet has an ICMP or ICMPv6 header.
     pub(crate) fn message(&self) -> Option<(u8, u8)> {
         match self.upper? {
-            Upper::Icmp { kind, code } | Upper::Icmpv6 { kind, code } => Some((kind, code)),
+            Upper::Icmp { kind, code, .. } | Upper::Icmpv6 { kind, code, .. } => Some((kind, code)),
             Upper::Tcp { .. } | Upper::Udp { .. } | Upper::Sctp { .. } => None,
         }
     }

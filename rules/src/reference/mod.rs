@@ -8,6 +8,7 @@
 //! page: the fixture rows are there for that.
 
 mod conditions;
+mod flows;
 mod parse;
 mod walk;
 
@@ -18,6 +19,7 @@ use ravelin_datapath::{ClassSet, ClassVerdict, Decision, Origin, ParseClass, Rea
 use crate::policy::{Direction, HostFacts, Policy, Timestamp};
 
 pub(crate) use conditions::{Condition, covers, matches};
+pub use flows::Flows;
 pub(crate) use walk::{Met, Visit, walk};
 
 /// Judges one Ethernet frame of that direction, seen where and when `origin` says. Never panics, whatever the bytes are.
@@ -30,6 +32,35 @@ pub fn judge(
     frame: &[u8],
 ) -> Decision {
     examine(policy, host, direction, origin, frame).decision
+}
+
+/// Judges one frame of a sequence, in which `flows` remembers what the frames before it have left.
+#[must_use]
+pub fn judge_in_sequence(
+    flows: &mut Flows,
+    policy: &Policy,
+    host: &HostFacts,
+    direction: Direction,
+    origin: Origin,
+    frame: &[u8],
+) -> Decision {
+    let mut walk = Walk {
+        policy,
+        host,
+        scene: Scene::of(host, direction, origin),
+        seen: ClassSet::default(),
+    };
+    let decided = match walk.up_to_rules(origin.loopback, frame) {
+        Ok(facts) => flows.judge(policy, host, direction, origin, &facts),
+        Err(decided) => decided,
+    };
+    Decision {
+        verdict: decided.verdict,
+        reason: decided.reason,
+        rule: decided.rule,
+        observed: decided.observed,
+        seen: walk.seen,
+    }
 }
 
 /// The judgement and what was read from the frame on the way.
@@ -138,6 +169,10 @@ pub(crate) enum Upper {
         source: u16,
         destination: u16,
         flags: u8,
+        sequence: u32,
+        acknowledged: u32,
+        /// Bytes behind the header.
+        payload: usize,
     },
     Udp {
         source: u16,
@@ -150,10 +185,13 @@ pub(crate) enum Upper {
     Icmp {
         kind: u8,
         code: u8,
+        /// Bytes 4 and 5 of the message: of an echo, its identifier.
+        identifier: u16,
     },
     Icmpv6 {
         kind: u8,
         code: u8,
+        identifier: u16,
     },
 }
 

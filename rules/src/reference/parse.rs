@@ -219,7 +219,8 @@ impl Walk<'_> {
         }
         let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
         let (source, destination) = (port(0), port(2));
-        let (kind, code) = (bytes[0], bytes[1]);
+        let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let (kind, code, identifier) = (bytes[0], bytes[1], port(4));
         let upper = match protocol {
             TCP => {
                 let data_offset = bytes[12] / 16;
@@ -233,12 +234,23 @@ impl Walk<'_> {
                     source,
                     destination,
                     flags: bytes[13],
+                    sequence: number(4),
+                    acknowledged: number(8),
+                    payload: bytes.len() - usize::from(data_offset) * 4,
                 }
             }
             UDP => Upper::Udp { source, destination },
             SCTP => Upper::Sctp { source, destination },
-            ICMP => Upper::Icmp { kind, code },
-            _ => Upper::Icmpv6 { kind, code },
+            ICMP => Upper::Icmp {
+                kind,
+                code,
+                identifier,
+            },
+            _ => Upper::Icmpv6 {
+                kind,
+                code,
+                identifier,
+            },
         };
         Ok(Some(upper))
     }

@@ -75,6 +75,7 @@ impl Probe {
             loopback: self.loopback,
             interface: interface.map_or(UNFILTERED, |interface| interface.index),
             now: host.clock.boot + self.after,
+            ..Origin::default()
         }
     }
 }

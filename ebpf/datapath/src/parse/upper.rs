@@ -77,6 +77,9 @@ fn tcp(frame: &impl Frame, start: usize, left: usize) -> (Whole, Upper) {
         whole,
         Upper {
             flags: header[13],
+            sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+            acknowledged: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+            payload: payload(left, length),
             ..with_ports(UpperKind::Tcp, [header[0], header[1], header[2], header[3]])
         },
     )
@@ -103,6 +106,7 @@ fn icmp(frame: &impl Frame, start: usize, left: usize) -> (Whole, Upper) {
         Upper {
             kind: UpperKind::Icmp,
             key: u16::from_be_bytes([header[0], header[1]]),
+            identifier: u16::from_be_bytes([header[4], header[5]]),
             ..Upper::NONE
         },
     )
@@ -115,6 +119,16 @@ const fn with_ports(kind: UpperKind, [s0, s1, d0, d1]: [u8; 4]) -> Upper {
         kind,
         key: u16::from_be_bytes([d0, d1]),
         source_port: u16::from_be_bytes([s0, s1]),
-        flags: 0,
+        ..Upper::NONE
     }
+}
+
+/// Bytes behind a header of that length.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a packet has fewer than 2^32 bytes"
+)]
+const fn payload(left: usize, header: usize) -> u32 {
+    left.wrapping_sub(header) as u32
 }

@@ -3,9 +3,14 @@
 //! Compiler (`rules`) and daemon write these, the packet path reads them. Every value is a plain array of integers, so
 //! that both sides agree on the layout without a word of unsafe code.
 
+mod flow;
 mod settings;
 pub(crate) mod trie;
 
+pub(crate) use flow::word;
+pub use flow::{
+    Ends, FLOW_KEY_WORDS, FLOW_WORDS, FLOWS, Flow, FlowKey, FlowRecord, FlowTables, Stage, marks,
+};
 pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};
 pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};
@@ -98,6 +103,8 @@ pub const fn reason_counter(reason: Reason, verdict: Verdict) -> u32 {
 pub struct RuleEntry {
     /// The rule's action.
     pub verdict: Verdict,
+    /// Whether the flow of what it allows is kept.
+    pub stateful: bool,
     /// Its element in the rule counter map.
     pub slot: u32,
 }
@@ -106,7 +113,7 @@ impl RuleEntry {
     /// The word.
     #[must_use]
     pub const fn pack(self) -> u32 {
-        self.slot << 1 | self.verdict as u32
+        self.slot << 2 | (self.stateful as u32) << 1 | self.verdict as u32
     }
 
     /// The entry of a word.
@@ -119,7 +126,8 @@ impl RuleEntry {
             } else {
                 Verdict::Deny
             },
-            slot: word >> 1,
+            stateful: word & 2 != 0,
+            slot: word >> 2,
         }
     }
 }

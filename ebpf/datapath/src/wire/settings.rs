@@ -270,6 +270,24 @@ settings! {
     Resumes4,
     /// The same for IPv6.
     Resumes6,
+    /// 1: flows are kept, of packets of either direction.
+    FlowsUsed,
+    /// The word that changes whenever what the tables say does: flows that were let in before are judged again.
+    FlowEpoch,
+    /// 1: the clock of flows is what a map says, not the kernel's: tests have hours pass.
+    FlowClockTold,
+    /// 1: the flow of a packet that the default allows is kept.
+    DefaultStateful,
+    /// How long an established TCP flow may be idle, in milliseconds.
+    FlowTcp,
+    /// The same for a TCP flow that is opening or closing.
+    FlowTcpShort,
+    /// The same for a flow of UDP, or of a protocol without a rule of its own here, of which one end has spoken.
+    FlowUdp,
+    /// The same when both ends have.
+    FlowUdpBoth,
+    /// The same for an ICMP echo.
+    FlowIcmp,
 }
 
 /// The settings of one generation.

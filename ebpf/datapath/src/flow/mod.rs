@@ -1,0 +1,148 @@
+//! Flow state: what lets replies through. Section 10 of `docs/semantics.md`.
+//!
+//! Packet → **claim → flow** → pass, or go on to the rules; and from a rule that allowed it → a new flow. Whom this trusts decides what it
+//! costs an attacker: what the *host* sends is its own, so it alone keeps a TCP flow alive, completes it and ends it. A packet
+//! from the wire moves a TCP flow only when it names a number that nobody can guess (RFC 5961 asks the same of the host).
+
+mod again;
+mod claim;
+mod pass;
+mod tcp;
+
+use core::cell::Cell;
+
+use crate::Tables;
+use crate::wire::{FlowKey, FlowRecord};
+
+pub use again::{Again, again};
+pub use claim::Claim;
+pub(crate) use claim::opens_connection;
+pub use pass::{Passage, open, pass};
+
+/// What a judgement remembers of the packets before: the seam between it and flows.
+pub trait Memory {
+    /// The packet of this judgement claims this; the other methods are about it.
+    fn claim(&self, claim: &Claim);
+
+    /// Whether its flow lets it through; see [`pass`].
+    fn pass(&self, again: Again) -> Passage;
+
+    /// What the tables by which its flow was let in say of that now; see [`again`].
+    fn again<const PLANE: u8>(&self, by_remote: bool) -> Again;
+
+    /// A rule has allowed it, and its flow is kept; see [`open`]. `None` when a table is broken.
+    fn open(&self, rule: u32) -> Option<()>;
+}
+
+/// Whether a flow lets a packet through, which claims that it belongs to one.
+#[inline(always)]
+pub(crate) fn ask<const PLANE: u8>(memory: &impl Memory) -> Passage {
+    let passage = memory.pass(Again::NOT_ASKED);
+    let by_remote = match passage {
+        Passage::StaleOfRemote => true,
+        Passage::StaleOfLocal => false,
+        passage => return passage,
+    };
+    memory.pass(memory.again::<PLANE>(by_remote))
+}
+
+/// No memory: every packet is judged alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stateless;
+
+impl Memory for Stateless {
+    #[inline(always)]
+    fn claim(&self, _: &Claim) {}
+
+    #[inline(always)]
+    fn pass(&self, _: Again) -> Passage {
+        Passage::Unknown
+    }
+
+    #[inline(always)]
+    fn again<const PLANE: u8>(&self, _: bool) -> Again {
+        Again::ENDS
+    }
+
+    #[inline(always)]
+    fn open(&self, _: u32) -> Option<()> {
+        Some(())
+    }
+}
+
+/// Flows, and the tables that have judged them, in user space.
+#[derive(Debug)]
+pub struct Remembering<'m, T, O, F> {
+    /// The tables of the packet's direction.
+    pub tables: &'m T,
+    /// Those of the other direction: they judge a flow again that began there.
+    pub other: &'m O,
+    /// The flows.
+    pub flows: &'m F,
+    /// What the packet claims.
+    pub claim: Cell<Option<Claim>>,
+}
+
+impl<'m, T, O, F> Remembering<'m, T, O, F> {
+    /// For one judgement.
+    pub const fn new(tables: &'m T, other: &'m O, flows: &'m F) -> Self {
+        Self {
+            tables,
+            other,
+            flows,
+            claim: Cell::new(None),
+        }
+    }
+}
+
+impl<T: Tables, O: Tables, F: Flows> Memory for Remembering<'_, T, O, F> {
+    fn claim(&self, claim: &Claim) {
+        self.claim.set(Some(*claim));
+    }
+
+    fn pass(&self, again: Again) -> Passage {
+        self.claim.get().map_or(Passage::Unknown, |claim| {
+            pass(self.tables, self.other, self.flows, &claim, again)
+        })
+    }
+
+    fn again<const PLANE: u8>(&self, by_remote: bool) -> Again {
+        match self.claim.get() {
+            Some(claim) if by_remote != claim.is_outbound() => again::<PLANE>(self.tables, &claim, by_remote),
+            Some(claim) => again::<PLANE>(self.other, &claim, by_remote),
+            None => Again::ENDS,
+        }
+    }
+
+    fn open(&self, rule: u32) -> Option<()> {
+        match self.claim.get() {
+            Some(claim) => open(self.tables, self.flows, &claim, rule),
+            None => Some(()),
+        }
+    }
+}
+
+/// How flows are looked up: the seam between what becomes of them and whoever holds them.
+pub trait Flows {
+    /// The flow of that key.
+    fn find(&self, key: &FlowKey) -> Option<impl FlowCell>;
+
+    /// Enters a flow, or replaces it. When there is no room, the oldest goes that never got beyond
+    /// [`crate::wire::Stage::Opening`].
+    fn open(&self, key: &FlowKey, record: &FlowRecord);
+
+    /// A flow has proven that both its ends are there: from now on no flood of opening flows can push it out.
+    fn settle(&self, key: &FlowKey, record: &FlowRecord);
+
+    /// Forgets a flow.
+    fn remove(&self, key: &FlowKey);
+}
+
+/// A flow in its table.
+pub trait FlowCell {
+    /// All words.
+    fn load(&self) -> FlowRecord;
+
+    /// Replaces the word at `index`.
+    fn store(&self, index: usize, word: u64);
+}

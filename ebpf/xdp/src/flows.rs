@@ -1,0 +1,199 @@
+//! `Flows` over two maps that all generations share.
+//!
+//! A flow that is opening stands in a table where the oldest gives way to the newest, so a flood of forged first packets pushes out
+//! nothing but first packets. One that both ends have proven to be there moves to a table of its own, where nothing is pushed out:
+//! what finds no room there stays where it was, and is counted.
+
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use ravelin_datapath::flow::{self, Again, Claim, Passage};
+use ravelin_datapath::wire::{FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting};
+use ravelin_datapath::{FlowCell, Flows, Memory, Tables};
+
+use crate::maps::MapTables;
+
+/// Flows whose both ends are there. Shared by all generations, pinned.
+#[map]
+static FLOWS_SETTLED: HashMap<FlowKey, FlowRecord> = HashMap::with_max_entries(FLOWS, BPF_F_NO_PREALLOC);
+
+/// Flows of which one end has spoken. Shared by all generations, pinned.
+#[map]
+static FLOWS_OPENING: LruHashMap<FlowKey, FlowRecord> = LruHashMap::with_max_entries(FLOWS, 0);
+
+/// What became of flows: opened, settled, found no room. Shared by all generations, pinned.
+#[map]
+static FLOW_COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(FlowTables::COUNTERS, 0);
+
+/// The time, where the settings say that it is told: tests have hours pass.
+#[map]
+static FLOW_CLOCK: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Nanoseconds of the flow clock, when this generation keeps flows.
+#[inline(always)]
+pub fn tick(tables: &impl Tables) -> u64 {
+    if tables.setting(Setting::FlowsUsed) == 0 {
+        return 0;
+    }
+    if tables.setting(Setting::FlowClockTold) != 0 {
+        return FLOW_CLOCK.get(0).copied().unwrap_or(0);
+    }
+    // SAFETY: the helper takes nothing and gives a number. Its few milliseconds' resolution is enough for timeouts of seconds, and
+    // it costs a tenth of the exact clock.
+    unsafe { bpf_ktime_get_coarse_ns() }
+}
+
+/// What this processor's packet claims: here and not on the stack, which is 512 bytes for all functions together. No other packet comes
+/// between: programs run with bottom halves off.
+#[map]
+static FLOW_CLAIM: PerCpuArray<Claim> = PerCpuArray::with_max_entries(1, 0);
+
+/// What the program remembers.
+pub struct KernelMemory;
+
+impl Memory for KernelMemory {
+    #[inline(always)]
+    fn claim(&self, claim: &Claim) {
+        if let Some(at) = FLOW_CLAIM.get_ptr_mut(0) {
+            // SAFETY: this CPU's own element.
+            unsafe { at.write(*claim) }
+        }
+    }
+
+    #[inline(always)]
+    fn pass(&self, again: Again) -> Passage {
+        Passage::unpack(ravelin_pass(again.0))
+    }
+
+    #[inline(always)]
+    fn again<const PLANE: u8>(&self, by_remote: bool) -> Again {
+        Again(if PLANE == Plane::V4 as u8 {
+            ravelin_again4(by_remote.into())
+        } else {
+            ravelin_again6(by_remote.into())
+        })
+    }
+
+    #[inline(always)]
+    fn open(&self, rule: u32) -> Option<()> {
+        (ravelin_open(rule) == 0).then_some(())
+    }
+}
+
+/// What this packet claims, and the tables that judge it.
+#[inline(always)]
+fn at_hand() -> Option<(&'static Claim, MapTables)> {
+    // SAFETY: this CPU's own element, which is written before anything is asked about it, and by no other packet while this one is
+    // judged.
+    let claim = unsafe { FLOW_CLAIM.get_ptr(0)?.as_ref()? };
+    Some((claim, MapTables::open()?))
+}
+
+// Global functions to the kernel: verified once, whatever leads to them.
+
+/// What flows say to this packet.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ravelin_pass(again: u64) -> u32 {
+    let Some((claim, tables)) = at_hand() else {
+        return Passage::Fault as u32;
+    };
+    flow::pass(&tables, &tables, &MapFlows, claim, Again(again)) as u32
+}
+
+/// What tables say of its flow again.
+macro_rules! again {
+    ($name:ident, $plane:expr) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name(by_remote: u32) -> u64 {
+            let Some((claim, tables)) = at_hand() else {
+                return Again::FAULT.0;
+            };
+            flow::again::<{ $plane as u8 }>(&tables, claim, by_remote != 0).0
+        }
+    };
+}
+again!(ravelin_again4, Plane::V4);
+again!(ravelin_again6, Plane::V6);
+
+/// Enters its flow. 0: done.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ravelin_open(rule: u32) -> u32 {
+    let Some((claim, tables)) = at_hand() else {
+        return 1;
+    };
+    u32::from(flow::open(&tables, &MapFlows, claim, rule).is_none())
+}
+
+/// The flow tables.
+struct MapFlows;
+
+impl Flows for MapFlows {
+    #[inline(always)]
+    fn find(&self, key: &FlowKey) -> Option<impl FlowCell> {
+        let words = FLOWS_SETTLED
+            .get_ptr_mut(key)
+            .or_else(|| FLOWS_OPENING.get_ptr_mut(key))?;
+        Some(Words(words.cast()))
+    }
+
+    #[inline(always)]
+    fn open(&self, key: &FlowKey, record: &FlowRecord) {
+        // What stood there under this key is another flow, and over.
+        let _not_there = FLOWS_SETTLED.remove(key);
+        count(match FLOWS_OPENING.insert(key, record, 0) {
+            Ok(()) => FlowTables::Opened,
+            Err(_) => FlowTables::NoRoom,
+        });
+    }
+
+    #[inline(always)]
+    fn settle(&self, key: &FlowKey, record: &FlowRecord) {
+        if FLOWS_SETTLED.insert(key, record, 0).is_err() {
+            count(FlowTables::NotSettled);
+            return;
+        }
+        count(FlowTables::Settled);
+        let _not_there = FLOWS_OPENING.remove(key);
+    }
+
+    #[inline(always)]
+    fn remove(&self, key: &FlowKey) {
+        let _not_there = FLOWS_SETTLED.remove(key);
+        let _not_there = FLOWS_OPENING.remove(key);
+    }
+}
+
+/// A record in one of the maps.
+struct Words(*mut u64);
+
+impl FlowCell for Words {
+    #[inline(always)]
+    fn load(&self) -> FlowRecord {
+        let mut record = [0; FLOW_WORDS];
+        let mut index = 0;
+        while index < FLOW_WORDS {
+            // SAFETY: a value of either map has so many words, and stays allocated until the program has ended.
+            record[index] = unsafe { self.0.add(index).read_volatile() };
+            index += 1;
+        }
+        record
+    }
+
+    #[inline(always)]
+    fn store(&self, index: usize, word: u64) {
+        // SAFETY: as above; the words that are stored are named by constants.
+        unsafe { self.0.add(index).write_volatile(word) }
+    }
+}
+
+#[inline(always)]
+fn count(event: FlowTables) {
+    if let Some(counter) = FLOW_COUNTERS.get_ptr_mut(event as u32) {
+        // SAFETY: this CPU's own element.
+        unsafe { *counter += 1 }
+    }
+}

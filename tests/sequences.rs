@@ -1,0 +1,106 @@
+//! The law for sequences: the oracle, which remembers conversations, and the datapath, which remembers flows, say the same of
+//! every packet, whatever came before it.
+
+use std::collections::BTreeMap;
+
+use ravelin_datapath::{Reason, Remembering, SliceFrame, decide_with};
+use ravelin_rules::reference::{self, Flows};
+use ravelin_rules::{Direction, Policy, TableImage};
+use ravelin_tests::random;
+use ravelin_tests::sequence::{Remembered, Sequence, host, sequences};
+
+#[test]
+fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
+    let seed = random::seed();
+    let mut reasons: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut packets = 0;
+    for sequence in sequences(seed, SEQUENCES, PACKETS) {
+        for (decision, direction) in judge(&sequence) {
+            *reasons
+                .entry((decision.reason.label(), direction.word()))
+                .or_default() += 1;
+            packets += 1;
+        }
+    }
+    println!("seed {seed}: {SEQUENCES} sequences, {packets} packets, 0 differences\n{reasons:?}");
+    for direction in Direction::ALL {
+        let flows = reasons.get(&(Reason::Flow.label(), direction.word()));
+        assert!(
+            flows.is_some_and(|count| count * 10 > packets),
+            "flows decide about too few packets to prove anything: {reasons:?}"
+        );
+    }
+}
+
+#[track_caller]
+fn judge(sequence: &Sequence) -> Vec<(ravelin_datapath::Decision, Direction)> {
+    let policies = sequence.policies();
+    let images: Vec<[TableImage; 2]> = policies.iter().map(tables).collect();
+    let (mut oracle, remembered) = (Flows::default(), Remembered::default());
+    let mut epoch = 0;
+    let mut current = images[0].clone();
+    let mut decisions = Vec::new();
+    for (number, step) in sequence.steps.iter().enumerate() {
+        if step.epoch != epoch {
+            oracle.new_policy();
+            epoch = step.epoch;
+            current = images[step.policy].clone().map(|image| image.in_epoch(epoch));
+        }
+        let [inbound, outbound] = &current;
+        let (tables, other) = match step.direction {
+            Direction::Inbound => (inbound, outbound),
+            Direction::Outbound => (outbound, inbound),
+        };
+        let policy = &policies[step.policy];
+        let (origin, bytes) = (step.origin(INTERFACE), step.packet.bytes());
+        let wanted =
+            reference::judge_in_sequence(&mut oracle, policy, &host(policy), step.direction, origin, &bytes);
+        let memory = Remembering::new(tables, other, &remembered);
+        let said = decide_with(&SliceFrame(&bytes), tables, &memory, origin);
+        assert!(
+            said == wanted,
+            "seed {}, packet {number}:\noracle {wanted:?}\ntables {said:?}\n{}",
+            sequence.seed,
+            story(sequence, number)
+        );
+        decisions.push((said, step.direction));
+    }
+    decisions
+}
+
+/// What a policy says of both directions.
+fn tables(policy: &Policy) -> [TableImage; 2] {
+    Direction::ALL.map(|direction| {
+        TableImage::compile(policy, &host(policy), direction)
+            .unwrap_or_else(|error| panic!("a policy of five rules: {error}"))
+    })
+}
+
+/// What led there, for people.
+fn story(sequence: &Sequence, last: usize) -> String {
+    let mut text = String::new();
+    for written in &sequence.policies {
+        text += &format!(
+            "{}# stateful {}, {:?}\n\n",
+            written.text, written.stateful, written.rules
+        );
+    }
+    let mut before = 0;
+    for (number, step) in sequence.steps.iter().take(last + 1).enumerate() {
+        text += &format!(
+            "{number}: +{} ns, policy {}, epoch {}, {}: {}\n",
+            step.tick - before,
+            step.policy,
+            step.epoch,
+            step.direction.word(),
+            step.packet
+        );
+        before = step.tick;
+    }
+    text
+}
+
+/// As [`host`] numbers the first interface.
+const INTERFACE: u32 = 2;
+const SEQUENCES: usize = 5_000;
+const PACKETS: usize = 60;

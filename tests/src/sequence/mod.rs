@@ -1,0 +1,125 @@
+//! Random sequences of packets in both directions, with time passing and policies that change: what flows are judged by.
+//!
+//! Seed → **`Sequence`** → one decision a step. Conversations are few and mostly behave, so that flows come to be and end;
+//! the rest are packets that somebody forged.
+
+mod memory;
+mod policy;
+mod talk;
+
+use std::net::IpAddr;
+
+use ravelin_datapath::Origin;
+use ravelin_rules::{Direction, HostFacts, Policy};
+
+use crate::packet::Packet;
+use crate::random::Random;
+
+pub use memory::Remembered;
+
+use talk::Talk;
+
+/// A host's time with one or two policies.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    /// The seed it was made from.
+    pub seed: u64,
+    /// The policies, as text, and which of their rules are stateful.
+    pub policies: Vec<policy::Written>,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One packet.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The policy that judges it, by its place in [`Sequence::policies`].
+    pub policy: usize,
+    /// Counts the changes of policy up to here.
+    pub epoch: u32,
+    /// Nanoseconds of the flow clock.
+    pub tick: u64,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// The packet.
+    pub packet: Packet,
+}
+
+impl Sequence {
+    /// The sequence of this seed, of so many packets.
+    #[must_use]
+    pub fn new(seed: u64, packets: usize) -> Self {
+        let mut random = Random::new(seed);
+        let policies = vec![policy::written(&mut random), policy::written(&mut random)];
+        let mut talks: Vec<Talk> = (0..=random.index(3)).map(|_| Talk::new(&mut random)).collect();
+        let (mut policy, mut epoch, mut tick) = (0, 1, 1_000_000_000_000);
+        let mut at = 0;
+        let steps = (0..packets)
+            .map(|_| {
+                if random.chance(4) {
+                    policy = random.index(policies.len());
+                    epoch += 1;
+                }
+                if random.chance(25) {
+                    at = random.index(talks.len());
+                }
+                tick += gap(&mut random);
+                let (direction, packet) = talks[at].next(&mut random);
+                Step {
+                    policy,
+                    epoch,
+                    tick,
+                    direction,
+                    packet,
+                }
+            })
+            .collect();
+        Self {
+            seed,
+            policies,
+            steps,
+        }
+    }
+
+    /// What the policies mean.
+    #[must_use]
+    pub fn policies(&self) -> Vec<Policy> {
+        self.policies.iter().map(policy::Written::policy).collect()
+    }
+}
+
+impl Step {
+    /// Where and when it is seen.
+    #[must_use]
+    pub fn origin(&self, interface: u32) -> Origin {
+        Origin {
+            interface,
+            tick: self.tick,
+            ..Origin::default()
+        }
+    }
+}
+
+/// The host that all sequences are about.
+#[must_use]
+pub fn host(policy: &Policy) -> HostFacts {
+    HostFacts::assumed(
+        policy,
+        &talk::HOST.map(|text| text.parse::<IpAddr>().expect("an address")),
+    )
+}
+
+/// So many sequences of so many packets.
+pub fn sequences(seed: u64, count: usize, packets: usize) -> impl Iterator<Item = Sequence> {
+    let mut seeds = Random::new(seed);
+    (0..count).map(move |_| Sequence::new(seeds.bits(), packets))
+}
+
+/// Mostly short; sometimes the very nanosecond at which a flow has been idle for too long, or one beside it.
+fn gap(random: &mut Random) -> u64 {
+    if random.chance(70) {
+        return random.pick(&[0, 1, 1_000_000, 1_000_000_000]);
+    }
+    let seconds: u64 = random.pick(&[30, 60, 180, 3600]);
+    seconds * 1_000_000_000 + random.below(3) - 1
+}

@@ -1,0 +1,89 @@
+//! Policies of a few rules about the few addresses and ports that conversations use.
+
+use std::fmt::Write as _;
+
+use ravelin_rules::{Policy, load_text};
+
+use super::talk::{PORTS, REMOTES};
+use crate::random::Random;
+
+/// A policy as text, and what the text cannot say yet.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// TOML.
+    pub text: String,
+    /// `[firewall] stateful`.
+    pub stateful: bool,
+    /// `stateful` of each rule, in the order of judgement.
+    pub rules: Vec<bool>,
+}
+
+impl Written {
+    /// What it means.
+    ///
+    /// # Panics
+    /// When the text is wrong.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let mut policy = load_text(&self.text)
+            .unwrap_or_else(|report| panic!("{}\n{}", report.render(), self.text))
+            .policy;
+        policy.firewall.stateful = self.stateful;
+        for (rule, stateful) in policy.rules.iter_mut().zip(&self.rules) {
+            rule.stateful = *stateful;
+        }
+        policy
+    }
+}
+
+pub(super) fn written(random: &mut Random) -> Written {
+    let mut text = String::from("[firewall]\nstateful = false\ninterfaces = [\"eth0\"]\n");
+    let mut line = |words: &str| writeln!(text, "{words}").expect("a string takes it");
+    line(if random.chance(80) {
+        "inbound = \"deny\""
+    } else {
+        "inbound = \"allow\""
+    });
+    line(if random.chance(60) {
+        "outbound = \"allow\""
+    } else {
+        "outbound = \"deny\""
+    });
+    if random.chance(20) {
+        line("essentials = false");
+    }
+    let count = random.index(5);
+    for rule in 0..count {
+        line(&format!("[[rule]]\nname = \"r{rule}\""));
+        line(&format!(
+            "action = \"{}\"",
+            if random.chance(75) { "allow" } else { "deny" }
+        ));
+        if random.chance(40) {
+            line("direction = \"outbound\"");
+        }
+        let protocol = random.pick(&["tcp", "tcp", "udp", "icmp", "icmpv6", "any", "gre", "sctp"]);
+        line(&format!("protocol = \"{protocol}\""));
+        if matches!(protocol, "tcp" | "udp" | "sctp") && random.chance(60) {
+            line(&format!("ports = {}", random.pick(&PORTS)));
+        }
+        if protocol == "tcp" && random.chance(30) {
+            line(&format!(
+                "tcp_flags = \"{}\"",
+                random.pick(&["syn,!ack", "ack", "!syn"])
+            ));
+        }
+        if random.chance(30) {
+            let key = random.pick(&["source", "destination"]);
+            line(&format!("{key} = \"{}\"", random.pick(&REMOTES)));
+        }
+        if random.chance(10) {
+            line("mode = \"observe\"");
+        }
+    }
+    Written {
+        text,
+        stateful: random.chance(75),
+        rules: (0..count).map(|_| random.chance(75)).collect(),
+    }
+}
