@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod classify;
+mod direction;
 mod essentials;
 pub mod frame;
 mod judge;
@@ -19,6 +20,7 @@ pub mod tables;
 pub mod verdict;
 pub mod wire;
 
+pub use direction::Direction;
 pub use frame::{Frame, SliceFrame};
 pub use judge::{Judgement, Matched, Origin, Witness, judge};
 pub use parse::chain;
