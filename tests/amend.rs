@@ -140,6 +140,53 @@ fn edits_of_several_lists_are_taken_together_in_place_or_not() {
 }
 
 #[test]
+fn a_list_that_outbound_rules_use_too_is_right_in_both_directions_in_place_or_not() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("amend-ways");
+    let rule = |condition: &str| {
+        format!("[[rule]]\nname = \"out\"\ndirection = \"outbound\"\naction = \"deny\"\n{condition}\n")
+    };
+    let leaves = |target: &str| scene.udp_leaves("10.77.0.2:0", &format!("{target}:5300"));
+    let filter = filter(&scene, "amend-ways", &rule("destination = \"@feed\""));
+    let before = generation(&filter);
+    for round in 0..2 {
+        reload(&filter, &list(&[(round, BANNED)]));
+        assert!(!passes(&scene, "10.77.0.9") && !leaves("10.77.0.9"), "both ways");
+        assert!(
+            passes(&scene, "10.77.0.1") && leaves("10.77.0.1"),
+            "and nobody else"
+        );
+        reload(&filter, &list(&[]));
+        assert!(passes(&scene, "10.77.0.9") && leaves("10.77.0.9"));
+    }
+    assert_amended(&filter, before, 4);
+
+    // An outbound side that does not ask for the list is left as it is.
+    filter.write_policy(&policy(&rule("destination = \"10.77.0.1\"")));
+    filter.reload();
+    let before = generation(&filter);
+    reload(&filter, &list(&[(5, BANNED)]));
+    assert!(!passes(&scene, "10.77.0.9") && leaves("10.77.0.9"));
+    assert!(passes(&scene, "10.77.0.1") && !leaves("10.77.0.1"));
+    assert_amended(&filter, before, 5);
+
+    // What one direction cannot change in place is built anew for both: here two of its tables hold the list.
+    filter.write_policy(&policy(&format!(
+        "{}[[rule]]\nname = \"never\"\ndirection = \"outbound\"\naction = \"deny\"\nsource = \"@feed\"\n",
+        rule("destination = \"@feed\"")
+    )));
+    reload(&filter, &list(&[]));
+    assert!(passes(&scene, "10.77.0.9") && leaves("10.77.0.9"));
+    let before = generation(&filter);
+    reload(&filter, &list(&[(6, BANNED)]));
+    assert!(!passes(&scene, "10.77.0.9") && !leaves("10.77.0.9"));
+    assert!(passes(&scene, "10.77.0.1") && leaves("10.77.0.1"));
+    assert!(generation(&filter) > before, "a new generation");
+    reload(&filter, &list(&[]));
+    assert!(passes(&scene, "10.77.0.9") && leaves("10.77.0.9"));
+}
+
+#[test]
 fn a_list_that_is_only_replaced_is_noticed_and_live_and_a_wish_without_a_change_is_a_new_generation() {
     requires!(Root, Bpf, NetworkNamespaces);
     let scene = Scene::new("amend-watch");
@@ -189,7 +236,7 @@ fn a_patch_writes_its_words_and_its_stores_and_one_that_does_not_fit_changes_not
     requires!(Root, Bpf);
     let image = TableImage::compile(&Policy::default(), &HostFacts::default(), Direction::Inbound);
     let image = image.expect("it fits");
-    let mut tables = TableMap::create(&image).expect("room for the tables");
+    let mut tables = TableMap::create(Direction::Inbound, &image).expect("room for the tables");
     tables.write(&image, &[]);
     let words = u32::try_from(image.word_count()).expect("a few words");
     let doubles =

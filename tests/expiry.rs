@@ -62,27 +62,6 @@ fn a_rule_and_an_entry_end_to_the_second_without_a_reload_also_when_the_daemon_i
     }
 }
 
-#[test]
-fn a_policy_whose_outbound_side_would_drop_packets_is_not_run() {
-    requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("expiry-outbound");
-    let filter = scene.filter(
-        "expiry-outbound",
-        "[firewall]\ninterfaces = [\"wan\"]\nstateful = false\n",
-    );
-    let rule = "[[rule]]\nname = \"no-mail\"\ndirection = \"outbound\"\naction = \"deny\"\nprotocol = \"tcp\"\nports = 25\n";
-    filter.write_policy(&format!(
-        "[firewall]\ninterfaces = [\"wan\"]\nstateful = false\n{rule}"
-    ));
-    let output = filter.ravelin(&["reload"]);
-    assert!(!output.status.success(), "the reload is refused");
-    let refused = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(
-        refused.contains("the outbound rule `no-mail` is not supported yet"),
-        "{refused}"
-    );
-}
-
 /// One UDP socket on each side, asked again and again.
 struct Probe {
     sender: UdpSocket,

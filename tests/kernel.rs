@@ -32,7 +32,8 @@ fn the_oracle_and_the_kernel_agree_on_random_policies_and_packets() {
                 let world = World::of(&case.sketch, direction, budget, since, &numbers);
                 let mut kernel = world.kernel();
                 let probes = case.probes.iter().filter(|probe| probe.direction == direction);
-                for probe in probes.filter(|probe| fits_a_test_run(probe)) {
+                for probe in probes.filter(|probe| fixture::fits_a_test_run(direction, &probe.packet.bytes()))
+                {
                     let Some(said) = world.ask(&mut kernel, probe) else {
                         continue;
                     };
@@ -72,9 +73,11 @@ fn the_kernel_decides_as_every_fixture_row_says() {
     let (run, short): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.fits_a_test_run());
     bench.run(|| {
         // Rows of one policy stand together: one generation serves them.
-        for rows in run.chunk_by(|a, b| Arc::ptr_eq(a.policy(), b.policy()) && a.host() == b.host()) {
+        for rows in run.chunk_by(|a, b| {
+            Arc::ptr_eq(a.policy(), b.policy()) && a.host() == b.host() && a.direction == b.direction
+        }) {
             let row = rows[0];
-            let image = TableImage::compile(row.policy(), &row.host(), Direction::Inbound)
+            let image = TableImage::compile(row.policy(), &row.host(), row.direction)
                 .unwrap_or_else(|error| panic!("{}: {}: {error}", row.file, row.description));
             let mut kernel = Kernel::load(&image);
             for row in rows {
@@ -83,7 +86,7 @@ fn the_kernel_decides_as_every_fixture_row_says() {
         }
     });
     println!(
-        "{} rows in the kernel; {} with a frame too short for it",
+        "{} rows in the kernel; {} with a frame too short or too long for it",
         run.len(),
         short.len()
     );
@@ -99,24 +102,29 @@ fn the_richest_policies_leave_the_verifier_much_of_its_budget() {
     let bench = Bench::new("kernel-rich");
     let cases = [("", MAX_ROWS, 500_000), (NEXT, MAX_ROWS_WITH_NEXT, 500_000)];
     for (more, rows, budget) in cases {
-        let (rules, image) = richest(more, rows);
-        let image = image.unwrap_or_else(|error| panic!("{error}"));
-        let walked = bench.run(|| Kernel::load(&image).verified_instructions());
-        println!(
-            "{rules} rules, {} MiB of tables: {walked} instructions walked",
-            image.report().bytes >> 20
-        );
-        assert!(walked < budget, "the verifier gives up at a million");
+        for direction in Direction::ALL {
+            let (rules, image) = richest(more, rows, direction);
+            let image = image.unwrap_or_else(|error| panic!("{error}"));
+            let walked = bench.run(|| Kernel::load(&image).verified_instructions());
+            println!(
+                "{}, {rules} rules, {} MiB of tables: {walked} instructions walked",
+                direction.word(),
+                image.report().bytes >> 20
+            );
+            assert!(walked < budget, "the verifier gives up at a million");
+        }
     }
     for (more, rows) in [("", MAX_ROWS + 1), (NEXT, MAX_ROWS_WITH_NEXT + 1)] {
-        let (_, image) = richest(more, rows);
+        let (_, image) = richest(more, rows, Direction::Inbound);
         let refused = image.expect_err("more than the vectors hold").to_string();
         assert!(refused.contains(&format!("{} rules", rows)), "{refused}");
     }
 }
 
 /// Every dimension used, both families, tries of full depth, the longest bit vectors; interfaces, zones, moments, and rules that observe.
-fn richest(more: &str, rows: u32) -> (usize, Result<TableImage, CompileError>) {
+fn richest(more: &str, rows: u32, direction: Direction) -> (usize, Result<TableImage, CompileError>) {
+    let way = direction.word();
+    let more = more.replace("direction = \"\"", &format!("direction = \"{way}\""));
     let mut text = format!(
         "[host]\nvpc = \"prod\"\n[[vpc]]\nname = \"prod\"\ncidrs = [\"10.1.0.0/16\", \"2001:db8:a::/48\"]\n[[vpc]]\nname = \"test\"\ncidrs = [\"10.2.0.0/16\"]\n\
          {more}[firewall]\nstateful = false\ninterfaces = [{{ name = \"eth0\", vpc = \"prod\" }}, \"eth1\"]\n[firewall.classes]\n",
@@ -129,7 +137,7 @@ fn richest(more: &str, rows: u32) -> (usize, Result<TableImage, CompileError>) {
     }
     for rule in 0..rows - u32::from(!more.is_empty()) {
         text += &format!(
-            "[[rule]]\nname = \"r{rule}\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = {}\nsource_ports = {}\ntcp_flags = \"syn\"\n\
+            "[[rule]]\nname = \"r{rule}\"\ndirection = \"{way}\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = {}\nsource_ports = {}\ntcp_flags = \"syn\"\n\
              source = [\"2001:db8::{:x}:{:x}\", \"198.51.{}.{}\"]\ndestination = [\"2001:db8:1::{rule:x}\", \"203.0.{}.{}\"]\n",
             rule % 60_000,
             rule % 1000,
@@ -154,7 +162,7 @@ fn richest(more: &str, rows: u32) -> (usize, Result<TableImage, CompileError>) {
     let image = TableImage::compile_within(
         &policy,
         &host,
-        Direction::Inbound,
+        direction,
         Budget {
             ranges: true,
             ..BIT_VECTORS
@@ -164,7 +172,7 @@ fn richest(more: &str, rows: u32) -> (usize, Result<TableImage, CompileError>) {
 }
 
 /// One rule that goes on with the next scope.
-const NEXT: &str = "[[policy]]\nname = \"global\"\nscope = \"global\"\n[[policy.rule]]\nname = \"on\"\naction = \"next\"\nsource = \"10.1.0.0/16\"\n";
+const NEXT: &str = "[[policy]]\nname = \"global\"\nscope = \"global\"\n[[policy.rule]]\nname = \"on\"\ndirection = \"\"\naction = \"next\"\nsource = \"10.1.0.0/16\"\n";
 
 /// A policy for one direction, compiled so that the kernel's present is a chosen time after the compilation.
 struct World {
@@ -229,11 +237,6 @@ fn since_boot() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("a clock");
     let seconds = u64::try_from(time.tv_sec()).expect("after the boot");
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).expect("nanoseconds")
-}
-
-/// The kernel runs no frame without a whole Ethernet header; no driver delivers one either.
-fn fits_a_test_run(probe: &Probe) -> bool {
-    probe.packet.bytes().len() >= 14
 }
 
 /// No cell for cross products: both ways to combine classes must obey the law.

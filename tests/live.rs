@@ -67,6 +67,36 @@ fn the_attached_program_is_asked_and_another_policy_on_disk_is_told() {
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("no program of Ravelin is attached"));
 }
 
+#[test]
+fn the_program_for_what_goes_out_is_asked_when_there_is_one() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("live-out");
+    let filter = scene.filter("live-out", &policy("443"));
+    let outbound = ["--direction", "outbound"];
+    let nobody = explain(&filter, "443", &outbound);
+    let words = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert_eq!(nobody.status.code(), Some(2), "{words}");
+    assert!(
+        words.contains("no program of Ravelin judges what goes out"),
+        "{words}"
+    );
+
+    let both = policy("443").replace("stateful", "outbound = \"deny\"\nstateful");
+    filter.write_policy(&format!(
+        "{both}[[rule]]\nname = \"out\"\ndirection = \"outbound\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = 80\n"
+    ));
+    filter.reload();
+    for (port, code, did) in [("80", 0, "passes"), ("443", 1, "drops")] {
+        let output = explain(&filter, port, &outbound);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        let words = format!("on wan {did} it, and counts it as explained");
+        assert!(text.contains(&words), "{text}");
+    }
+    assert_eq!(filter.rule_packets()["out"], 1, "the run counts as a packet");
+    assert_eq!(filter.rule_packets()["web"], 0, "of its own direction");
+}
+
 fn explain(filter: &Daemon, port: &str, more: &[&str]) -> Output {
     explain_file(filter, &filter.policy().display().to_string(), port, more)
 }

@@ -1,7 +1,6 @@
 //! The fixture rows in user space: the oracle, and the compiled tables. `kernel.rs` runs the same rows in the kernel.
 
 use ravelin_datapath::{ClassVerdict, Origin, ParseClass, Reason, SliceFrame, decide};
-use ravelin_rules::Direction;
 use ravelin_rules::{TableImage, reference};
 use ravelin_tests::fixture;
 use ravelin_tests::random::Spread;
@@ -12,7 +11,7 @@ fn the_oracle_decides_as_every_row_says() {
         let decision = reference::judge(
             row.policy(),
             &row.host(),
-            Direction::Inbound,
+            row.direction,
             Origin {
                 loopback: row.loopback,
                 ..Origin::default()
@@ -27,7 +26,7 @@ fn the_oracle_decides_as_every_row_says() {
 fn the_tables_decide_as_every_row_says() {
     let mut count = 0;
     for row in fixture::all() {
-        let image = TableImage::compile(row.policy(), &row.host(), Direction::Inbound)
+        let image = TableImage::compile(row.policy(), &row.host(), row.direction)
             .unwrap_or_else(|error| panic!("{}: {}: {error}", row.file, row.description));
         let origin = Origin {
             loopback: row.loopback,
@@ -47,7 +46,7 @@ fn every_reason_and_every_class_is_reached_by_a_row() {
         spread.count(&reference::judge(
             row.policy(),
             &row.host(),
-            Direction::Inbound,
+            row.direction,
             Origin {
                 loopback: row.loopback,
                 ..Origin::default()

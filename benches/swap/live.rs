@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ravelin_daemon::network::attach::swap;
-use ravelin_daemon::network::load::Generation;
+use ravelin_daemon::network::load::{Generation, Images};
 use ravelin_daemon::network::pins::PinDir;
 use ravelin_rules::policy::XdpMode;
 use ravelin_rules::{Change, Policy, TableImage};
@@ -41,7 +41,11 @@ impl Live {
     pub(crate) fn apply(&mut self, image: &TableImage) -> Steps {
         self.number += 1;
         let started = Instant::now();
-        let mut generation = Generation::load(&self.pins, image, self.number).expect("the kernel takes it");
+        let images = Images {
+            inbound: image,
+            outbound: None,
+        };
+        let mut generation = Generation::load(&self.pins, images, self.number).expect("the kernel takes it");
         let load = started.elapsed();
         let started = Instant::now();
         let on = [INTERFACE.to_owned()];

@@ -152,7 +152,7 @@ fn measure(subject: &Subject) -> Vec<f64> {
 fn fill(image: &TableImage) -> Duration {
     let slots: Vec<u32> = (0..).take(image.rule_names().len()).collect();
     let started = Instant::now();
-    let mut map = TableMap::create(image).expect("room for the tables");
+    let mut map = TableMap::create(Direction::Inbound, image).expect("room for the tables");
     map.write(image, &slots);
     started.elapsed()
 }

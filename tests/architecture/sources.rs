@@ -12,7 +12,7 @@ struct Source {
 }
 
 /// Where `unsafe` may stand, each with the reason why it cannot be done without.
-const UNSAFE: [(&str, &str); 6] = [
+const UNSAFE: [(&str, &str); 7] = [
     (
         "daemon/src/network/tables.rs",
         "tables are mapped memory that the kernel shares",
@@ -27,6 +27,10 @@ const UNSAFE: [(&str, &str); 6] = [
     ),
     ("ebpf/xdp/src/flows.rs", "map values are changed in place"),
     ("ebpf/xdp/src/maps.rs", "map values are shared with user space"),
+    (
+        "ebpf/xdp/src/skb.rs",
+        "packet bytes lie between two raw pointers, or come by a call",
+    ),
     ("tests/architecture/sources.rs", "examples of what the rule finds"),
 ];
 

@@ -51,7 +51,11 @@ impl Page {
     pub(crate) fn denied(&self) -> f64 {
         self.value(
             "ravelin_packets_total",
-            &[("verdict", "deny"), ("reason", "default")],
+            &[
+                ("direction", "inbound"),
+                ("verdict", "deny"),
+                ("reason", "default"),
+            ],
         )
     }
 }

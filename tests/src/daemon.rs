@@ -285,9 +285,18 @@ impl Daemon {
     #[must_use]
     #[track_caller]
     pub fn reason_packets(&self, verdict: &str, reason: &str) -> u64 {
+        self.reason_packets_of("inbound", verdict, reason)
+    }
+
+    /// The same, of one direction.
+    #[must_use]
+    #[track_caller]
+    pub fn reason_packets_of(&self, direction: &str, verdict: &str, reason: &str) -> u64 {
         let rules = self.json("rules");
         let mut reasons = rules["reasons"].as_array().expect("a list of reasons").iter();
-        let found = reasons.find(|entry| entry["verdict"] == verdict && entry["reason"] == reason);
+        let found = reasons.find(|entry| {
+            entry["direction"] == direction && entry["verdict"] == verdict && entry["reason"] == reason
+        });
         found.map_or(0, |entry| entry["packets"].as_u64().expect("a count"))
     }
 

@@ -10,6 +10,7 @@
 //! policy  = "..."                    # instead of the file's; or policy_file = "name.toml" in fixtures/policies
 //! classes = { vlan = "deny" }        # a [firewall.classes] table to add
 //! host    = ["203.0.113.9"]          # addresses of the host
+//! direction = "inbound"              # or "outbound"
 //! loopback = false
 //! verdict = "allow"
 //! reason  = "rule"
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use ravelin_datapath::{ClassSet, Decision, ParseClass, Reason, Verdict};
 use ravelin_rules::policy::InterfaceFacts;
-use ravelin_rules::{HostFacts, Policy};
+use ravelin_rules::{Direction, HostFacts, Policy};
 use serde::Deserialize;
 
 use crate::packet::{Packet, from_hex, hex};
@@ -56,6 +57,8 @@ pub struct Row {
     pub description: String,
     /// The packet.
     pub packet: Packet,
+    /// Which way it goes.
+    pub direction: Direction,
     /// It comes in on the loopback interface.
     pub loopback: bool,
     /// What must be decided.
@@ -103,10 +106,11 @@ impl Row {
         }
     }
 
-    /// Whether the kernel's test run takes the frame: it refuses fewer bytes than an Ethernet header (ETH_HLEN).
+    /// Whether the kernel's test run takes the frame: it refuses fewer bytes than an Ethernet header (ETH_HLEN), and more than
+    /// it puts into a page.
     #[must_use]
     pub fn fits_a_test_run(&self) -> bool {
-        self.frame().len() >= 14
+        fits_a_test_run(self.direction, &self.frame())
     }
 
     /// Compares a decision with what is expected.
@@ -142,6 +146,20 @@ impl Row {
     }
 }
 
+/// Whether the kernel's test run takes the frame.
+#[must_use]
+pub fn fits_a_test_run(direction: Direction, frame: &[u8]) -> bool {
+    let ether_type = frame.get(12..14).unwrap_or_default();
+    // A socket buffer is made from what is behind the Ethernet header: not nothing, and of IP at least the fixed header.
+    let least = match (direction, ether_type) {
+        (Direction::Inbound, _) => 14,
+        (Direction::Outbound, [0x08, 0x00]) => 14 + 20,
+        (Direction::Outbound, [0x86, 0xdd]) => 14 + 40,
+        (Direction::Outbound, _) => 14 + 1,
+    };
+    (least..3_500).contains(&frame.len())
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
@@ -163,6 +181,7 @@ struct Written {
     classes: BTreeMap<String, String>,
     #[serde(default)]
     host: Vec<IpAddr>,
+    direction: Option<String>,
     #[serde(default)]
     loopback: bool,
     verdict: String,
@@ -209,6 +228,11 @@ fn row(written: Written, file: &str, place: &str, policy: Arc<Policy>) -> Row {
         file: file.to_owned(),
         description: written.description,
         packet: packet.unwrap_or_else(|message| panic!("{place}: {message}")),
+        direction: match written.direction.as_deref() {
+            None | Some("inbound") => Direction::Inbound,
+            Some("outbound") => Direction::Outbound,
+            Some(other) => panic!("{place}: unknown direction `{other}`"),
+        },
         loopback: written.loopback,
         expected: Expected {
             verdict: match &written.verdict[..] {

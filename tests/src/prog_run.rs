@@ -1,4 +1,4 @@
-//! The compiled tables and the real XDP program in the real kernel, one packet at a time, by `BPF_PROG_TEST_RUN`.
+//! The compiled tables and the real program of their direction in the real kernel, one packet at a time, by `BPF_PROG_TEST_RUN`.
 //!
 //! Image → **`Kernel`** → `Decision`. Verdict, reason, rule and classes are read from the counters that the run moved, and
 //! the program's action must follow from them, so every run proves the counters too.
@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::maps::{MapData, PerCpuArray};
-use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
+use aya::programs::{Program, ProgramFd, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use ravelin_daemon::network::flows;
-use ravelin_daemon::network::load::{OBJECT, PROGRAM};
-use ravelin_daemon::network::tables::{TABLES, TableMap};
-use ravelin_datapath::wire::{CLASS_COUNTERS, Counter, REASON_COUNTERS, Setting, Settings, reason_counter};
-use ravelin_datapath::{ClassSet, Decision, ParseClass, Reason, Verdict};
+use ravelin_daemon::network::load::{INBOUND, OBJECT, OUTBOUND};
+use ravelin_daemon::network::tables::{self, TableMap};
+use ravelin_datapath::wire::{
+    CLASS_COUNTERS, Counter, REASON_COUNTERS, Setting, Settings, class_counter, reason_counter,
+};
+use ravelin_datapath::{ClassSet, Decision, Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::TableImage;
 
 use crate::netns::{End, Namespace, veth};
@@ -34,6 +36,7 @@ pub struct Bench {
 /// One loaded generation.
 pub struct Kernel {
     ebpf: Ebpf,
+    direction: Direction,
     rules: u32,
     interface: u32,
     observing: Vec<u32>,
@@ -73,7 +76,7 @@ impl Bench {
 }
 
 impl Kernel {
-    /// Loads the program with these tables. Fails with the verifier's log.
+    /// Loads the program of the tables' direction with them. Fails with the verifier's log.
     #[must_use]
     #[track_caller]
     pub fn load(image: &TableImage) -> Self {
@@ -88,7 +91,11 @@ impl Kernel {
             nix::net::if_::if_nametoindex(DEVICE).expect("a kernel is loaded inside `Bench::run`");
         let rules = u32::try_from(image.rule_names().len()).expect("a bounded number of rules");
         let slots: Vec<u32> = (0..rules).collect();
-        let mut tables = TableMap::create(image).expect("room for the tables");
+        let direction = match image.settings().of(Setting::Outbound) {
+            0 => Direction::Inbound,
+            _ => Direction::Outbound,
+        };
+        let mut tables = TableMap::create(direction, image).expect("room for the tables");
         let path = PathBuf::from(format!(
             "/sys/fs/bpf/ravelin-{}-{}",
             std::process::id(),
@@ -96,19 +103,22 @@ impl Kernel {
         ));
         let pin = tables.pin(&path).expect("the bpf file system is mounted");
         let mut ebpf = EbpfLoader::new()
-            .override_global(Settings::GLOBAL, &image.settings().0[..], true)
-            .map_pin_path(TABLES, path.as_path())
+            .override_global(Settings::global(direction), &image.settings().0[..], true)
+            .map_pin_path(tables::name(direction), path.as_path())
             .map_max_entries(flows::SETTLED, flows::room(image.settings()))
             .map_max_entries(flows::OPENING, flows::room(image.settings()))
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("cannot load the object: {error:?}"));
         drop(pin);
         tables.write(image, &slots);
-        program(&mut ebpf)
-            .load()
-            .unwrap_or_else(|error| panic!("the verifier refuses the program: {error}"));
+        match direction {
+            Direction::Inbound => xdp(&mut ebpf).load(),
+            Direction::Outbound => classifier(&mut ebpf).load(),
+        }
+        .unwrap_or_else(|error| panic!("the verifier refuses the program: {error}"));
         let mut kernel = Self {
             ebpf,
+            direction,
             rules,
             interface,
             observing,
@@ -169,12 +179,12 @@ impl Kernel {
         let [counter] = reasons[..] else {
             panic!("one reason must be counted, not {reasons:?}")
         };
-        let reason = Reason::ALL[counter / 2];
-        let verdict = if counter % 2 == 0 {
-            Verdict::Allow
-        } else {
-            Verdict::Deny
-        };
+        let mut judged = Reason::ALL
+            .iter()
+            .flat_map(|reason| [Verdict::Allow, Verdict::Deny].map(|verdict| (*reason, verdict)));
+        let (reason, verdict) = judged
+            .find(|(reason, verdict)| reason_counter(self.direction, *reason, *verdict) as usize == counter)
+            .expect("a counter of this direction");
         // In observe mode a packet that is counted as denied passes.
         let must_be = if self.enforce { verdict } else { Verdict::Allow };
         assert_eq!(
@@ -195,8 +205,10 @@ impl Kernel {
                 "two rules of one kind were counted"
             );
         }
-        let seen = classes.iter().fold(ClassSet::default(), |seen, class| {
-            seen.with(ParseClass::ALL[*class])
+        let seen = classes.iter().fold(ClassSet::default(), |seen, counter| {
+            let mut all = ParseClass::ALL.iter();
+            let class = all.find(|class| class_counter(self.direction, **class) as usize == *counter);
+            seen.with(*class.expect("a counter of this direction"))
         });
         Decision {
             verdict,
@@ -210,7 +222,7 @@ impl Kernel {
     /// Judges one frame and reads only the counters that `expected` says must move: for long traces.
     #[track_caller]
     pub fn confirm(&mut self, frame: &[u8], expected: &Decision) {
-        let reason = reason_counter(expected.reason, expected.verdict);
+        let reason = reason_counter(self.direction, expected.reason, expected.verdict);
         let before = (
             self.counter("REASON_COUNTERS", reason),
             expected.rule.map(|rule| self.counter("RULE_COUNTERS", rule)),
@@ -232,47 +244,55 @@ impl Kernel {
     /// The program's descriptor, for a harness that calls it.
     #[must_use]
     pub fn fd(&mut self) -> &ProgramFd {
-        program(&mut self.ebpf).fd().expect("a loaded program")
+        self.loaded().fd().expect("a loaded program")
     }
 
-    /// The program itself, for a harness that runs it.
+    /// The program for packets that come in, for a harness that runs it.
     #[must_use]
     pub fn program(&mut self) -> &mut Xdp {
-        program(&mut self.ebpf)
+        xdp(&mut self.ebpf)
     }
 
     /// Bytes of machine code that the program became.
     #[must_use]
     pub fn jited_bytes(&mut self) -> u32 {
-        program(&mut self.ebpf)
-            .info()
-            .expect("a loaded program")
-            .size_jitted()
+        self.loaded().info().expect("a loaded program").size_jitted()
     }
 
     /// Instructions that the verifier walked to accept the program.
     #[must_use]
     pub fn verified_instructions(&mut self) -> u32 {
-        program(&mut self.ebpf)
+        self.loaded()
             .info()
             .expect("a loaded program")
             .verified_instruction_count()
             .unwrap_or(0)
     }
 
+    fn loaded(&self) -> &Program {
+        let name = match self.direction {
+            Direction::Inbound => INBOUND,
+            Direction::Outbound => OUTBOUND,
+        };
+        self.ebpf.program(name).expect("the program is in the object")
+    }
+
     /// What the program did with the frame.
     fn act(&mut self, frame: &[u8], interface: u32) -> Verdict {
-        let context = context(frame, interface);
+        let context = context(self.direction, frame, interface);
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
         options.ctx_in = Some(&context);
-        let result = program(&mut self.ebpf)
-            .test_run(options)
-            .unwrap_or_else(|error| panic!("test run of {frame:02x?}: {error}"));
-        match result.return_value {
-            1 => Verdict::Deny,
-            2 => Verdict::Allow,
-            action => panic!("the program returned XDP action {action}"),
+        let result = match self.direction {
+            Direction::Inbound => xdp(&mut self.ebpf).test_run(options),
+            Direction::Outbound => classifier(&mut self.ebpf).test_run(options),
+        };
+        let result = result.unwrap_or_else(|error| panic!("test run of {frame:02x?}: {error}"));
+        // XDP_PASS and XDP_DROP; TCX_NEXT, which is -1, and TC_ACT_SHOT.
+        match (self.direction, result.return_value) {
+            (Direction::Inbound, 2) | (Direction::Outbound, u32::MAX) => Verdict::Allow,
+            (Direction::Inbound, 1) | (Direction::Outbound, 2) => Verdict::Deny,
+            (_, action) => panic!("the {} program returned {action}", self.direction.word()),
         }
     }
 
@@ -301,14 +321,15 @@ impl Kernel {
     }
 }
 
-/// `struct xdp_md`: the frame's end, and the interface it came in on.
-fn context(frame: &[u8], interface: u32) -> [u8; 24] {
+/// The beginning of `struct xdp_md`: the frame's end, and the interface it came in on. Of `struct __sk_buff`: the interface that
+/// it goes out on.
+fn context(direction: Direction, frame: &[u8], interface: u32) -> Vec<u8> {
     let end = u32::try_from(frame.len()).expect("a frame's length");
-    let mut context = [0; 24];
-    for (field, word) in context.chunks_exact_mut(4).zip([0, end, 0, interface, 0, 0]) {
-        field.copy_from_slice(&word.to_ne_bytes());
-    }
-    context
+    let words = match direction {
+        Direction::Inbound => vec![0, end, 0, interface, 0, 0],
+        Direction::Outbound => vec![0, 0, 0, 0, 0, 0, 0, 0, 0, 0, interface],
+    };
+    words.into_iter().flat_map(u32::to_ne_bytes).collect()
 }
 
 fn sum(counters: &PerCpuArray<&MapData, Counter>, index: u32) -> Counter {
@@ -320,9 +341,14 @@ fn sum(counters: &PerCpuArray<&MapData, Counter>, index: u32) -> Counter {
     })
 }
 
-fn program(ebpf: &mut Ebpf) -> &mut Xdp {
-    let program = ebpf.program_mut(PROGRAM).expect("the program is in the object");
+fn xdp(ebpf: &mut Ebpf) -> &mut Xdp {
+    let program = ebpf.program_mut(INBOUND).expect("the program is in the object");
     program.try_into().expect("an XDP program")
+}
+
+fn classifier(ebpf: &mut Ebpf) -> &mut SchedClassifier {
+    let program = ebpf.program_mut(OUTBOUND).expect("the program is in the object");
+    program.try_into().expect("a classifier")
 }
 
 /// Table maps pinned so far, each at a path of its own.

@@ -58,87 +58,114 @@ impl Scene {
             .started()
     }
 
-    /// One UDP datagram from `source` to `target`, where somebody listens; whether it arrived.
+    /// One UDP datagram from `source` on the client to `target`, where somebody listens; whether it arrived.
     #[must_use]
     #[track_caller]
     pub fn udp_arrives(&self, source: &str, target: &str) -> bool {
-        let receiver = self
-            .host
-            .run(|| UdpSocket::bind(target).expect("bind the receiver"));
-        receiver.set_read_timeout(Some(SILENCE)).expect("a timeout");
-        let sender = self
-            .client
-            .run(|| UdpSocket::bind(source).expect("bind the sender"));
-        sender
-            .send_to(b"hello", receiver.local_addr().expect("an address"))
-            .expect("send");
-        let mut buffer = [0; 16];
-        receiver
-            .recv(&mut buffer)
-            .is_ok_and(|length| &buffer[..length] == b"hello")
+        udp(&self.client, source, &self.host, target)
     }
 
-    /// Whether a TCP connection from `source` to a listener on `target` carries bytes both ways.
+    /// The same from the host to a `target` of the client.
+    #[must_use]
+    #[track_caller]
+    pub fn udp_leaves(&self, source: &str, target: &str) -> bool {
+        udp(&self.host, source, &self.client, target)
+    }
+
+    /// Whether a TCP connection from `source` on the client to a listener on `target` carries bytes both ways.
     #[must_use]
     #[track_caller]
     pub fn tcp_works(&self, source: &str, target: &str) -> bool {
-        let source = source.parse().expect("an address");
-        let listener = self
-            .host
-            .run(|| TcpListener::bind(target).expect("bind the listener"));
-        let target = listener.local_addr().expect("an address");
-        let echo = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept()?;
-            let mut byte = [0];
-            stream.read_exact(&mut byte)?;
-            stream.write_all(&byte)
-        });
-        let worked = self
-            .client
-            .run(|| connect_from(source, target))
-            .and_then(|mut stream| {
-                stream.set_read_timeout(Some(SILENCE * 4))?;
-                stream.write_all(b"x")?;
-                let mut byte = [0];
-                stream.read_exact(&mut byte)
-            });
-        if worked.is_ok() {
-            echo.join().expect("the echo").expect("echoed");
-        }
-        worked.is_ok()
+        tcp(&self.client, source, &self.host, target)
+    }
+
+    /// The same from the host to a `target` of the client.
+    #[must_use]
+    #[track_caller]
+    pub fn tcp_leaves(&self, source: &str, target: &str) -> bool {
+        tcp(&self.host, source, &self.client, target)
     }
 
     /// Whether an echo request from the client is answered.
     #[must_use]
     #[track_caller]
     pub fn echo_answered(&self, target: &str) -> bool {
-        let target: IpAddr = target.parse().expect("an address");
-        let (domain, protocol, request, reply) = match target {
-            IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8, 0),
-            IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128, 129),
-        };
-        self.client.run(|| {
-            let mut socket = Socket::new(domain, Type::RAW, Some(protocol)).expect("a raw socket");
-            socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
-            // Type, code, checksum, identifier 1, sequence 1; the sum of the 16-bit words is all ones. For ICMPv6 the
-            // kernel fills it in.
-            let sum = !(u16::from(request) << 8).wrapping_add(2);
-            let [high, low] = sum.to_be_bytes();
-            let message = [request, 0, high, low, 0, 1, 0, 1];
-            socket
-                .send_to(&message, &SocketAddr::new(target, 0).into())
-                .expect("send");
-            let mut buffer = [0; 128];
-            // An IPv4 raw socket gives the IP header too; other ICMP messages, neighbour discovery above all, come by.
-            let start = if target.is_ipv4() { 20 } else { 0 };
-            while let Ok(length) = socket.read(&mut buffer) {
-                if length > start && buffer[start] == reply {
-                    return true;
-                }
-            }
-            false
-        })
+        echo(&self.client, target)
     }
+
+    /// The same from the host.
+    #[must_use]
+    #[track_caller]
+    pub fn echo_leaves(&self, target: &str) -> bool {
+        echo(&self.host, target)
+    }
+}
+
+#[track_caller]
+fn udp(from: &Namespace, source: &str, to: &Namespace, target: &str) -> bool {
+    let receiver = to.run(|| UdpSocket::bind(target).expect("bind the receiver"));
+    receiver.set_read_timeout(Some(SILENCE)).expect("a timeout");
+    let sender = from.run(|| UdpSocket::bind(source).expect("bind the sender"));
+    sender
+        .send_to(b"hello", receiver.local_addr().expect("an address"))
+        .expect("send");
+    let mut buffer = [0; 16];
+    receiver
+        .recv(&mut buffer)
+        .is_ok_and(|length| &buffer[..length] == b"hello")
+}
+
+#[track_caller]
+fn tcp(from: &Namespace, source: &str, to: &Namespace, target: &str) -> bool {
+    let source = source.parse().expect("an address");
+    let listener = to.run(|| TcpListener::bind(target).expect("bind the listener"));
+    let target = listener.local_addr().expect("an address");
+    let echo = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept()?;
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        stream.write_all(&byte)
+    });
+    let worked = from.run(|| connect_from(source, target)).and_then(|mut stream| {
+        stream.set_read_timeout(Some(SILENCE * 4))?;
+        stream.write_all(b"x")?;
+        let mut byte = [0];
+        stream.read_exact(&mut byte)
+    });
+    if worked.is_ok() {
+        echo.join().expect("the echo").expect("echoed");
+    }
+    worked.is_ok()
+}
+
+#[track_caller]
+fn echo(from: &Namespace, target: &str) -> bool {
+    let target: IpAddr = target.parse().expect("an address");
+    let (domain, protocol, request, reply) = match target {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8, 0),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128, 129),
+    };
+    from.run(|| {
+        let mut socket = Socket::new(domain, Type::RAW, Some(protocol)).expect("a raw socket");
+        socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
+        // Type, code, checksum, identifier 1, sequence 1; the sum of the 16-bit words is all ones. For ICMPv6 the
+        // kernel fills it in.
+        let sum = !(u16::from(request) << 8).wrapping_add(2);
+        let [high, low] = sum.to_be_bytes();
+        let message = [request, 0, high, low, 0, 1, 0, 1];
+        socket
+            .send_to(&message, &SocketAddr::new(target, 0).into())
+            .expect("send");
+        let mut buffer = [0; 128];
+        // An IPv4 raw socket gives the IP header too; other ICMP messages, neighbour discovery above all, come by.
+        let start = if target.is_ipv4() { 20 } else { 0 };
+        while let Ok(length) = socket.read(&mut buffer) {
+            if length > start && buffer[start] == reply {
+                return true;
+            }
+        }
+        false
+    })
 }
 
 fn connect_from(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpStream> {

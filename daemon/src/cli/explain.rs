@@ -84,10 +84,6 @@ enum ExplainError {
     Frame { digits: usize },
     #[error("no packet is given; give `--source`, `--destination` and `--protocol`, or `--frame`")]
     Nothing,
-    #[error(
-        "`--live` with `--direction outbound` is not supported yet: no program judges what the host sends"
-    )]
-    LiveOutbound,
     #[error("`{text}` is not {what}; write {example}")]
     Word {
         text: String,
@@ -123,6 +119,7 @@ impl Explain {
             Some(Asked::ask(
                 &self.pin_dir,
                 self.interface.as_deref(),
+                direction,
                 &frame,
                 &trace,
             )?)
@@ -162,9 +159,6 @@ impl Explain {
 
     /// The bytes, when the packet is given as such.
     fn frame(&self) -> Result<Option<Vec<u8>>, ExplainError> {
-        if self.live && self.direction == Direction::Outbound.word() {
-            return Err(ExplainError::LiveOutbound);
-        }
         let frame = self.frame.as_deref().map(|text| {
             parse_frame(text).ok_or_else(|| ExplainError::Frame {
                 digits: text.chars().count(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use ravelin_datapath::Verdict;
+use ravelin_datapath::{Direction, Verdict};
 use ravelin_rules::explain::Trace;
 use serde_json::{Value, json};
 
@@ -23,10 +23,12 @@ impl Asked {
     pub(super) fn ask(
         pin_dir: &Path,
         interface: Option<&str>,
+        direction: Direction,
         frame: &[u8],
         trace: &Trace,
     ) -> Result<Self, AskError> {
         let expected = Expected {
+            direction,
             reason: (trace.reason(), trace.verdict()),
             rule: trace.rule(),
         };

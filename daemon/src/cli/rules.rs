@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use ravelin_datapath::Direction;
 
 use super::halves::{ask_filter, expect_done, unexpected};
 use super::output::print;
@@ -50,8 +51,12 @@ fn text(rules: &Counted) -> Result<String, std::fmt::Error> {
     for reason in &rules.reasons {
         writeln!(
             text,
-            "{:>14} {:>16}  {:<6} {}",
-            reason.packets, reason.bytes, reason.verdict, reason.reason
+            "{:>14} {:>16}  {:<6} {}{}",
+            reason.packets,
+            reason.bytes,
+            reason.verdict,
+            reason.reason,
+            outbound(&reason.direction)
         )?;
     }
     if !rules.classes.is_empty() {
@@ -59,10 +64,23 @@ fn text(rules: &Counted) -> Result<String, std::fmt::Error> {
         for class in &rules.classes {
             writeln!(
                 text,
-                "{:>14} {:>16}  {:<6} {}",
-                class.packets, class.bytes, "", class.class
+                "{:>14} {:>16}  {:<6} {}{}",
+                class.packets,
+                class.bytes,
+                "",
+                class.class,
+                outbound(&class.direction)
             )?;
         }
     }
     Ok(text)
+}
+
+/// What is said of packets that go out; of those that come in, which is the usual, nothing.
+fn outbound(direction: &str) -> &'static str {
+    if direction == Direction::Outbound.word() {
+        ", outbound"
+    } else {
+        ""
+    }
 }

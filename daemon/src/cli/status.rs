@@ -75,6 +75,9 @@ fn filter_text(text: &mut String, filter: &FilterStatus) -> std::fmt::Result {
             "  interface    {} ({}), program {}",
             interface.name, interface.mode, interface.program
         )?;
+        if let Some(program) = interface.outbound_program {
+            writeln!(text, "               outbound, program {program}")?;
+        }
         if let Some(reason) = &interface.fallback {
             writeln!(text, "               not native: {reason}")?;
         }

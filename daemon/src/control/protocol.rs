@@ -142,6 +142,8 @@ pub struct RuleCount {
 /// A reason's counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonCount {
+    /// `inbound` or `outbound`.
+    pub direction: String,
     /// `allow` or `deny`.
     pub verdict: String,
     /// The reason's label.
@@ -155,6 +157,8 @@ pub struct ReasonCount {
 /// A parse class's counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassCount {
+    /// `inbound` or `outbound`.
+    pub direction: String,
     /// The class's label.
     pub class: String,
     /// Packets in which it was seen.
@@ -220,8 +224,11 @@ pub struct InterfaceStatus {
     pub index: u32,
     /// `native`, `generic` or `offload`: what was reached.
     pub mode: String,
-    /// The id of the program on it.
+    /// The id of the program for packets that come in.
     pub program: u32,
+    /// The id of the program for packets that go out, when the policy says anything of them.
+    #[serde(default)]
+    pub outbound_program: Option<u32>,
     /// Why it is not native, when that was tried first.
     pub fallback: Option<String>,
 }

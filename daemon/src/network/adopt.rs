@@ -7,9 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, LinkError, LinkType, PinnedLink};
-use aya::programs::xdp::XdpLink;
+use ravelin_datapath::Direction;
 
-/// A pinned XDP link.
+/// A pinned link: of XDP, or of TCX.
 #[derive(Debug)]
 pub struct Pinned {
     link: PinnedLink,
@@ -22,12 +22,12 @@ pub struct Pinned {
 }
 
 impl Pinned {
-    /// Opens the link pinned at `path`; `None` when nothing is pinned there.
+    /// Opens the link of this direction pinned at `path`; `None` when nothing is pinned there.
     ///
     /// # Errors
     ///
-    /// When what is pinned there is no XDP link, or the kernel does not tell about it.
-    pub fn open(path: &Path) -> Result<Option<Self>, AdoptError> {
+    /// When what is pinned there is no link of that kind, or the kernel does not tell about it.
+    pub fn open(direction: Direction, path: &Path) -> Result<Option<Self>, AdoptError> {
         if !path.exists() {
             return Ok(None);
         }
@@ -37,8 +37,16 @@ impl Pinned {
         };
         let fd_link = FdLink::from(PinnedLink::from_pin(path).map_err(failed)?);
         let info = fd_link.info().map_err(failed)?;
-        if !matches!(info.link_type(), Ok(LinkType::Xdp)) {
-            return Err(AdoptError::Foreign(path.display().to_string()));
+        let kind = match (direction, info.link_type()) {
+            (Direction::Inbound, Ok(LinkType::Xdp)) | (Direction::Outbound, Ok(LinkType::Tcx)) => None,
+            (Direction::Inbound, _) => Some("an XDP"),
+            (Direction::Outbound, _) => Some("a TCX"),
+        };
+        if let Some(kind) = kind {
+            return Err(AdoptError::Foreign {
+                path: path.display().to_string(),
+                kind,
+            });
         }
         let (id, program) = (info.id(), info.program_id());
         let interface = interface_of(id).ok_or_else(|| AdoptError::Silent(path.display().to_string()))?;
@@ -55,8 +63,8 @@ impl Pinned {
     ///
     /// # Errors
     ///
-    /// When it is no XDP link.
-    pub fn into_link(self) -> Result<XdpLink, LinkError> {
+    /// When it is no link of the kind that is asked for.
+    pub fn into_link<L: TryFrom<FdLink, Error = LinkError>>(self) -> Result<L, LinkError> {
         FdLink::from(self.link).try_into()
     }
 }
@@ -65,8 +73,13 @@ impl Pinned {
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
     /// Something else is pinned under our name.
-    #[error("what is pinned at `{0}` is not an XDP link: remove it, or use another `--pin-dir`")]
-    Foreign(String),
+    #[error("what is pinned at `{path}` is not {kind} link: remove it, or use another `--pin-dir`")]
+    Foreign {
+        /// The pin.
+        path: String,
+        /// What it should be, with its article.
+        kind: &'static str,
+    },
     /// The pin cannot be opened.
     #[error("cannot open the link pinned at `{path}`")]
     Open {
@@ -80,7 +93,7 @@ pub enum AdoptError {
     Silent(String),
 }
 
-/// The interface index of an open XDP link, 0 when its interface is gone. aya keeps the descriptor to itself, so every open
+/// The interface index of an open link, 0 when its interface is gone. aya keeps the descriptor to itself, so every open
 /// descriptor's facts are looked through for the link's id.
 fn interface_of(link: u32) -> Option<u32> {
     let wanted = link.to_string();

@@ -6,15 +6,18 @@
 use std::path::{Path, PathBuf};
 
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
-use ravelin_datapath::{Reason, Verdict};
+use ravelin_datapath::{Direction, Reason, Verdict};
 
 use super::attach::{self, AttachError};
 use super::counters::{Count, Counters, CountersError};
 use super::pins::{PinDir, PinsError};
+use super::{egress, ingress};
 
 /// What is expected of the program: the counters that have to move.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
+    /// Which way the packet goes.
+    pub direction: Direction,
     /// The verdict and why.
     pub reason: (Reason, Verdict),
     /// The name of the rule that decides.
@@ -28,7 +31,7 @@ pub struct Live {
     pub program: u32,
     /// The interface it was asked on.
     pub interface: String,
-    /// What it does with the packet: allow is XDP_PASS, deny is XDP_DROP.
+    /// What it does with the packet: lets it pass, or drops it.
     pub action: Verdict,
     /// Whether the counter of the expected reason moved. It may have been moved by another packet.
     pub reason_moved: bool,
@@ -47,8 +50,13 @@ pub fn ask(
     frame: &[u8],
     expected: Expected<'_>,
 ) -> Result<Live, AskError> {
+    let direction = expected.direction;
     let nobody = || AskError::Nobody {
         pin_dir: pin_dir.to_owned(),
+        what: match direction {
+            Direction::Inbound => "is attached",
+            Direction::Outbound => "judges what goes out",
+        },
         interface: interface.map_or_else(String::new, |name| format!(" on `{name}`")),
     };
     let pins = PinDir::look(pin_dir)?.ok_or_else(nobody)?;
@@ -56,7 +64,10 @@ pub fn ask(
     let attachment = attachments
         .find(|attachment| interface.is_none_or(|name| attachment.interface == name))
         .ok_or_else(nobody)?;
-    let program = attach::program_by_id(attachment.program).ok_or_else(nobody)?;
+    let program = match direction {
+        Direction::Inbound => attachment.program,
+        Direction::Outbound => attachment.outbound.ok_or_else(nobody)?,
+    };
 
     let counters = Counters::open(&pins)?;
     let names = counters.names()?;
@@ -69,20 +80,28 @@ pub fn ask(
     let read = || -> Result<(Count, Option<Count>), CountersError> {
         let (reason, verdict) = expected.reason;
         let rule = slot.flatten().map(|slot| counters.rule(slot)).transpose()?;
-        Ok((counters.reason(reason, verdict)?, rule))
+        Ok((counters.reason(direction, reason, verdict)?, rule))
     };
     let before = read()?;
-    let context = context(frame, attachment.index);
+    let context = context(direction, frame, attachment.index);
     let mut options = TestRunOptions::new();
     options.data_in = Some(frame);
     options.ctx_in = Some(&context);
-    let ran = program.test_run(options).map_err(AskError::Program)?;
+    let ran = match direction {
+        Direction::Inbound => ingress::program_by_id(program)
+            .ok_or_else(nobody)?
+            .test_run(options),
+        Direction::Outbound => egress::program_by_id(program)
+            .ok_or_else(nobody)?
+            .test_run(options),
+    };
+    let action = ran.map_err(AskError::Program)?.return_value;
     let after = read()?;
     Ok(Live {
-        program: attachment.program,
+        program,
         interface: attachment.interface,
-        action: match ran.return_value {
-            XDP_PASS => Verdict::Allow,
+        action: match (direction, action) {
+            (Direction::Inbound, XDP_PASS) | (Direction::Outbound, TCX_NEXT) => Verdict::Allow,
             // XDP_ABORTED among them: the packet is gone.
             _ => Verdict::Deny,
         },
@@ -91,18 +110,22 @@ pub fn ask(
     })
 }
 
-/// `struct xdp_md`: the frame's end, and the interface it came in on (linux/bpf.h).
-fn context(frame: &[u8], interface: u32) -> [u8; 24] {
+/// The beginning of `struct xdp_md`: the frame's end, and the interface it came in on. Of `struct __sk_buff`: the interface that
+/// it goes out on (linux/bpf.h).
+fn context(direction: Direction, frame: &[u8], interface: u32) -> Vec<u8> {
     let end = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-    let mut context = [0; 24];
-    for (field, value) in context.chunks_exact_mut(4).zip([0, end, 0, interface]) {
-        field.copy_from_slice(&value.to_ne_bytes());
-    }
-    context
+    let words = match direction {
+        Direction::Inbound => vec![0, end, 0, interface, 0, 0],
+        Direction::Outbound => vec![0, 0, 0, 0, 0, 0, 0, 0, 0, 0, interface],
+    };
+    words.into_iter().flat_map(u32::to_ne_bytes).collect()
 }
 
 /// linux/bpf.h, `enum xdp_action`.
 const XDP_PASS: u32 = 2;
+
+/// linux/bpf.h, `enum tcx_action_base`: -1.
+const TCX_NEXT: u32 = u32::MAX;
 
 /// Why nobody could be asked.
 #[derive(Debug, thiserror::Error)]
@@ -115,11 +138,13 @@ pub enum AskError {
     Counters(#[from] CountersError),
     /// Nothing is pinned.
     #[error(
-        "no program of Ravelin is attached{interface} by `{}`; start `ravelin filter`, or name its folder with `--pin-dir`", pin_dir.display()
+        "no program of Ravelin {what}{interface} by `{}`; start `ravelin filter`, or name its folder with `--pin-dir`", pin_dir.display()
     )]
     Nobody {
         /// The pin folder.
         pin_dir: PathBuf,
+        /// What no program does.
+        what: &'static str,
         /// ` on` an interface, or nothing.
         interface: String,
     },

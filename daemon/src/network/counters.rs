@@ -3,8 +3,8 @@
 //! kernel → **counters** → metrics, `ravelin rules`. Opens its own handles, so reading never waits for a reload.
 
 use aya::maps::{MapData, MapError, PerCpuArray};
-use ravelin_datapath::wire::{Counter, reason_counter};
-use ravelin_datapath::{ParseClass, Reason, Verdict};
+use ravelin_datapath::wire::{Counter, class_counter, reason_counter};
+use ravelin_datapath::{Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::policy::RuleName;
 
 use super::pins::PinDir;
@@ -65,26 +65,32 @@ impl Counters {
         sum(&self.rules, slot, shared::RULE_COUNTERS)
     }
 
-    /// The packets that got `verdict` for `reason`.
+    /// The packets of one direction that got `verdict` for `reason`.
     ///
     /// # Errors
     ///
     /// When the kernel does not answer.
-    pub fn reason(&self, reason: Reason, verdict: Verdict) -> Result<Count, CountersError> {
-        sum(
-            &self.reasons,
-            reason_counter(reason, verdict),
-            shared::REASON_COUNTERS,
-        )
+    pub fn reason(
+        &self,
+        direction: Direction,
+        reason: Reason,
+        verdict: Verdict,
+    ) -> Result<Count, CountersError> {
+        let counter = reason_counter(direction, reason, verdict);
+        sum(&self.reasons, counter, shared::REASON_COUNTERS)
     }
 
-    /// The packets in which `class` was seen.
+    /// The packets of one direction in which `class` was seen.
     ///
     /// # Errors
     ///
     /// When the kernel does not answer.
-    pub fn class(&self, class: ParseClass) -> Result<Count, CountersError> {
-        sum(&self.classes, class as u32, shared::CLASS_COUNTERS)
+    pub fn class(&self, direction: Direction, class: ParseClass) -> Result<Count, CountersError> {
+        sum(
+            &self.classes,
+            class_counter(direction, class),
+            shared::CLASS_COUNTERS,
+        )
     }
 
     /// Every name that has a counter, of this policy or an earlier one, sorted.

@@ -16,6 +16,8 @@ pub struct Interface {
     pub name: String,
     /// Its index in this network namespace.
     pub index: u32,
+    /// Frames on it begin with an Ethernet header.
+    pub ethernet: bool,
     /// The XDP program on it.
     pub xdp: Option<Xdp>,
 }
@@ -70,6 +72,7 @@ impl Interface {
         Ok(Self {
             name: name.to_owned(),
             index,
+            ethernet: is_ethernet(&answer),
             xdp: parse(&answer),
         })
     }
@@ -130,6 +133,14 @@ fn request(index: u32) -> io::Result<Vec<u8>> {
     }
 }
 
+/// The device type in `struct ifinfomsg`: Ethernet, or the loopback device, whose frames have the same header.
+fn is_ethernet(answer: &[u8]) -> bool {
+    let kind = answer
+        .get(HEADER_BYTES + DEVICE_TYPE..)
+        .and_then(<[u8]>::first_chunk);
+    kind.is_some_and(|kind| matches!(u16::from_ne_bytes(*kind), ARPHRD_ETHER | ARPHRD_LOOPBACK))
+}
+
 /// The XDP attributes of an `RTM_NEWLINK` message.
 fn parse(answer: &[u8]) -> Option<Xdp> {
     let body = answer.get(HEADER_BYTES + IFINFO_BYTES..)?;
@@ -183,6 +194,9 @@ fn word(bytes: &[u8]) -> Option<u32> {
 const HEADER_BYTES: usize = 16;
 const IFINFO_BYTES: usize = 16;
 const ATTRIBUTE_BYTES: usize = 4;
+const DEVICE_TYPE: usize = 2;
+const ARPHRD_ETHER: u16 = 1;
+const ARPHRD_LOOPBACK: u16 = 772;
 const REQUEST_BYTES: usize = HEADER_BYTES + IFINFO_BYTES;
 /// An answer about one interface, virtual functions not asked for, takes about 2 KiB.
 const ANSWER_BYTES: usize = 64 * 1024;
@@ -246,7 +260,8 @@ mod tests {
 
     #[test]
     fn the_loopback_interface_is_the_first() {
-        assert_eq!(Interface::look("lo").unwrap().index, 1);
+        let lo = Interface::look("lo").unwrap();
+        assert_eq!((lo.index, lo.ethernet), (1, true));
         assert!(Interface::look("no-such-thing").is_err());
     }
 }

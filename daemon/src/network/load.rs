@@ -1,11 +1,12 @@
-//! One generation: a freshly loaded program with its own tables and settings, and the shared maps of all generations.
+//! One generation: freshly loaded programs with their own tables and settings, and the shared maps of all generations.
 //!
-//! `TableImage` → **load** → attach. When [`Generation::load`] returns, the kernel has verified the program and the tables
+//! `TableImage`s → **load** → attach. When [`Generation::load`] returns, the kernel has verified the programs and the tables
 //! are complete; nothing on the packet path has changed yet.
 
 use aya::maps::{MapData, MapError};
-use aya::programs::{ProgramError, Xdp};
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use ravelin_datapath::Direction;
 use ravelin_datapath::wire::{Setting, Settings};
 use ravelin_rules::{Amender, Change, Policy, TableImage};
 
@@ -13,68 +14,123 @@ use super::flows;
 use super::pins::PinDir;
 use super::shared;
 use super::slots::{self, Directory, RuleCounters, SlotsError};
-use super::tables::{TABLES, TableMap, TablesError};
+use super::tables::{self, TableMap, TablesError};
 
-/// A generation in the kernel. Dropped, its program goes away with the last link that holds it.
+/// What a generation is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'i> {
+    /// What is said of packets that come in.
+    pub inbound: &'i TableImage,
+    /// What is said of packets that go out; `None`: nothing, and no program is loaded for them.
+    pub outbound: Option<&'i TableImage>,
+}
+
+impl<'i> Images<'i> {
+    fn each(self) -> impl Iterator<Item = (Direction, &'i TableImage)> {
+        let outbound = self.outbound.map(|image| (Direction::Outbound, image));
+        std::iter::once((Direction::Inbound, self.inbound)).chain(outbound)
+    }
+}
+
+/// A generation in the kernel. Dropped, its programs go away with the last link that holds them.
 #[derive(Debug)]
 pub struct Generation {
     ebpf: Ebpf,
     slots: Vec<u32>,
+    sides: Vec<Side>,
+}
+
+/// What a generation has for one direction.
+#[derive(Debug)]
+struct Side {
+    direction: Direction,
     tables: TableMap,
     /// `None` when what it knows of the tables may be wrong.
     amender: Option<Amender>,
 }
 
 impl Generation {
-    /// Loads the program with the tables of `image`, under the number `number`. Shared maps are made if they are not
+    /// Loads the programs with the tables of `images`, under the number `number`. Shared maps are made if they are not
     /// pinned yet.
     ///
     /// # Errors
     ///
     /// The step that the kernel refused.
-    pub fn load(pins: &PinDir, image: &TableImage, number: u32) -> Result<Self, LoadError> {
-        let mut settings = image.settings().clone();
-        settings.set(Setting::Generation, number);
-        let mut tables = TableMap::create(image)?;
-        let path = pins.map(TABLES);
-        let pin = tables.pin(&path)?;
+    pub fn load(pins: &PinDir, images: Images<'_>, number: u32) -> Result<Self, LoadError> {
+        let mut sides = Vec::new();
+        let mut all = Vec::new();
+        for (direction, image) in images.each() {
+            let mut settings = image.settings().clone();
+            settings.set(Setting::Generation, number);
+            sides.push(Side {
+                direction,
+                tables: TableMap::create(direction, image)?,
+                amender: Some(image.amender()),
+            });
+            all.push((direction, settings, pins.map(tables::name(direction))));
+        }
         let mut loader = EbpfLoader::new();
-        loader
-            .override_global(Settings::GLOBAL, &settings.0, true)
-            .map_pin_path(TABLES, path.as_path());
+        let mut held = Vec::new();
+        for (side, (direction, settings, path)) in sides.iter().zip(&all) {
+            held.push(side.tables.pin(path)?);
+            loader
+                .override_global(Settings::global(*direction), &settings.0, true)
+                .map_pin_path(tables::name(*direction), path);
+        }
         for name in [flows::SETTLED, flows::OPENING] {
-            loader.map_max_entries(name, flows::room(&settings));
+            loader.map_max_entries(name, flows::room(images.inbound.settings()));
         }
         for name in shared::ALL {
             loader.map_pin_path(name, pins.map(name));
         }
         let mut ebpf = loader.load(OBJECT).map_err(LoadError::Object)?;
-        drop(pin);
+        drop(held);
 
-        let slots = assign_slots(&mut ebpf, image)?;
-        tables.write(image, &slots);
-
-        let mut generation = Self {
-            ebpf,
-            slots,
-            tables,
-            amender: Some(image.amender()),
-        };
-        generation.program()?.load().map_err(LoadError::Program)?;
+        let slots = assign_slots(&mut ebpf, images.inbound)?;
+        for (side, (_, image)) in sides.iter_mut().zip(images.each()) {
+            side.tables.write(image, &slots);
+        }
+        let mut generation = Self { ebpf, slots, sides };
+        let failed = |name| move |source| LoadError::Program { name, source };
+        generation.inbound()?.load().map_err(failed(INBOUND))?;
+        if images.outbound.is_some() {
+            generation.outbound()?.load().map_err(failed(OUTBOUND))?;
+        }
         Ok(generation)
     }
 
-    /// The program.
+    /// Whether packets of this direction are judged.
+    #[must_use]
+    pub fn judges(&self, direction: Direction) -> bool {
+        self.sides.iter().any(|side| side.direction == direction)
+    }
+
+    /// The program for packets that come in.
     ///
     /// # Errors
     ///
     /// When the embedded object has none of that name: a bug in the build.
-    pub fn program(&mut self) -> Result<&mut Xdp, LoadError> {
-        let program = self
-            .ebpf
-            .program_mut(PROGRAM)
-            .ok_or(LoadError::Missing(PROGRAM))?;
-        program.try_into().map_err(LoadError::Program)
+    pub fn inbound(&mut self) -> Result<&mut Xdp, LoadError> {
+        self.program(INBOUND)
+    }
+
+    /// The program for packets that go out, loaded when they are judged.
+    ///
+    /// # Errors
+    ///
+    /// When the embedded object has none of that name: a bug in the build.
+    pub fn outbound(&mut self) -> Result<&mut SchedClassifier, LoadError> {
+        self.program(OUTBOUND)
+    }
+
+    fn program<'p, P>(&'p mut self, name: &'static str) -> Result<&'p mut P, LoadError>
+    where
+        &'p mut P: TryFrom<&'p mut Program, Error = ProgramError>,
+    {
+        let program = self.ebpf.program_mut(name).ok_or(LoadError::Missing(name))?;
+        program
+            .try_into()
+            .map_err(|source| LoadError::Program { name, source })
     }
 
     /// The counter slot of each rule, in the order of judgement.
@@ -85,27 +141,34 @@ impl Generation {
 
     /// The size of the tables in the kernel.
     #[must_use]
-    pub const fn table_bytes(&self) -> u64 {
-        self.tables.bytes() as u64
+    pub fn table_bytes(&self) -> u64 {
+        self.sides.iter().map(|side| side.tables.bytes() as u64).sum()
     }
 
     /// Changes the tables in place, so that packets are judged by `policy`, which they are judged by now, with `change`. Says whether
-    /// it could; if not, nothing has changed.
+    /// it could, in every direction; if not, nothing has changed.
     ///
     /// # Errors
     ///
     /// When the change that was found does not fit the tables; then nothing has changed either.
     pub fn amend(&mut self, policy: &Policy, change: &Change) -> Result<bool, TablesError> {
-        let Some(mut amender) = self.amender.take() else {
-            return Ok(false);
-        };
-        let patch = amender.amend(|index| self.tables.double(index), policy, change);
-        if let Some(patch) = &patch {
-            // Otherwise it knows of a change that was not made.
-            self.tables.amend(patch)?;
+        let mut found = Vec::new();
+        for side in &mut self.sides {
+            // Taken out until the change is made: an amender of a change that was not made knows what is wrong.
+            let Some(mut amender) = side.amender.take() else {
+                return Ok(false);
+            };
+            let Some(patch) = amender.amend(|index| side.tables.double(index), policy, change) else {
+                return Ok(false);
+            };
+            side.tables.place(&patch)?;
+            found.push((amender, patch));
         }
-        self.amender = Some(amender);
-        Ok(patch.is_some())
+        for (side, (amender, patch)) in self.sides.iter_mut().zip(found) {
+            side.tables.amend(&patch)?;
+            side.amender = Some(amender);
+        }
+        Ok(true)
     }
 }
 
@@ -127,8 +190,13 @@ pub enum LoadError {
     #[error("the kernel refused the maps of the program (needs CAP_BPF and CAP_NET_ADMIN)")]
     Object(#[source] EbpfError),
     /// The verifier's log is in the source.
-    #[error("the kernel refused the program `{PROGRAM}`")]
-    Program(#[source] ProgramError),
+    #[error("the kernel refused the program `{name}`")]
+    Program {
+        /// The program.
+        name: &'static str,
+        /// Why.
+        source: ProgramError,
+    },
     /// Rules without counters.
     #[error(transparent)]
     Slots(#[from] SlotsError),
@@ -160,8 +228,10 @@ fn assign_slots(ebpf: &mut Ebpf, image: &TableImage) -> Result<Vec<u32>, LoadErr
     Ok(slots::assign(&mut directory, &mut counters, image.rule_names())?)
 }
 
-/// The program in the object; with this name the kernel lists it.
-pub const PROGRAM: &str = "ravelin_ingress";
+/// The program in the object for packets that come in; with this name the kernel lists it.
+pub const INBOUND: &str = "ravelin_ingress";
+/// The same for packets that go out.
+pub const OUTBOUND: &str = "ravelin_egress";
 
 /// The eBPF object, embedded: the binary needs no other file.
 pub static OBJECT: &[u8] = include_bytes_aligned!(env!("RAVELIN_EBPF_OBJECT_PATH"));

@@ -9,7 +9,7 @@ use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
-use ravelin_datapath::{ParseClass, Reason, Verdict};
+use ravelin_datapath::{Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::policy::ListedSet;
 
 use super::attach::Attachment;
@@ -72,28 +72,31 @@ fn packets(registry: &Registry, counters: &Counters) -> Result<(), MetricsError>
     let by_reason = Pair::new(
         registry,
         ["ravelin_packets_total", "ravelin_bytes_total"],
-        "judged, by verdict and reason",
-        &["verdict", "reason"],
+        "judged, by direction, verdict and reason",
+        &["direction", "verdict", "reason"],
     )?;
-    for reason in Reason::ALL {
-        for verdict in [Verdict::Allow, Verdict::Deny] {
-            by_reason.set(
-                &[verdict.word(), reason.label()],
-                counters.reason(*reason, verdict)?,
-            )?;
-        }
-    }
     let by_class = counter_vec(
         registry,
         "ravelin_class_packets_total",
-        "Packets in which the parse class was seen",
-        &["class"],
+        "Packets in which the parse class was seen, by direction",
+        &["direction", "class"],
     )?;
-    for class in ParseClass::ALL {
-        let count = counters.class(*class)?;
-        by_class
-            .get_metric_with_label_values(&[class.label()])?
-            .inc_by(count.packets);
+    for direction in Direction::ALL {
+        let word = direction.word();
+        for reason in Reason::ALL {
+            for verdict in [Verdict::Allow, Verdict::Deny] {
+                by_reason.set(
+                    &[word, verdict.word(), reason.label()],
+                    counters.reason(direction, *reason, verdict)?,
+                )?;
+            }
+        }
+        for class in ParseClass::ALL {
+            let count = counters.class(direction, *class)?;
+            by_class
+                .get_metric_with_label_values(&[word, class.label()])?
+                .inc_by(count.packets);
+        }
     }
     Ok(())
 }
@@ -134,10 +137,24 @@ fn generation(registry: &Registry, facts: Facts<'_>) -> Result<(), MetricsError>
             &["interface", "mode"],
         )?,
     )?;
+    let outbound = register(
+        registry,
+        GaugeVec::new(
+            Opts::new(
+                "ravelin_outbound_info",
+                "What the host sends on the interface is judged; always 1",
+            ),
+            &["interface"],
+        )?,
+    )?;
     for attachment in facts.attachments {
+        let interface = attachment.interface.as_str();
         modes
-            .get_metric_with_label_values(&[attachment.interface.as_str(), attachment.mode.word()])?
+            .get_metric_with_label_values(&[interface, attachment.mode.word()])?
             .set(1.0);
+        if attachment.outbound.is_some() {
+            outbound.get_metric_with_label_values(&[interface])?.set(1.0);
+        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Layer 3 and 4, in the kernel: one generation of program and tables after another, swapped in one step.
+//! Layer 3 and 4, in the kernel: one generation of programs and tables after another, swapped in one step.
 //!
 //! policy → `TableImage` → **`network`** → the kernel judges packets by it. Everything that must outlive the process is
 //! pinned: links (so packets are judged without us) and counters (so they never go back). Must not know sockets, the
@@ -10,7 +10,9 @@ pub mod ask;
 pub mod attach;
 pub mod counters;
 pub mod detach;
+mod egress;
 pub mod flows;
+mod ingress;
 pub mod interface;
 pub mod load;
 pub mod metrics;
@@ -18,17 +20,18 @@ pub mod pins;
 pub mod shared;
 pub mod slots;
 pub mod tables;
+mod undo;
 
 use std::path::Path;
 
 use ravelin_datapath::Verdict;
-use ravelin_rules::policy::{Action, Direction, HostFacts, Mode, Rule, RuleName};
+use ravelin_rules::policy::{Action, Direction, HostFacts, Mode, RuleName};
 use ravelin_rules::{Change, CompileError, Policy, TableImage};
 
 use self::attach::{AttachError, Attachment};
 use self::counters::{Counters, CountersError};
 use self::detach::{DetachError, Detached};
-use self::load::{Generation, LoadError};
+use self::load::{Generation, Images, LoadError};
 use self::pins::{PinDir, PinsError};
 use self::shared::SharedError;
 use self::tables::TablesError;
@@ -78,9 +81,6 @@ impl Network {
         if policy.firewall.interfaces.is_empty() {
             return Err(ApplyError::NoInterfaces);
         }
-        if let Some(rule) = outbound_drop(policy) {
-            return Err(ApplyError::Outbound { rule });
-        }
         let names = || {
             policy
                 .firewall
@@ -89,9 +89,17 @@ impl Network {
                 .map(|interface| interface.name.as_str())
         };
         let host = addresses::facts(names()).map_err(ApplyError::Addresses)?;
-        let image = TableImage::compile(policy, &host, Direction::Inbound)?;
+        let inbound = TableImage::compile(policy, &host, Direction::Inbound)?;
+        let outbound = outbound(policy, &host)?;
+        let images = Images {
+            inbound: &inbound,
+            outbound: outbound.as_ref(),
+        };
+        if images.outbound.is_some() {
+            egress::require().map_err(AttachError::from)?;
+        }
         let number = self.number.wrapping_add(1);
-        let mut generation = Generation::load(&self.pins, &image, number)?;
+        let mut generation = Generation::load(&self.pins, images, number)?;
         let names: Vec<String> = names().map(ToOwned::to_owned).collect();
         let interfaces = attach::swap(
             &self.pins,
@@ -183,19 +191,20 @@ pub struct RuleSlot {
     pub slot: u32,
 }
 
-/// What would drop an outbound packet: `Some(None)` is the default. To run such a policy would be to pretend.
-fn outbound_drop(policy: &Policy) -> Option<Option<RuleName>> {
-    let drops = |rule: &&Rule| {
-        rule.direction == Direction::Outbound && rule.action == Action::Deny && rule.mode == Mode::Enforce
-    };
-    match policy.firewall.outbound {
-        Verdict::Deny => Some(None),
-        Verdict::Allow => policy
+/// What the policy says of packets that go out. `None`: that they all pass, and then no program is made to say so.
+fn outbound(policy: &Policy, host: &HostFacts) -> Result<Option<TableImage>, CompileError> {
+    let lets_all_out = policy.firewall.outbound == Verdict::Allow;
+    if lets_all_out
+        && !policy
             .rules
             .iter()
-            .find(drops)
-            .map(|rule| Some(rule.name.clone())),
+            .any(|rule| rule.direction == Direction::Outbound)
+    {
+        return Ok(None);
     }
+    let image = TableImage::compile(policy, host, Direction::Outbound)?;
+    // Of a rule that has ended there is no row.
+    Ok((!lets_all_out || image.report().rows > 0).then_some(image))
 }
 
 fn named_slots(policy: &Policy, slots: &[u32]) -> Vec<RuleSlot> {
@@ -237,12 +246,6 @@ pub enum ApplyError {
     /// The kernel did not take the program or its tables.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The policy's outbound side drops packets, and nothing would carry that out.
-    #[error("{} is not supported yet by the filter: packets that the host sends are not filtered; {}", .rule.as_ref().map_or_else(|| "`outbound = \"deny\"`".to_owned(), |rule| format!("the outbound rule `{rule}`")), .rule.as_ref().map_or("write `outbound = \"allow\"`", |_| "take it out, or let it observe"))]
-    Outbound {
-        /// The rule; `None`: the default.
-        rule: Option<RuleName>,
-    },
     /// The policy filters nothing.
     #[error("the policy names no interface to filter: set `interfaces` in `[firewall]`")]
     NoInterfaces,

@@ -1,8 +1,9 @@
 //! The pin folder: where links and shared maps outlive the process, and who may change them.
 //!
 //! ```text
-//! <pin folder>/links/<interface>        the link that holds the program on that interface
-//! <pin folder>/maps-<ABI>/<MAP>         counters and the directory of rule names
+//! <pin folder>/links/<interface>            the link that holds the inbound program on that interface
+//! <pin folder>/links-outbound/<interface>   the same of the outbound program
+//! <pin folder>/maps-<ABI>/<MAP>             counters and the directory of rule names
 //! ```
 //!
 //! The folder is locked while a filter owns it. Maps of another ABI are not ours: they are left alone until a generation of
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use ravelin_datapath::Direction;
 use ravelin_datapath::wire::ABI;
 
 /// The pin folder of one filter, locked until dropped unless it is only looked into.
@@ -33,7 +35,11 @@ impl PinDir {
     /// When it is not on a bpf file system or another process has it.
     pub fn open(root: &Path) -> Result<Self, PinsError> {
         require_bpf_file_system(root)?;
-        for directory in [root.to_owned(), root.join(LINKS), root.join(maps_folder(ABI))] {
+        let links = Direction::ALL.map(|direction| root.join(links_folder(direction)));
+        for directory in [root.to_owned(), root.join(maps_folder(ABI))]
+            .into_iter()
+            .chain(links)
+        {
             let create = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
             create.map_err(|source| PinsError::Create {
                 path: directory,
@@ -90,19 +96,19 @@ impl PinDir {
         self.root.join(maps_folder(ABI)).join(name)
     }
 
-    /// Where the link on `interface` is pinned.
+    /// Where the link of this direction on `interface` is pinned.
     #[must_use]
-    pub fn link(&self, interface: &str) -> PathBuf {
-        self.root.join(LINKS).join(escape(interface))
+    pub fn link(&self, direction: Direction, interface: &str) -> PathBuf {
+        self.root.join(links_folder(direction)).join(escape(interface))
     }
 
-    /// The interfaces that have a pinned link, sorted.
+    /// The interfaces that have a pinned link of this direction, sorted.
     ///
     /// # Errors
     ///
     /// When the folder cannot be read.
-    pub fn linked(&self) -> Result<Vec<String>, PinsError> {
-        let path = self.root.join(LINKS);
+    pub fn linked(&self, direction: Direction) -> Result<Vec<String>, PinsError> {
+        let path = self.root.join(links_folder(direction));
         let mut interfaces: Vec<String> = names(&path)?.iter().map(|name| unescape(name)).collect();
         interfaces.sort_unstable();
         Ok(interfaces)
@@ -127,9 +133,10 @@ impl PinDir {
         let mut removed = Vec::new();
         // Links first: a link that goes away takes its program off the interface while the maps are still there.
         let mut folders = names(&self.root)?;
-        folders.sort_unstable_by_key(|name| (name != LINKS, name.clone()));
+        let is_links = |name: &str| Direction::ALL.iter().any(|way| links_folder(*way) == name);
+        folders.sort_unstable_by_key(|name| (!is_links(name), name.clone()));
         for name in folders {
-            if name == LINKS || name.starts_with(MAPS) {
+            if is_links(&name) || name.starts_with(MAPS) {
                 removed.extend(remove_folder(&self.root.join(name))?);
             }
         }
@@ -257,7 +264,13 @@ fn maps_folder(abi: u32) -> String {
     format!("{MAPS}{abi}")
 }
 
-const LINKS: &str = "links";
+const fn links_folder(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "links",
+        Direction::Outbound => "links-outbound",
+    }
+}
+
 const MAPS: &str = "maps-";
 
 #[cfg(test)]

@@ -17,10 +17,17 @@ use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type};
 use aya_obj::maps::{LegacyMap, bpf_map_def};
 use aya_obj::{EbpfSectionKind, Map};
 use memmap2::{MmapMut, MmapOptions};
+use ravelin_datapath::Direction;
 use ravelin_rules::{Patch, TableImage};
 
-/// The map's name, in the object and in the kernel.
-pub const TABLES: &str = "TABLES";
+/// The name of one direction's map, in the object and in the kernel.
+#[must_use]
+pub const fn name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "TABLES",
+        Direction::Outbound => "OUTBOUND_TABLES",
+    }
+}
 
 /// A table map in the kernel.
 #[derive(Debug)]
@@ -38,12 +45,12 @@ pub struct Pin<'a> {
 }
 
 impl TableMap {
-    /// Makes a map that holds the words of `image`, all zero.
+    /// Makes the map of one direction that holds the words of `image`, all zero.
     ///
     /// # Errors
     ///
     /// When the kernel has no room.
-    pub fn create(image: &TableImage) -> Result<Self, TablesError> {
+    pub fn create(direction: Direction, image: &TableImage) -> Result<Self, TablesError> {
         let bytes = image.word_count() * size_of::<u32>();
         let value_size = u32::try_from(bytes).map_err(|_overflow| TablesError::TooLarge)?;
         let definition = bpf_map_def {
@@ -62,7 +69,7 @@ impl TableMap {
             inner_def: None,
             data: Vec::new(),
         });
-        let map = MapData::create(map, TABLES, None).map_err(TablesError::Create)?;
+        let map = MapData::create(map, name(direction), None).map_err(TablesError::Create)?;
         let value = mapped(&map, bytes)?;
         Ok(Self { map, value, bytes })
     }
@@ -102,13 +109,7 @@ impl TableMap {
     ///
     /// When the patch does not fit the tables. Then nothing was written.
     pub fn amend(&mut self, patch: &Patch) -> Result<(), TablesError> {
-        let first = usize::try_from(patch.first).map_err(|_overflow| TablesError::Patch)?;
-        let end = first.checked_add(patch.words.len()).ok_or(TablesError::Patch)?;
-        let inside =
-            |(at, _): &(u32, u64)| usize::try_from(*at).is_ok_and(|at| at < self.bytes / size_of::<u64>());
-        if end > self.bytes / size_of::<u32>() || !patch.stores.iter().all(inside) {
-            return Err(TablesError::Patch);
-        }
+        let first = self.place(patch)?;
         let value = self.value.as_mut_ptr();
         for (index, word) in (first..).zip(&patch.words) {
             // SAFETY: the mapping is aligned to a page and lives as long as `self`; `index` counts words and is below `end`, which was
@@ -124,6 +125,22 @@ impl TableMap {
             at.store(*new, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Where the words of a patch go.
+    ///
+    /// # Errors
+    ///
+    /// When the patch does not fit the tables.
+    pub fn place(&self, patch: &Patch) -> Result<usize, TablesError> {
+        let first = usize::try_from(patch.first).map_err(|_overflow| TablesError::Patch)?;
+        let end = first.checked_add(patch.words.len()).ok_or(TablesError::Patch)?;
+        let inside =
+            |(at, _): &(u32, u64)| usize::try_from(*at).is_ok_and(|at| at < self.bytes / size_of::<u64>());
+        if end > self.bytes / size_of::<u32>() || !patch.stores.iter().all(inside) {
+            return Err(TablesError::Patch);
+        }
+        Ok(first)
     }
 
     /// The size of the map's value in bytes.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ravelin_datapath::{ParseClass, Reason, Verdict};
+use ravelin_datapath::{Direction, ParseClass, Reason, Verdict};
 use tokio::task::spawn_blocking;
 
 use super::applier::{Applier, failed};
@@ -12,7 +12,7 @@ use crate::causes::chain;
 use crate::control::protocol::{ClassCount, ReasonCount, RuleCount, Rules, Status};
 use crate::control::server::Handler;
 use crate::control::{Action, Answer};
-use crate::network::counters::CountersError;
+use crate::network::counters::{Counters, CountersError};
 
 /// Answers for a running filter.
 #[derive(Debug)]
@@ -78,11 +78,23 @@ fn counted(live: &Live) -> Result<Rules, CountersError> {
             bytes: count.bytes,
         });
     }
+    for direction in Direction::ALL {
+        count_direction(counters, direction, &mut counted)?;
+    }
+    Ok(counted)
+}
+
+fn count_direction(
+    counters: &Counters,
+    direction: Direction,
+    counted: &mut Rules,
+) -> Result<(), CountersError> {
     for reason in Reason::ALL {
         for verdict in [Verdict::Allow, Verdict::Deny] {
-            let count = counters.reason(*reason, verdict)?;
+            let count = counters.reason(direction, *reason, verdict)?;
             if count.packets > 0 {
                 counted.reasons.push(ReasonCount {
+                    direction: direction.word().to_owned(),
                     verdict: verdict.word().to_owned(),
                     reason: reason.label().to_owned(),
                     packets: count.packets,
@@ -92,14 +104,15 @@ fn counted(live: &Live) -> Result<Rules, CountersError> {
         }
     }
     for class in ParseClass::ALL {
-        let count = counters.class(*class)?;
+        let count = counters.class(direction, *class)?;
         if count.packets > 0 {
             counted.classes.push(ClassCount {
+                direction: direction.word().to_owned(),
                 class: class.label().to_owned(),
                 packets: count.packets,
                 bytes: count.bytes,
             });
         }
     }
-    Ok(counted)
+    Ok(())
 }

@@ -105,6 +105,7 @@ impl Live {
             index: attachment.index,
             mode: attachment.mode.word().to_owned(),
             program: attachment.program,
+            outbound_program: attachment.outbound,
             fallback: attachment.fallback.clone(),
         });
         Ok(FilterStatus {

@@ -16,6 +16,13 @@ pub trait Frame {
     /// The frame's length in bytes, for counters.
     fn length(&self) -> usize;
 
+    /// The number, of which the verifier knows nothing any more. A seam: arms that end with different numbers of one use are walked on
+    /// once for each, unless it takes them for any number.
+    #[inline(always)]
+    fn forget(&self, number: usize) -> usize {
+        number
+    }
+
     /// [`chain::walk`] over this frame. A seam, for the reason given at [`crate::Tables::walk`].
     #[inline(always)]
     fn chain(&self, from: Link) -> Chain

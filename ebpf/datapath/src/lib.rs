@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod classify;
+mod direction;
 mod essentials;
 pub mod flow;
 pub mod frame;
@@ -20,6 +21,7 @@ pub mod tables;
 pub mod verdict;
 pub mod wire;
 
+pub use direction::Direction;
 pub use flow::{FlowCell, Flows, Memory, Remembering, Stateless};
 pub use frame::{Frame, SliceFrame};
 pub use judge::{Judgement, Matched, Origin, Witness, judge};

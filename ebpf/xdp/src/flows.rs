@@ -12,7 +12,7 @@ use ravelin_datapath::flow::{self, Again, Claim, Passage};
 use ravelin_datapath::wire::{FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting};
 use ravelin_datapath::{FlowCell, Flows, Memory, Tables};
 
-use crate::maps::MapTables;
+use crate::maps::{Inbound, Outbound};
 
 /// Flows whose both ends are there. Shared by all generations, pinned.
 #[map]
@@ -49,10 +49,10 @@ pub fn tick(tables: &impl Tables) -> u64 {
 #[map]
 static FLOW_CLAIM: PerCpuArray<Claim> = PerCpuArray::with_max_entries(1, 0);
 
-/// What the program remembers.
-pub struct KernelMemory;
+/// What the program of one direction remembers.
+pub struct KernelMemory<const OUTBOUND: bool>;
 
-impl Memory for KernelMemory {
+impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
     #[inline(always)]
     fn claim(&self, claim: &Claim) {
         if let Some(at) = FLOW_CLAIM.get_ptr_mut(0) {
@@ -63,70 +63,80 @@ impl Memory for KernelMemory {
 
     #[inline(always)]
     fn pass(&self, again: Again) -> Passage {
-        Passage::unpack(ravelin_pass(again.0))
+        let pass = if OUTBOUND { ravelin_outbound_pass } else { ravelin_pass };
+        Passage::unpack(pass(again.0))
     }
 
     #[inline(always)]
     fn again<const PLANE: u8>(&self, by_remote: bool) -> Again {
-        Again(if PLANE == Plane::V4 as u8 {
-            ravelin_again4(by_remote.into())
-        } else {
-            ravelin_again6(by_remote.into())
-        })
+        let again = match (by_remote, PLANE == Plane::V4 as u8) {
+            (true, true) => ravelin_again4,
+            (true, false) => ravelin_again6,
+            (false, true) => ravelin_outbound_again4,
+            (false, false) => ravelin_outbound_again6,
+        };
+        Again(again())
     }
 
     #[inline(always)]
     fn open(&self, rule: u32) -> Option<()> {
-        (ravelin_open(rule) == 0).then_some(())
+        let open = if OUTBOUND { ravelin_outbound_open } else { ravelin_open };
+        (open(rule) == 0).then_some(())
     }
 }
 
-/// What this packet claims, and the tables that judge it.
+/// What this processor's packet claims.
 #[inline(always)]
-fn at_hand() -> Option<(&'static Claim, MapTables)> {
+fn claim() -> Option<&'static Claim> {
     // SAFETY: this CPU's own element, which is written before anything is asked about it, and by no other packet while this one is
     // judged.
-    let claim = unsafe { FLOW_CLAIM.get_ptr(0)?.as_ref()? };
-    Some((claim, MapTables::open()?))
+    unsafe { FLOW_CLAIM.get_ptr(0)?.as_ref() }
 }
 
 // Global functions to the kernel: verified once, whatever leads to them.
 
-/// What flows say to this packet.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn ravelin_pass(again: u64) -> u32 {
-    let Some((claim, tables)) = at_hand() else {
-        return Passage::Fault as u32;
-    };
-    flow::pass(&tables, &tables, &MapFlows, claim, Again(again)) as u32
-}
-
-/// What tables say of its flow again.
-macro_rules! again {
-    ($name:ident, $plane:expr) => {
+/// What flows say to this packet, which goes the way of the first tables; and the entry of its flow, 0 when that is done.
+macro_rules! flows {
+    ($pass:ident, $open:ident, $tables:ty, $other:ty) => {
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $name(by_remote: u32) -> u64 {
-            let Some((claim, tables)) = at_hand() else {
-                return Again::FAULT.0;
+        extern "C" fn $pass(again: u64) -> u32 {
+            let (Some(claim), Some(tables), Some(other)) = (claim(), <$tables>::open(), <$other>::open()) else {
+                return Passage::Fault as u32;
             };
-            flow::again::<{ $plane as u8 }>(&tables, claim, by_remote != 0).0
+            flow::pass(&tables, &other, &MapFlows, claim, Again(again)) as u32
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $open(rule: u32) -> u32 {
+            let (Some(claim), Some(tables)) = (claim(), <$tables>::open()) else {
+                return 1;
+            };
+            u32::from(flow::open(&tables, &MapFlows, claim, rule).is_none())
         }
     };
 }
-again!(ravelin_again4, Plane::V4);
-again!(ravelin_again6, Plane::V6);
+flows!(ravelin_pass, ravelin_open, Inbound, Outbound);
+flows!(ravelin_outbound_pass, ravelin_outbound_open, Outbound, Inbound);
 
-/// Enters its flow. 0: done.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn ravelin_open(rule: u32) -> u32 {
-    let Some((claim, tables)) = at_hand() else {
-        return 1;
+/// What tables say again of the flow that this packet claims, and that they let in: the inbound ones those of the other host.
+macro_rules! again {
+    ($name:ident, $tables:ty, $by_remote:literal, $plane:expr) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name() -> u64 {
+            let (Some(claim), Some(tables)) = (claim(), <$tables>::open()) else {
+                return Again::FAULT.0;
+            };
+            flow::again::<{ $plane as u8 }>(&tables, claim, $by_remote).0
+        }
     };
-    u32::from(flow::open(&tables, &MapFlows, claim, rule).is_none())
 }
+again!(ravelin_again4, Inbound, true, Plane::V4);
+again!(ravelin_again6, Inbound, true, Plane::V6);
+again!(ravelin_outbound_again4, Outbound, false, Plane::V4);
+again!(ravelin_outbound_again6, Outbound, false, Plane::V6);
 
 /// The flow tables.
 struct MapFlows;

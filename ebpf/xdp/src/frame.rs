@@ -1,4 +1,4 @@
-//! `Frame` over the bytes between `data` and `data_end`: the only pointer arithmetic of the project.
+//! `Frame` over the bytes between `data` and `data_end` of an XDP context, and how such bytes are loaded.
 
 use core::cell::Cell;
 
@@ -51,24 +51,8 @@ impl Frame for XdpFrame<'_> {
         if start + N > self.context.data_end() {
             return None;
         }
-        let mut bytes = [0; N];
-        let mut at = 0;
-        // SAFETY: `start..start + N` was just compared with the packet's end, as the verifier checks, and nobody writes the
-        // packet while the program runs.
-        unsafe {
-            while at + 8 <= N {
-                put(&mut bytes, at, load::u64(start + at));
-                at += 8;
-            }
-            if N % 8 >= 4 {
-                put(&mut bytes, at, load::u32(start + at));
-                at += 4;
-            }
-            if N % 4 >= 2 {
-                put(&mut bytes, at, load::u16(start + at));
-            }
-        }
-        Some(bytes)
+        // SAFETY: `start..start + N` was just compared with the packet's end, as the verifier checks.
+        Some(unsafe { bytes(start) })
     }
 
     #[inline(always)]
@@ -115,6 +99,31 @@ extern "C" fn ravelin_chain(context: *mut xdp_md, protocol: u32, at: u32, end: u
 pub fn interface(context: &XdpContext) -> u32 {
     // SAFETY: the context of an XDP program is a valid `xdp_md` as long as the program runs.
     unsafe { (*context.ctx).ingress_ifindex }
+}
+
+/// The `N` bytes at `start`.
+///
+/// # Safety
+/// They are there, which the verifier checks, and nobody writes them while the program runs.
+#[inline(always)]
+pub unsafe fn bytes<const N: usize>(start: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut at = 0;
+    // SAFETY: the caller's; no load and no store is behind the `N`th byte.
+    unsafe {
+        while at + 8 <= N {
+            put(&mut bytes, at, load::u64(start + at));
+            at += 8;
+        }
+        if N % 8 >= 4 {
+            put(&mut bytes, at, load::u32(start + at));
+            at += 4;
+        }
+        if N % 4 >= 2 {
+            put(&mut bytes, at, load::u16(start + at));
+        }
+    }
+    bytes
 }
 
 /// Loads from any address in one instruction. Headers stand at odd places, and the compiler, which takes the target to fault

@@ -9,26 +9,32 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use ravelin_datapath::classify::{self, Walked};
 use ravelin_datapath::wire::{
     CLASS_COUNTERS as CLASSES, Counter, Plane, REASON_COUNTERS as REASONS, RULE_NAME_BYTES,
-    RULE_SLOTS as SLOTS, Setting, Settings, TABLE_ALIGNMENT, reason_counter,
+    RULE_SLOTS as SLOTS, Setting, Settings, TABLE_ALIGNMENT, class_counter, reason_counter,
 };
-use ravelin_datapath::{Frame, Judgement, ParseClass, Tables, Window, Witness};
-
-use crate::frame::XdpFrame;
+use ravelin_datapath::{Direction, Frame, Judgement, ParseClass, Tables, Window, Witness};
 
 /// The settings of this generation: written before load, then frozen, so that the verifier knows every value.
 #[unsafe(no_mangle)]
 static SETTINGS: [u32; Settings::COUNT] = [0; Settings::COUNT];
 
+/// The same of its outbound side; all zero when it has none.
+#[unsafe(no_mangle)]
+static OUTBOUND_SETTINGS: [u32; Settings::COUNT] = [0; Settings::COUNT];
+
 /// The tables of this generation: one value that holds all words. The daemon makes the map, in the size that the generation
 /// needs, and gives it this name.
 #[map]
-static TABLES: Array<[u32; TABLE_ALIGNMENT as usize]> = Array::with_max_entries(1, 0);
+static TABLES: Words = Array::with_max_entries(1, 0);
 
-/// Packets and bytes by reason and verdict. Shared by all generations, pinned.
+/// The same of its outbound side.
+#[map]
+static OUTBOUND_TABLES: Words = Array::with_max_entries(1, 0);
+
+/// Packets and bytes by direction, reason and verdict. Shared by all generations, pinned.
 #[map]
 static REASON_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS, 0);
 
-/// Packets and bytes by parse class seen. Shared by all generations, pinned.
+/// Packets and bytes by direction and parse class seen. Shared by all generations, pinned.
 #[map]
 static CLASS_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(CLASSES, 0);
 
@@ -41,25 +47,70 @@ static RULE_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(SLOTS
 #[map]
 static RULE_SLOTS: HashMap<[u8; RULE_NAME_BYTES], u32> = HashMap::with_max_entries(SLOTS, BPF_F_NO_PREALLOC);
 
-/// The tables of this generation.
+type Words = Array<[u32; TABLE_ALIGNMENT as usize]>;
+
+/// The tables of this generation for what comes in.
+pub type Inbound = MapTables<false>;
+
+/// The tables of this generation for what goes out.
+pub type Outbound = MapTables<true>;
+
+/// The tables of one direction.
 #[derive(Clone, Copy)]
-pub struct MapTables {
+pub struct MapTables<const OUTBOUND: bool> {
     words: *const u32,
 }
 
-impl MapTables {
+impl<const OUTBOUND: bool> MapTables<OUTBOUND> {
+    const DIRECTION: Direction = if OUTBOUND {
+        Direction::Outbound
+    } else {
+        Direction::Inbound
+    };
+
     /// The tables: looked up once a packet, and every read after that is an addition.
     #[inline(always)]
     pub fn open() -> Option<Self> {
-        let words = TABLES.get_ptr(0)?.cast::<u32>();
+        let tables = if OUTBOUND { &OUTBOUND_TABLES } else { &TABLES };
+        let words = tables.get_ptr(0)?.cast::<u32>();
         Some(Self { words })
     }
 
     /// A constant of the generation.
     #[inline(always)]
     pub fn setting(setting: Setting) -> u32 {
+        let settings = if OUTBOUND { &OUTBOUND_SETTINGS } else { &SETTINGS };
         // SAFETY: a valid reference to a static; volatile, because the loader replaces the value after compilation.
-        unsafe { core::ptr::read_volatile(&SETTINGS[setting as usize]) }
+        unsafe { core::ptr::read_volatile(&settings[setting as usize]) }
+    }
+
+    /// Nanoseconds since boot, when these tables ask for the time.
+    #[inline(always)]
+    pub fn now() -> u64 {
+        if Self::setting(Setting::Moments) == 0 {
+            return 0;
+        }
+        // SAFETY: the helper takes nothing and gives a number.
+        unsafe { bpf_ktime_get_boot_ns() }
+    }
+
+    /// Counts a packet that was judged by these tables.
+    #[inline(always)]
+    pub fn count(judgement: &Judgement, bytes: u64) {
+        let reason = reason_counter(Self::DIRECTION, judgement.reason, judgement.verdict);
+        add(&REASON_COUNTERS, reason, bytes);
+        if let Some(entry) = judgement.rule.entry() {
+            add(&RULE_COUNTERS, entry.slot, bytes);
+        }
+        if let Some(entry) = judgement.observed.entry() {
+            add(&RULE_COUNTERS, entry.slot, bytes);
+        }
+    }
+
+    /// Counts the parse classes of `frame` as they are seen.
+    #[inline(always)]
+    pub fn classes<F: Frame>(frame: &F) -> Classes<'_, F, OUTBOUND> {
+        Classes(frame)
     }
 
     /// The `T`s from the one at `index`, counted in `T`s.
@@ -91,7 +142,7 @@ impl MapTables {
     }
 }
 
-impl Tables for MapTables {
+impl<const OUTBOUND: bool> Tables for MapTables<OUTBOUND> {
     #[inline(always)]
     fn setting(&self, setting: Setting) -> u32 {
         Self::setting(setting)
@@ -132,17 +183,19 @@ impl Tables for MapTables {
             destination,
             service,
         } = classes;
-        Walked(if PLANE == Plane::V4 as u8 {
-            ravelin_walk4(source, destination, service)
-        } else {
-            ravelin_walk6(source, destination, service)
-        })
+        let walk = match (OUTBOUND, PLANE == Plane::V4 as u8) {
+            (false, true) => ravelin_walk4,
+            (false, false) => ravelin_walk6,
+            (true, true) => ravelin_outbound_walk4,
+            (true, false) => ravelin_outbound_walk6,
+        };
+        Walked(walk(source, destination, service))
     }
 }
 
 /// The walk through bit vectors, by itself: a global function to the kernel, verified once for all values of its arguments.
 macro_rules! walk {
-    ($name:ident, $plane:expr) => {
+    ($name:ident, $tables:ty, $plane:expr) => {
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $name(source: u32, destination: u32, service: u32) -> u64 {
@@ -151,7 +204,7 @@ macro_rules! walk {
                 destination,
                 service,
             };
-            let Walked(found) = match MapTables::open() {
+            let Walked(found) = match <$tables>::open() {
                 Some(tables) => classify::walk::<{ $plane as u8 }>(&tables, classes),
                 None => Walked::FAULT,
             };
@@ -159,8 +212,10 @@ macro_rules! walk {
         }
     };
 }
-walk!(ravelin_walk4, Plane::V4);
-walk!(ravelin_walk6, Plane::V6);
+walk!(ravelin_walk4, Inbound, Plane::V4);
+walk!(ravelin_walk6, Inbound, Plane::V6);
+walk!(ravelin_outbound_walk4, Outbound, Plane::V4);
+walk!(ravelin_outbound_walk6, Outbound, Plane::V6);
 
 /// Some doubles of the tables.
 struct Doubles {
@@ -179,39 +234,14 @@ impl Window for Doubles {
     }
 }
 
-/// Nanoseconds since boot, when this generation asks for the time.
-#[inline(always)]
-pub fn now() -> u64 {
-    if MapTables::setting(Setting::Moments) == 0 {
-        return 0;
-    }
-    // SAFETY: the helper takes nothing and gives a number.
-    unsafe { bpf_ktime_get_boot_ns() }
-}
+/// Counts the parse classes of one frame.
+pub struct Classes<'a, F, const OUTBOUND: bool>(&'a F);
 
-/// Counts a judged packet.
-#[inline(always)]
-pub fn count(judgement: &Judgement, bytes: u64) {
-    add(
-        &REASON_COUNTERS,
-        reason_counter(judgement.reason, judgement.verdict),
-        bytes,
-    );
-    if let Some(entry) = judgement.rule.entry() {
-        add(&RULE_COUNTERS, entry.slot, bytes);
-    }
-    if let Some(entry) = judgement.observed.entry() {
-        add(&RULE_COUNTERS, entry.slot, bytes);
-    }
-}
-
-/// Counts the parse classes of one frame as they are seen.
-pub struct Classes<'a>(pub &'a XdpFrame<'a>);
-
-impl Witness for Classes<'_> {
+impl<F: Frame, const OUTBOUND: bool> Witness for Classes<'_, F, OUTBOUND> {
     #[inline(always)]
     fn see(&mut self, class: ParseClass) {
-        add(&CLASS_COUNTERS, class as u32, self.0.length() as u64);
+        let counter = class_counter(MapTables::<OUTBOUND>::DIRECTION, class);
+        add(&CLASS_COUNTERS, counter, self.0.length() as u64);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use ravelin_datapath::Direction;
 use ravelin_datapath::Verdict;
 
 use super::{AddressMatch, Mode, RuleName, Timestamp};
@@ -84,30 +85,6 @@ pub struct Place {
     pub line: u32,
     /// 1-based, in characters.
     pub column: u32,
-}
-
-/// Which way a packet goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// From the wire to the host.
-    #[default]
-    Inbound,
-    /// From the host to the wire.
-    Outbound,
-}
-
-impl Direction {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
-
-    /// The word in policies.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Inbound => "inbound",
-            Self::Outbound => "outbound",
-        }
-    }
 }
 
 /// What a rule does with a packet that it matches.

@@ -53,7 +53,10 @@ impl Walk<'_> {
             return self.stop(ParseClass::BadVersion);
         }
         let header_length = usize::from(fixed[0] % 16) * 4;
-        let total_length = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
+        let mut total_length = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
+        if total_length == 0 && self.says_no_length(bytes) {
+            total_length = bytes.len();
+        }
         if header_length < 20 || total_length < header_length {
             return self.stop(ParseClass::BadHeaderLength);
         }
@@ -98,12 +101,15 @@ impl Walk<'_> {
         if fixed[0] / 16 != 6 {
             return self.stop(ParseClass::BadVersion);
         }
-        let payload_length = u16::from_be_bytes([fixed[4], fixed[5]]);
+        let mut payload_length = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
+        if payload_length == 0 && self.says_no_length(behind) {
+            payload_length = behind.len();
+        }
         let mut next_header = fixed[6];
         if payload_length == 0 && next_header == 0 {
             return self.stop(ParseClass::ExtHeaderChain);
         }
-        let Some(mut rest) = behind.get(..usize::from(payload_length)) else {
+        let Some(mut rest) = behind.get(..payload_length) else {
             return self.stop(ParseClass::Truncated);
         };
 
@@ -161,6 +167,11 @@ impl Walk<'_> {
         }
         facts.upper = self.upper(true, next_header, first_fragment, rest)?;
         Ok(facts)
+    }
+
+    /// Section 1, BIG TCP: `counted` are the bytes that a length field of 0 stands before.
+    fn says_no_length(&self, counted: &[u8]) -> bool {
+        self.scene.direction == Direction::Outbound && counted.len() > 65_535
     }
 
     /// Sections 2 and 3, the steps on spoofed sources and on land; section 7.

@@ -31,7 +31,11 @@ pub(crate) fn play(world: &World, ledger: &mut Ledger) -> Result<(), Interrupted
 fn table_faults(page: &Page) -> f64 {
     page.value(
         "ravelin_packets_total",
-        &[("verdict", "deny"), ("reason", "table_fault")],
+        &[
+            ("direction", "inbound"),
+            ("verdict", "deny"),
+            ("reason", "table_fault"),
+        ],
     )
 }
 

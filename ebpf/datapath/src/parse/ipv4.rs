@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791). Steps and their order: `docs/semantics.md`, section 2.
 
-use super::{TCP, upper};
+use super::{TCP, big, upper};
 use crate::judge::{Judge, Step, Witness};
 use crate::packet::{Address, Packet, Upper};
 use crate::wire::Plane;
@@ -20,7 +20,7 @@ pub(crate) fn ipv4<T: Tables, W: Witness>(
         return judge.end(ParseClass::BadVersion);
     }
     let header_length = usize::from(header[0] & 0x0f) * 4;
-    let total_length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let total_length = big::length(judge, frame, start, u16::from_be_bytes([header[2], header[3]]));
     if header_length < 20 || total_length < header_length {
         return judge.end(ParseClass::BadHeaderLength);
     }

@@ -1,7 +1,7 @@
 //! IPv6 and its extension headers (RFC 8200). Steps and their order: `docs/semantics.md`, section 3.
 
 use super::chain::{ChainEnd, HOP_BY_HOP, Link, Seen, is_extension};
-use super::{TCP, upper};
+use super::{TCP, big, upper};
 use crate::judge::{Judge, Step, Witness};
 use crate::packet::{Address, Packet, Upper};
 use crate::wire::Plane;
@@ -20,7 +20,8 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
     if header[0] >> 4 != 6 {
         return judge.end(ParseClass::BadVersion);
     }
-    let payload_length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let field = u16::from_be_bytes([header[4], header[5]]);
+    let payload_length = big::length(judge, frame, start + 40, field);
     if payload_length == 0 && header[6] == HOP_BY_HOP {
         return judge.end(ParseClass::ExtHeaderChain);
     }

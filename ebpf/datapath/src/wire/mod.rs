@@ -15,10 +15,10 @@ pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};
 pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};
 
-use crate::{Reason, Verdict};
+use crate::{Direction, ParseClass, Reason, Verdict};
 
 /// Raised whenever a shape in this module changes: pinned maps of another number are not ours.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 
 /// The words of all tables are a multiple of this many: the largest thing read at once is a 64-bit word.
 pub const TABLE_ALIGNMENT: u32 = 2;
@@ -82,11 +82,13 @@ pub const fn interface_cell(number: u32, factor: u32, bits: u32) -> u32 {
     number.wrapping_mul(factor) >> (32 - bits)
 }
 
-/// Elements of the reason counter map: room for [`Reason`] to grow without a new map.
-pub const REASON_COUNTERS: u32 = 128;
+/// Elements of the reason counter map: one half a direction, with room for [`Reason`] to grow without a new map.
+pub const REASON_COUNTERS: u32 = 2 * REASONS;
+const REASONS: u32 = 128;
 
-/// Elements of the class counter map.
-pub const CLASS_COUNTERS: u32 = 32;
+/// Elements of the class counter map: one half a direction.
+pub const CLASS_COUNTERS: u32 = 2 * CLASSES;
+const CLASSES: u32 = 32;
 
 /// A per-CPU counter: packets, bytes.
 pub type Counter = [u64; 2];
@@ -94,8 +96,15 @@ pub type Counter = [u64; 2];
 /// The index of a counter in the reason counter map.
 #[must_use]
 #[inline(always)]
-pub const fn reason_counter(reason: Reason, verdict: Verdict) -> u32 {
-    reason as u32 * 2 + verdict as u32
+pub const fn reason_counter(direction: Direction, reason: Reason, verdict: Verdict) -> u32 {
+    direction as u32 * REASONS + reason as u32 * 2 + verdict as u32
+}
+
+/// The index of a counter in the class counter map.
+#[must_use]
+#[inline(always)]
+pub const fn class_counter(direction: Direction, class: ParseClass) -> u32 {
+    direction as u32 * CLASSES + class as u32
 }
 
 /// One word of the rule table: what a matched rule does, and where it counts.
@@ -132,5 +141,5 @@ impl RuleEntry {
     }
 }
 
-const _: () = assert!(Reason::ALL.len() * 2 <= REASON_COUNTERS as usize);
-const _: () = assert!(crate::ParseClass::ALL.len() <= CLASS_COUNTERS as usize);
+const _: () = assert!(Reason::ALL.len() * 2 <= REASONS as usize);
+const _: () = assert!(ParseClass::ALL.len() <= CLASSES as usize);

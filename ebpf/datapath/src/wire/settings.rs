@@ -1,7 +1,7 @@
 //! The constants of one generation. They sit in the program's frozen `.rodata`, so the kernel's verifier knows their
 //! values and deletes the code of every dimension and feature that the policy does not use.
 
-use crate::{ClassVerdict, ParseClass, Verdict};
+use crate::{ClassVerdict, Direction, ParseClass, Verdict};
 
 /// The address family of a packet; each has tables of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -298,8 +298,14 @@ impl Settings {
     /// How many words there are.
     pub const COUNT: usize = Setting::ALL.len();
 
-    /// The name of the global in the eBPF object.
-    pub const GLOBAL: &'static str = "SETTINGS";
+    /// The name of the global in the eBPF object that holds the settings of one direction.
+    #[must_use]
+    pub const fn global(direction: Direction) -> &'static str {
+        match direction {
+            Direction::Inbound => "SETTINGS",
+            Direction::Outbound => "OUTBOUND_SETTINGS",
+        }
+    }
 
     /// The word of `setting`.
     #[must_use]

@@ -1,0 +1,396 @@
+//! What the host sends, through the real program on its way out: sockets, reloads, kills, and packets longer than any.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use aya::programs::{SchedClassifier, TcAttachType};
+use nix::net::if_::if_nametoindex;
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use ravelin_tests::daemon::Daemon;
+use ravelin_tests::netns::expect_success;
+use ravelin_tests::scene::{SILENCE, Scene};
+use ravelin_tests::{figures, requires, wait};
+
+#[test]
+fn what_the_rules_let_out_goes_out_and_nothing_else_does() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("outbound");
+    let filter = scene.filter("outbound", POLICY);
+    assert!(scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5300"));
+    assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"), "another port");
+    assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.9:5300"), "another host");
+    assert!(scene.udp_leaves("[fd00:77::2]:0", "[fd00:77::1]:5300"));
+    assert!(!scene.udp_leaves("[fd00:77::2]:0", "[fd00:77::1]:5301"));
+    assert!(scene.tcp_leaves("10.77.0.2", "10.77.0.1:4430"));
+    assert!(!scene.tcp_leaves("10.77.0.2", "10.77.0.1:4431"));
+    assert!(scene.tcp_leaves("fd00:77::2", "[fd00:77::1]:4430"));
+    assert!(scene.echo_leaves("10.77.0.1"));
+    assert!(!scene.echo_leaves("10.77.0.9"));
+    assert!(
+        scene.echo_leaves("fd00:77::1"),
+        "neighbour discovery is essential"
+    );
+
+    let rules = filter.rule_packets();
+    assert_eq!(rules["dns"], 2);
+    assert_eq!((rules["ping"], rules["ping6"]), (1, 1));
+    assert!(rules["api"] >= 6, "{rules:?}");
+    // Three datagrams, one echo request, and the SYN as often as it was repeated.
+    let denied = filter.reason_packets_of("outbound", "deny", "default");
+    assert!(denied >= 5, "{denied}");
+    assert_eq!(
+        filter.reason_packets("deny", "default"),
+        0,
+        "nothing was denied on the way in"
+    );
+    let labels = "direction=\"outbound\",reason=\"default\",verdict=\"deny\"";
+    assert!(filter.series(&format!("ravelin_packets_total{{{labels}}}")) >= 5.0);
+    assert_eq!(filter.series("ravelin_outbound_info{interface=\"wan\"}"), 1.0);
+
+    // What comes in is judged by its own rules alone, and its answers by those for what goes out.
+    assert!(scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"));
+    assert!(
+        !scene.tcp_works("10.77.0.1", "10.77.0.2:4430"),
+        "the answer may not go out"
+    );
+    assert!(!scene.echo_answered("10.77.0.2"), "nor this one");
+
+    // In observe mode it is counted and let out.
+    filter.write_policy(&POLICY.replace("stateful", "mode = \"observe\"\nstateful"));
+    filter.reload();
+    let before = filter.reason_packets_of("outbound", "deny", "default");
+    assert!(scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
+    assert_eq!(
+        filter.reason_packets_of("outbound", "deny", "default"),
+        before + 1
+    );
+}
+
+#[test]
+fn packets_longer_than_their_length_fields_can_say_are_not_cut() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("outbound-big");
+    let filter = scene.filter("outbound-big", POLICY);
+    transfer(&scene, &filter, "10.77.0.1:4430", "as devices come");
+    transfer(&scene, &filter, "[fd00:77::1]:4430", "as devices come");
+    // BIG TCP: the stack hands over packets that are longer than 16 bits can say.
+    for (namespace, interface) in [(&scene.client, "up"), (&scene.host, "wan")] {
+        namespace.run(|| set_packet_sizes(interface, 196_608).expect("a kernel with BIG TCP"));
+    }
+    for target in ["10.77.0.1:4430", "[fd00:77::1]:4430"] {
+        let longest = transfer(&scene, &filter, target, "BIG TCP");
+        assert!(
+            longest > 65_549.0,
+            "no packet was long enough to prove anything: {longest}"
+        );
+    }
+    for class in ["truncated", "bad_header_length", "ext_header_chain"] {
+        assert_eq!(filter.reason_packets_of("outbound", "deny", class), 0, "{class}");
+    }
+    assert_eq!(filter.reason_packets_of("outbound", "deny", "default"), 0);
+}
+
+#[test]
+fn a_reload_changes_what_goes_out_and_a_policy_without_outbound_rules_has_no_program_there() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("outbound-reload");
+    let filter = scene.filter("outbound-reload", OPEN);
+    let leaves = |port: u16| scene.udp_leaves("10.77.0.2:0", &format!("10.77.0.1:{port}"));
+    assert!(leaves(5301));
+    assert_eq!(programs(&scene), 0);
+    assert!(filter.filter_status()["filter"]["interfaces"][0]["outbound_program"].is_null());
+
+    filter.write_policy(POLICY);
+    filter.reload();
+    assert!(leaves(5300) && !leaves(5301));
+    assert_eq!(programs(&scene), 1);
+    let first = outbound_program(&filter);
+    filter.write_policy(&POLICY.replace("5300", "5301"));
+    filter.reload();
+    assert!(!leaves(5300) && leaves(5301));
+    assert_eq!(programs(&scene), 1);
+    assert_ne!(outbound_program(&filter), first);
+
+    // Rules alone, without a default that denies: one that is counted, one that only observes.
+    for rule in ["action = \"allow\"", "action = \"deny\"\nmode = \"observe\""] {
+        filter.write_policy(&format!(
+            "{OPEN}[[rule]]\nname = \"watched\"\ndirection = \"outbound\"\n{rule}\nprotocol = \"udp\"\nports = 5302\n"
+        ));
+        filter.reload();
+        let before = filter.rule_packets()["watched"];
+        assert!(leaves(5302) && leaves(5301));
+        assert_eq!(filter.rule_packets()["watched"], before + 1);
+        assert_eq!(programs(&scene), 1);
+    }
+    filter.write_policy(OPEN);
+    filter.reload();
+    assert!(leaves(5301));
+    assert_eq!(programs(&scene), 0, "paid for by nobody");
+}
+
+#[test]
+fn under_a_flood_no_reload_and_no_kill_lets_a_packet_out() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("outbound-kill");
+    let mut filter = scene.filter("outbound-kill", POLICY);
+    let receiver = scene
+        .client
+        .run(|| UdpSocket::bind("10.77.0.1:5301").expect("bind"));
+    receiver.set_read_timeout(Some(SILENCE)).expect("a timeout");
+    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scene.host.enter_and(scope, || {
+            let socket = UdpSocket::bind("10.77.0.2:0").expect("bind");
+            while !stop.load(Ordering::Relaxed) {
+                // A packet that is dropped on the way out may be an error to its sender, or none.
+                let _dropped = socket.send_to(b"x", "10.77.0.1:5301");
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for round in 0..20 {
+            filter.write_policy(&POLICY.replace("5300", &format!("{}", 5310 + round)));
+            filter.reload();
+        }
+        for _ in 0..5 {
+            let before = outbound_program(&filter);
+            filter.kill();
+            thread::sleep(Duration::from_millis(50));
+            assert_eq!(programs(&scene), 1, "the link is pinned");
+            filter.start();
+            assert_ne!(outbound_program(&filter), before, "adopted, and swapped");
+            assert_eq!(programs(&scene), 1);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let leaked = receiver.recv(&mut [0; 4]).is_ok();
+    let sent = sent.into_inner();
+    let counted = filter.reason_packets_of("outbound", "deny", "default");
+    figures::show(&format!(
+        "20 reloads, 5 kills: sent {sent}, counted as denied {counted}, leaked: {leaked}"
+    ));
+    assert!(!leaked && sent > 10_000);
+    assert_eq!(counted, sent, "judged by another policy, or by none");
+}
+
+#[test]
+fn detach_takes_everything_out_with_a_filter_and_without_one() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("outbound-detach");
+    let mut filter = scene.filter("outbound-detach", POLICY);
+    let pins = filter.home().pins().join("ravelin");
+    for running in [false, true] {
+        assert_eq!(programs(&scene), 1);
+        assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
+        if !running {
+            filter.kill();
+        }
+        expect_success("ravelin detach", &filter.ravelin(&["detach"]));
+        if running {
+            filter.await_end();
+        }
+        assert_eq!(programs(&scene), 0);
+        assert!(!pins.exists(), "nothing is pinned");
+        assert!(scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
+        filter.start();
+    }
+}
+
+#[test]
+fn what_fails_on_the_way_out_leaves_the_way_in_as_it_was() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("outbound-fails");
+    let old = OPEN.replace("inbound = \"allow\"", "inbound = \"deny\"");
+    let new =
+        format!("{POLICY}[[rule]]\nname = \"closed\"\naction = \"deny\"\nprotocol = \"udp\"\nports = 5300\n");
+    let old =
+        format!("{old}[[rule]]\nname = \"open\"\naction = \"allow\"\nprotocol = \"udp\"\nports = 5300\n");
+    let filter = scene.filter("outbound-fails", &old);
+    let as_it_was = || {
+        assert!(scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300"));
+        assert!(!scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"));
+        assert!(scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
+        assert_eq!(programs(&scene), 0);
+    };
+    as_it_was();
+    // The new link finds no place for its pin, after the inbound one was swapped.
+    let links = filter.home().pins().join("ravelin/links-outbound");
+    fs::remove_dir(&links).expect("an empty folder");
+    refused(&filter, &new, "cannot pin the link on `wan`");
+    as_it_was();
+    fs::create_dir(&links).expect("the folder");
+    // A device whose packets have no Ethernet header.
+    scene.host.ip(&["tuntap", "add", "mode", "tun", "name", "tun9"]);
+    scene.host.ip(&["link", "set", "dev", "tun9", "up"]);
+    let both = new.replace("[\"wan\"]", "[\"wan\", \"tun9\"]");
+    refused(&filter, &both, "`tun9` has no Ethernet header");
+    as_it_was();
+    filter.write_policy(&new);
+    filter.reload();
+    assert!(!scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300"));
+    assert!(scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"));
+    assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
+}
+
+#[test]
+fn an_interface_that_comes_back_under_the_same_name_is_judged_again() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("outbound-again");
+    let filter = scene.filter("outbound-again", POLICY);
+    scene.host.ip(&["link", "del", "dev", "wan"]);
+    scene.join();
+    // Its addresses and number are new facts of the host.
+    wait::until("the new interface to be judged", Duration::from_secs(20), || {
+        (programs(&scene) == 1).then_some(())
+    });
+    assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
+    assert!(scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5300"));
+    filter.reload();
+    assert_eq!(programs(&scene), 1);
+}
+
+#[track_caller]
+fn refused(filter: &Daemon, policy: &str, why: &str) {
+    filter.write_policy(policy);
+    let output = filter.ravelin(&["reload"]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && words.contains(why), "{words}");
+}
+
+/// Programs on the way out of the host's interface, of whomever.
+fn programs(scene: &Scene) -> usize {
+    let asked = scene
+        .host
+        .run(|| SchedClassifier::query_tcx("wan", TcAttachType::Egress));
+    asked.expect("a kernel with TCX").1.len()
+}
+
+#[track_caller]
+fn outbound_program(filter: &Daemon) -> u64 {
+    filter.filter_status()["filter"]["interfaces"][0]["outbound_program"]
+        .as_u64()
+        .expect("a program")
+}
+
+/// Sends [`BYTES`] from the host to a listener of the client, and gives the mean length of the packets that the filter saw.
+#[track_caller]
+fn transfer(scene: &Scene, filter: &Daemon, target: &str, how: &str) -> f64 {
+    let count = |what: &str| filter.series(&format!("ravelin_rule_{what}_total{{rule=\"api\"}}"));
+    let (packets, bytes) = (count("packets"), count("bytes"));
+    let target: SocketAddr = target.parse().expect("an address");
+    let listener = scene.client.run(|| TcpListener::bind(target).expect("bind"));
+    let receiver = thread::spawn(move || -> std::io::Result<(u64, u64)> {
+        let (mut stream, _) = listener.accept()?;
+        let (mut length, mut sum) = (0, 0_u64);
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let read = stream.read(&mut buffer)?;
+            if read == 0 {
+                return Ok((length, sum));
+            }
+            length += read as u64;
+            sum = buffer[..read].iter().fold(sum, |sum, byte| {
+                sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
+            });
+        }
+    });
+    let mut stream = scene.host.run(|| TcpStream::connect(target).expect("connect"));
+    stream
+        .set_write_timeout(Some(Duration::from_secs(10)))
+        .expect("a timeout");
+    let chunk: Vec<u8> = (0..CHUNK)
+        .map(|at: u32| at.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect();
+    let mut expected = 0_u64;
+    for _ in 0..BYTES / u64::from(CHUNK) {
+        stream.write_all(&chunk).expect("the transfer goes on");
+        expected = chunk.iter().fold(expected, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
+        });
+    }
+    drop(stream);
+    let received = receiver.join().expect("the receiver").expect("received");
+    assert_eq!(received, (BYTES, expected), "{target}, {how}");
+    let mean = (count("bytes") - bytes) / (count("packets") - packets);
+    figures::show(&format!(
+        "{target}, {how}: {BYTES} bytes in packets of {mean:.0} bytes"
+    ));
+    mean
+}
+
+/// The longest packets that the stack makes and takes on the interface, of both families. `ip` knows the words for IPv4 only
+/// since 6.3.
+fn set_packet_sizes(interface: &str, bytes: u32) -> std::io::Result<()> {
+    // linux/if_link.h: IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE, and the same for IPv4.
+    let sizes = [41_u16, 58, 63, 64];
+    let mut body = vec![0; 16];
+    body[4..8].copy_from_slice(&if_nametoindex(interface)?.to_ne_bytes());
+    for kind in sizes {
+        body.extend(8_u16.to_ne_bytes());
+        body.extend(kind.to_ne_bytes());
+        body.extend(bytes.to_ne_bytes());
+    }
+    // struct nlmsghdr: length, RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, sequence, port.
+    let length = u32::try_from(16 + body.len()).expect("a short message");
+    let mut message = length.to_ne_bytes().to_vec();
+    message.extend([16_u16, 5].into_iter().flat_map(u16::to_ne_bytes));
+    message.extend([1_u32, 0].into_iter().flat_map(u32::to_ne_bytes));
+    message.extend(body);
+    let (family, protocol) = (AddressFamily::Netlink, SockProtocol::NetlinkRoute);
+    let mut socket = fs::File::from(socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?);
+    socket.write_all(&message)?;
+    let mut answer = [0; 64];
+    let _length = socket.read(&mut answer)?;
+    // struct nlmsgerr: the error, negated.
+    let error = i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]);
+    match error {
+        0 => Ok(()),
+        _ => Err(std::io::Error::from_raw_os_error(-error)),
+    }
+}
+
+const BYTES: u64 = 64 << 20;
+const CHUNK: u32 = 1 << 20;
+
+const OPEN: &str = "[firewall]\ninterfaces = [\"wan\"]\ninbound = \"allow\"\nstateful = false\n";
+
+const POLICY: &str = r#"
+[firewall]
+interfaces = ["wan"]
+inbound = "allow"
+outbound = "deny"
+stateful = false
+[[rule]]
+name = "dns"
+direction = "outbound"
+action = "allow"
+destination = ["10.77.0.1", "fd00:77::1"]
+protocol = "udp"
+ports = [5300]
+[[rule]]
+name = "api"
+direction = "outbound"
+action = "allow"
+destination = ["10.77.0.1", "fd00:77::1"]
+protocol = "tcp"
+ports = [4430]
+[[rule]]
+name = "ping"
+direction = "outbound"
+action = "allow"
+destination = "10.77.0.1"
+protocol = "icmp"
+icmp = ["echo-request"]
+[[rule]]
+name = "ping6"
+direction = "outbound"
+action = "allow"
+destination = "fd00:77::1"
+protocol = "icmpv6"
+icmp = ["echo-request"]
+"#;
