@@ -53,7 +53,9 @@ fn every_trace_packet_gets_the_oracles_verdict_and_rule_in_the_kernel() {
                     decided, expected,
                     "{family}: the datapath differs from the oracle on {frame:02x?}"
                 );
-                kernel.confirm(frame, &expected);
+                if let Err(said) = kernel.confirm(frame, &expected) {
+                    panic!("{family}: {said}");
+                }
             }
             let decisions = frames.iter().filter_map(|frame| said.get(&**frame));
             decisions

@@ -7,7 +7,7 @@ use ravelin_datapath::{Reason, Remembering, SliceFrame, decide_with};
 use ravelin_rules::reference::{self, Flows};
 use ravelin_rules::{Direction, Policy, TableImage};
 use ravelin_tests::random;
-use ravelin_tests::sequence::{Remembered, Sequence, host, sequences};
+use ravelin_tests::sequence::{Remembered, Sequence, host, sequences, story};
 
 #[test]
 fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
@@ -74,30 +74,6 @@ fn tables(policy: &Policy) -> [TableImage; 2] {
         TableImage::compile(policy, &host(policy), direction)
             .unwrap_or_else(|error| panic!("a policy of five rules: {error}"))
     })
-}
-
-/// What led there, for people.
-fn story(sequence: &Sequence, last: usize) -> String {
-    let mut text = String::new();
-    for written in &sequence.policies {
-        text += &format!(
-            "{}# stateful {}, {:?}\n\n",
-            written.text, written.stateful, written.rules
-        );
-    }
-    let mut before = 0;
-    for (number, step) in sequence.steps.iter().take(last + 1).enumerate() {
-        text += &format!(
-            "{number}: +{} ns, policy {}, epoch {}, {}: {}\n",
-            step.tick - before,
-            step.policy,
-            step.epoch,
-            step.direction.word(),
-            step.packet
-        );
-        before = step.tick;
-    }
-    text
 }
 
 /// As [`host`] numbers the first interface.

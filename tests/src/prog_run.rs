@@ -3,17 +3,19 @@
 //! Image → **`Kernel`** → `Decision`. Verdict, reason, rule and classes are read from the counters that the run moved, and
 //! the program's action must follow from them, so every run proves the counters too.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aya::maps::{MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{Program, ProgramFd, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use ravelin_daemon::network::flows;
 use ravelin_daemon::network::load::{INBOUND, OBJECT, OUTBOUND};
 use ravelin_daemon::network::tables::{self, TableMap};
 use ravelin_datapath::wire::{
-    CLASS_COUNTERS, Counter, REASON_COUNTERS, Setting, Settings, class_counter, reason_counter,
+    CLASS_COUNTERS, Counter, FlowKey, FlowRecord, REASON_COUNTERS, Setting, Settings, class_counter,
+    reason_counter,
 };
 use ravelin_datapath::{ClassSet, Decision, Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::TableImage;
@@ -40,8 +42,65 @@ pub struct Kernel {
     rules: u32,
     interface: u32,
     observing: Vec<u32>,
+    /// Kept, because they can be written while the programs run.
+    tables: Vec<TableMap>,
     enforce: bool,
     counted: Counted,
+}
+
+/// Flows that stay from one generation to the next.
+pub struct FlowMemory {
+    folder: PathBuf,
+}
+
+impl FlowMemory {
+    /// None yet.
+    ///
+    /// # Panics
+    /// When no bpf file system is mounted.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> Self {
+        let folder = pin_path();
+        fs::create_dir(&folder).expect("the bpf file system is mounted");
+        Self { folder }
+    }
+}
+
+impl FlowMemory {
+    /// Forgets all flows.
+    ///
+    /// # Panics
+    /// When a table cannot be read.
+    #[track_caller]
+    pub fn forget(&self) {
+        for (name, map) in [
+            (flows::SETTLED, Map::HashMap as fn(MapData) -> Map),
+            (flows::OPENING, Map::LruHashMap),
+        ] {
+            let data = MapData::from_pin(self.folder.join(name)).expect("a program is loaded");
+            let mut table: HashMap<_, FlowKey, FlowRecord> = map(data).try_into().expect("a flow table");
+            let keys: Vec<FlowKey> = table.keys().filter_map(Result::ok).collect();
+            for key in keys {
+                table.remove(&key).expect("nobody else removes it");
+            }
+        }
+    }
+}
+
+impl Default for FlowMemory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for FlowMemory {
+    fn drop(&mut self) {
+        for name in [flows::SETTLED, flows::OPENING] {
+            let _not_made = fs::remove_file(self.folder.join(name));
+        }
+        let _best_effort = fs::remove_dir(&self.folder);
+    }
 }
 
 /// Packets counted so far, summed over all CPUs.
@@ -87,41 +146,67 @@ impl Kernel {
     #[must_use]
     #[track_caller]
     pub fn observing(image: &TableImage, observing: Vec<u32>) -> Self {
+        Self::new(&[image], observing, None)
+    }
+
+    /// Loads both programs, with the flows that stand in `memory`, and a clock that is told.
+    #[must_use]
+    #[track_caller]
+    pub fn both(images: [&TableImage; 2], memory: &FlowMemory) -> Self {
+        Self::new(&images, Vec::new(), Some(memory))
+    }
+
+    #[track_caller]
+    fn new(images: &[&TableImage], observing: Vec<u32>, memory: Option<&FlowMemory>) -> Self {
         let interface =
             nix::net::if_::if_nametoindex(DEVICE).expect("a kernel is loaded inside `Bench::run`");
-        let rules = u32::try_from(image.rule_names().len()).expect("a bounded number of rules");
+        let rules = u32::try_from(images[0].rule_names().len()).expect("a bounded number of rules");
         let slots: Vec<u32> = (0..rules).collect();
-        let direction = match image.settings().of(Setting::Outbound) {
-            0 => Direction::Inbound,
-            _ => Direction::Outbound,
-        };
-        let mut tables = TableMap::create(direction, image).expect("room for the tables");
-        let path = PathBuf::from(format!(
-            "/sys/fs/bpf/ravelin-{}-{}",
-            std::process::id(),
-            LOADS.fetch_add(1, Ordering::Relaxed)
-        ));
-        let pin = tables.pin(&path).expect("the bpf file system is mounted");
-        let mut ebpf = EbpfLoader::new()
-            .override_global(Settings::global(direction), &image.settings().0[..], true)
-            .map_pin_path(tables::name(direction), path.as_path())
-            .map_max_entries(flows::SETTLED, flows::room(image.settings()))
-            .map_max_entries(flows::OPENING, flows::room(image.settings()))
+        let mut sides: Vec<(Direction, TableMap, PathBuf)> = images
+            .iter()
+            .map(|image| {
+                let direction = direction(image);
+                let tables = TableMap::create(direction, image).expect("room for the tables");
+                (direction, tables, pin_path())
+            })
+            .collect();
+        let mut loader = EbpfLoader::new();
+        let mut pins = Vec::new();
+        for (image, (direction, tables, path)) in images.iter().zip(&sides) {
+            pins.push(tables.pin(path).expect("the bpf file system is mounted"));
+            loader
+                .override_global(Settings::global(*direction), &image.settings().0[..], true)
+                .map_pin_path(tables::name(*direction), path.as_path());
+        }
+        for name in [flows::SETTLED, flows::OPENING] {
+            match memory {
+                Some(memory) => loader
+                    .map_max_entries(name, MEMORY)
+                    .map_pin_path(name, memory.folder.join(name)),
+                None => loader.map_max_entries(name, flows::room(images[0].settings())),
+            };
+        }
+        let mut ebpf = loader
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("cannot load the object: {error:?}"));
-        drop(pin);
-        tables.write(image, &slots);
-        match direction {
-            Direction::Inbound => xdp(&mut ebpf).load(),
-            Direction::Outbound => classifier(&mut ebpf).load(),
+        drop(pins);
+        for (image, (direction, tables, _)) in images.iter().zip(&mut sides) {
+            tables.write(image, &slots);
+            match direction {
+                Direction::Inbound => xdp(&mut ebpf).load(),
+                Direction::Outbound => classifier(&mut ebpf).load(),
+            }
+            .unwrap_or_else(|error| panic!("the verifier refuses the program: {error}"));
         }
-        .unwrap_or_else(|error| panic!("the verifier refuses the program: {error}"));
+        let image = images[0];
+        let direction = direction(image);
         let mut kernel = Self {
             ebpf,
             direction,
             rules,
             interface,
             observing,
+            tables: sides.into_iter().map(|(_, tables, _)| tables).collect(),
             enforce: image.settings().of(Setting::Enforce) != 0,
             counted: Counted {
                 reasons: vec![],
@@ -131,6 +216,22 @@ impl Kernel {
         };
         kernel.counted = kernel.count();
         kernel
+    }
+
+    /// From now on frames go this way, at that moment of the flow clock.
+    pub fn turn(&mut self, direction: Direction, tick: u64) {
+        self.direction = direction;
+        let map = self.ebpf.map_mut(FLOW_CLOCK).expect("the map is in the object");
+        let mut clock: Array<_, u64> = map.try_into().expect("an array of one number");
+        clock.set(0, tick, 0).expect("its element");
+    }
+
+    /// Writes the tables anew, as of another epoch.
+    pub fn rewrite(&mut self, images: [&TableImage; 2]) {
+        let slots: Vec<u32> = (0..self.rules).collect();
+        for (tables, image) in self.tables.iter_mut().zip(images) {
+            tables.write(image, &slots);
+        }
     }
 
     /// Judges one frame and reads every counter.
@@ -220,25 +321,28 @@ impl Kernel {
     }
 
     /// Judges one frame and reads only the counters that `expected` says must move: for long traces.
-    #[track_caller]
-    pub fn confirm(&mut self, frame: &[u8], expected: &Decision) {
+    ///
+    /// # Errors
+    /// What it said otherwise.
+    pub fn confirm(&mut self, frame: &[u8], expected: &Decision) -> Result<(), String> {
         let reason = reason_counter(self.direction, expected.reason, expected.verdict);
-        let before = (
-            self.counter("REASON_COUNTERS", reason),
-            expected.rule.map(|rule| self.counter("RULE_COUNTERS", rule)),
-        );
+        let counted = |kernel: &Self| {
+            (
+                kernel.counter("REASON_COUNTERS", reason),
+                expected.rule.map(|rule| kernel.counter("RULE_COUNTERS", rule)),
+            )
+        };
+        let before = counted(self);
         let verdict = self.act(frame, self.interface);
-        let after = (
-            self.counter("REASON_COUNTERS", reason),
-            expected.rule.map(|rule| self.counter("RULE_COUNTERS", rule)),
-        );
+        let after = counted(self);
         let next = |[packets, bytes]: Counter| [packets + 1, bytes + frame.len() as u64];
         let must_be = (next(before.0), before.1.map(next));
-        assert_eq!(
-            (verdict, after),
-            (expected.verdict, must_be),
-            "the kernel decided otherwise than {expected:?}"
-        );
+        if (verdict, after) == (expected.verdict, must_be) {
+            return Ok(());
+        }
+        Err(format!(
+            "the kernel says {verdict:?} and counts {before:?}, {after:?}, where {expected:?} is expected"
+        ))
     }
 
     /// The program's descriptor, for a harness that calls it.
@@ -321,6 +425,23 @@ impl Kernel {
     }
 }
 
+/// The direction whose packets these tables judge.
+fn direction(image: &TableImage) -> Direction {
+    match image.settings().of(Setting::Outbound) {
+        0 => Direction::Inbound,
+        _ => Direction::Outbound,
+    }
+}
+
+/// A path of the bpf file system that nobody else has.
+fn pin_path() -> PathBuf {
+    PathBuf::from(format!(
+        "/sys/fs/bpf/ravelin-{}-{}",
+        std::process::id(),
+        LOADS.fetch_add(1, Ordering::Relaxed)
+    ))
+}
+
 /// The beginning of `struct xdp_md`: the frame's end, and the interface it came in on. Of `struct __sk_buff`: the interface that
 /// it goes out on.
 fn context(direction: Direction, frame: &[u8], interface: u32) -> Vec<u8> {
@@ -367,3 +488,8 @@ pub fn interfaces() -> Vec<u32> {
 }
 
 const LOOPBACK: u32 = 1;
+
+/// Flows that a [`FlowMemory`] has room for in each of its tables.
+const MEMORY: u32 = 1024;
+/// Where the programs read the time of flows, when they are told it.
+const FLOW_CLOCK: &str = "FLOW_CLOCK";

@@ -174,7 +174,7 @@ fn ring_of(suite: &str) -> Ring {
         "architecture" => Ring::Lint,
         "check" | "diff" | "differential" | "docs" | "edits" | "explain" | "guide" | "import" | "lint"
         | "packets" | "replay" | "robustness" | "sequences" | "units" | "worst" => Ring::Laws,
-        "classbench" | "kernel" => Ring::Kernel,
+        "classbench" | "flows" | "kernel" => Ring::Kernel,
         _ => Ring::System,
     }
 }

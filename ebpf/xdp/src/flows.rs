@@ -63,24 +63,32 @@ impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
 
     #[inline(always)]
     fn pass(&self, again: Again) -> Passage {
-        let pass = if OUTBOUND { ravelin_outbound_pass } else { ravelin_pass };
+        let pass = if OUTBOUND {
+            ravelin_outbound_pass
+        } else {
+            ravelin_pass
+        };
         Passage::unpack(pass(again.0))
     }
 
     #[inline(always)]
     fn again<const PLANE: u8>(&self, by_remote: bool) -> Again {
-        let again = match (by_remote, PLANE == Plane::V4 as u8) {
-            (true, true) => ravelin_again4,
-            (true, false) => ravelin_again6,
-            (false, true) => ravelin_outbound_again4,
-            (false, false) => ravelin_outbound_again6,
-        };
-        Again(again())
+        // Calls by name, each: there are no calls by address here.
+        Again(match (by_remote, PLANE == Plane::V4 as u8) {
+            (true, true) => ravelin_again4(),
+            (true, false) => ravelin_again6(),
+            (false, true) => ravelin_outbound_again4(),
+            (false, false) => ravelin_outbound_again6(),
+        })
     }
 
     #[inline(always)]
     fn open(&self, rule: u32) -> Option<()> {
-        let open = if OUTBOUND { ravelin_outbound_open } else { ravelin_open };
+        let open = if OUTBOUND {
+            ravelin_outbound_open
+        } else {
+            ravelin_open
+        };
         (open(rule) == 0).then_some(())
     }
 }
@@ -101,7 +109,8 @@ macro_rules! flows {
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $pass(again: u64) -> u32 {
-            let (Some(claim), Some(tables), Some(other)) = (claim(), <$tables>::open(), <$other>::open()) else {
+            let (Some(claim), Some(tables), Some(other)) = (claim(), <$tables>::open(), <$other>::open())
+            else {
                 return Passage::Fault as u32;
             };
             flow::pass(&tables, &other, &MapFlows, claim, Again(again)) as u32

@@ -7,6 +7,8 @@ use core::arch::asm;
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::TcContext;
 use ravelin_datapath::Frame;
 use ravelin_datapath::chain::{self, Chain, Link};
@@ -30,19 +32,25 @@ impl<'a> SkbFrame<'a> {
     /// keeps for a repetition a new head, for each packet.
     #[inline(always)]
     fn scattered<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let mut bytes = [0; N];
-        // SAFETY: the context is the program's own, and `bytes` has room for `N`.
-        let failed = unsafe {
-            bpf_skb_load_bytes(
-                self.context.skb.skb.cast(),
-                offset as u32,
-                bytes.as_mut_ptr().cast(),
-                N as u32,
-            )
-        };
-        (failed == 0).then_some(bytes)
+        let room = SCATTERED.get_ptr_mut(0)?;
+        const { assert!(N <= LONGEST) };
+        // SAFETY: the context is the program's own, and this CPU's element has room for the longest header.
+        let failed =
+            unsafe { bpf_skb_load_bytes(self.context.skb.skb.cast(), offset as u32, room.cast(), N as u32) };
+        if failed != 0 {
+            return None;
+        }
+        // SAFETY: just written, `N` bytes of it.
+        Some(unsafe { bytes(room as usize) })
     }
 }
+
+/// Bytes of the longest header that is read at once: the IPv6 header.
+const LONGEST: usize = 40;
+
+/// Where a header is copied to that lies behind the linear part. Not on the stack, which is 512 bytes for all functions together.
+#[map]
+static SCATTERED: PerCpuArray<[u8; LONGEST]> = PerCpuArray::with_max_entries(1, 0);
 
 impl Frame for SkbFrame<'_> {
     #[inline(always)]

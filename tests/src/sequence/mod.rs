@@ -51,6 +51,17 @@ impl Sequence {
     pub fn new(seed: u64, packets: usize) -> Self {
         let mut random = Random::new(seed);
         let policies = vec![policy::written(&mut random), policy::written(&mut random)];
+        Self::under(policies, random.bits(), packets)
+    }
+
+    /// Another one, under the same policies.
+    #[must_use]
+    pub fn another(&self, seed: u64) -> Self {
+        Self::under(self.policies.clone(), seed, self.steps.len())
+    }
+
+    fn under(policies: Vec<policy::Written>, seed: u64, packets: usize) -> Self {
+        let mut random = Random::new(seed);
         let mut talks: Vec<Talk> = (0..=random.index(3)).map(|_| Talk::new(&mut random)).collect();
         let (mut policy, mut epoch, mut tick) = (0, 1, 1_000_000_000_000);
         let mut at = 0;
@@ -107,6 +118,31 @@ pub fn host(policy: &Policy) -> HostFacts {
         policy,
         &talk::HOST.map(|text| text.parse::<IpAddr>().expect("an address")),
     )
+}
+
+/// What led to the packet of that number, for people.
+#[must_use]
+pub fn story(sequence: &Sequence, last: usize) -> String {
+    let mut text = String::new();
+    for written in &sequence.policies {
+        text += &format!(
+            "{}# stateful {}, {:?}\n\n",
+            written.text, written.stateful, written.rules
+        );
+    }
+    let mut before = 0;
+    for (number, step) in sequence.steps.iter().take(last + 1).enumerate() {
+        text += &format!(
+            "{number}: +{} ns, policy {}, epoch {}, {}: {}\n",
+            step.tick - before,
+            step.policy,
+            step.epoch,
+            step.direction.word(),
+            step.packet
+        );
+        before = step.tick;
+    }
+    text
 }
 
 /// So many sequences of so many packets.

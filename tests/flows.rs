@@ -1,0 +1,129 @@
+//! The law for sequences in the kernel: both programs, with the flow tables that they share, say of every packet what the oracle says.
+//!
+//! `sequences.rs` asks the same of the datapath in user space. Hours pass here too: the clock of flows is told.
+
+use std::collections::BTreeMap;
+
+use ravelin_datapath::Reason;
+use ravelin_datapath::wire::Setting;
+use ravelin_rules::reference::{self, Flows};
+use ravelin_rules::{Direction, HostFacts, Policy, TableImage};
+use ravelin_tests::prog_run::{self, Bench, FlowMemory, Kernel};
+use ravelin_tests::random;
+use ravelin_tests::requires;
+use ravelin_tests::sequence::{Sequence, host, sequences, story};
+
+#[test]
+fn the_oracle_and_the_kernel_agree_on_every_packet_of_a_sequence() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let bench = Bench::new("flows");
+    let seed = random::seed();
+    let mut reasons: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut packets = 0;
+    for first in sequences(seed, POLICIES, PACKETS) {
+        bench.run(|| {
+            let mut world = World::of(&first);
+            for round in 0..ROUNDS {
+                for key in world.judge(&first.another(first.seed ^ round)) {
+                    *reasons.entry(key).or_default() += 1;
+                    packets += 1;
+                }
+            }
+        });
+    }
+    println!(
+        "seed {seed}: {} sequences, {packets} packets in the kernel, 0 differences\n{reasons:?}",
+        POLICIES as u64 * ROUNDS
+    );
+    for direction in Direction::ALL {
+        let flows = reasons.get(&(Reason::Flow.label(), direction.word()));
+        assert!(
+            flows.is_some_and(|count| count * 12 > packets),
+            "flows decide about too few packets to prove anything: {reasons:?}"
+        );
+    }
+}
+
+/// Two policies in the kernel, over one memory of flows.
+struct World {
+    policies: Vec<(Policy, HostFacts)>,
+    images: Vec<[TableImage; 2]>,
+    kernels: Vec<Kernel>,
+    memory: FlowMemory,
+    /// Counts the changes of policy over all sequences, so that no flow of one is known to the next.
+    epoch: u32,
+}
+
+impl World {
+    fn of(sequence: &Sequence) -> Self {
+        let policies: Vec<(Policy, HostFacts)> = sequence
+            .policies()
+            .into_iter()
+            .map(|policy| {
+                let mut host = host(&policy);
+                host.interfaces[0].index = prog_run::interface();
+                (policy, host)
+            })
+            .collect();
+        let images: Vec<[TableImage; 2]> = policies.iter().map(tables).collect();
+        let memory = FlowMemory::new();
+        let kernels = images
+            .iter()
+            .map(|[inbound, outbound]| Kernel::both([inbound, outbound], &memory))
+            .collect();
+        Self {
+            policies,
+            images,
+            kernels,
+            memory,
+            epoch: 0,
+        }
+    }
+
+    #[track_caller]
+    fn judge(&mut self, sequence: &Sequence) -> Vec<(&'static str, &'static str)> {
+        let mut oracle = Flows::default();
+        self.memory.forget();
+        let mut epoch = 0;
+        let mut reasons = Vec::new();
+        for (number, step) in sequence.steps.iter().enumerate() {
+            if step.epoch != epoch {
+                oracle.new_policy();
+                epoch = step.epoch;
+                self.epoch += 1;
+                let [inbound, outbound] = self.images[step.policy]
+                    .clone()
+                    .map(|image| image.in_epoch(self.epoch));
+                self.kernels[step.policy].rewrite([&inbound, &outbound]);
+            }
+            let (policy, host) = &self.policies[step.policy];
+            let (origin, bytes) = (step.origin(prog_run::interface()), step.packet.bytes());
+            let wanted =
+                reference::judge_in_sequence(&mut oracle, policy, host, step.direction, origin, &bytes);
+            let kernel = &mut self.kernels[step.policy];
+            kernel.turn(step.direction, step.tick);
+            if let Err(said) = kernel.confirm(&bytes, &wanted) {
+                panic!(
+                    "seed {}, packet {number}: {said}\n{}",
+                    sequence.seed,
+                    story(sequence, number)
+                );
+            }
+            reasons.push((wanted.reason.label(), step.direction.word()));
+        }
+        reasons
+    }
+}
+
+/// What a policy says of both directions, with a clock that is told.
+fn tables((policy, host): &(Policy, HostFacts)) -> [TableImage; 2] {
+    Direction::ALL.map(|direction| {
+        TableImage::compile(policy, host, direction)
+            .unwrap_or_else(|error| panic!("a policy of five rules: {error}"))
+            .with(Setting::FlowClockTold, 1)
+    })
+}
+
+const POLICIES: usize = 50;
+const ROUNDS: u64 = 10;
+const PACKETS: usize = 60;
