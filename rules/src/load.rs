@@ -93,11 +93,11 @@ impl Loaded {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("ravelin.toml");
-/// std::fs::write(&path, "[firewall]\nstateful = true\n")?;
+/// std::fs::write(&path, "[firewall]\nstatefull = true\n")?;
 /// let Err(report) = ravelin_rules::load(&path) else {
-///     return Err("flow state is not supported yet".into());
+///     return Err("there is no such key".into());
 /// };
-/// assert!(report.render().contains("help: write `stateful = false`"));
+/// assert!(report.render().contains("help: did you mean `stateful`?"), "{}", report.render());
 /// # Ok(()) }
 /// ```
 ///

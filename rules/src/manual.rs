@@ -173,7 +173,6 @@ A policy for a web server:
 ```toml
 [firewall]
 interfaces = ["eth0"]
-stateful   = false
 
 [[set]]
 name    = "office"
@@ -189,19 +188,6 @@ name     = "ssh-from-office"
 action   = "allow"
 source   = "@office"
 protocol = "ssh"
-
-[[rule]]
-name      = "replies-to-this-host"
-action    = "allow"
-protocol  = "tcp"
-tcp_flags = "ack"
-comment   = "no flow state yet: a packet that continues a connection has ACK set"
-
-[[rule]]
-name         = "dns-replies"
-action       = "allow"
-protocol     = "udp"
-source_ports = 53
 ```
 "#;
 
@@ -228,8 +214,7 @@ These are part of the language and refused with E0104 until they work: a policy 
 |---|---|
 ";
 
-const LATER_WORDS: &str = r#"| `stateful = true` in `[firewall]` and `[[rule]]` | write `stateful = false`, and rules for replies |
-| names in `servers` | write addresses |
+const LATER_WORDS: &str = r#"| names in `servers` | write addresses |
 "#;
 
 const CODES: &str = "

@@ -1,5 +1,7 @@
 //! `[firewall]`.
 
+use std::time::Duration;
+
 use ravelin_datapath::{ClassVerdict, Verdict};
 
 use super::units;
@@ -10,21 +12,15 @@ use crate::document::firewall::Interface as WrittenInterface;
 use crate::policy::{ClassVerdicts, Firewall, FlowTimeouts, Interface, Mode, XdpMode};
 use crate::source::{Span, Written};
 
-/// The table with its defaults. `first_rule`: where the first rule stands, if there is one.
+/// The table with its defaults.
 pub(super) fn check(
     written: Option<document::firewall::Firewall>,
-    first_rule: Option<Span>,
     zones: &Zones,
     reporter: &mut Reporter,
 ) -> Firewall {
     let Some(written) = written else {
-        if let Some(span) = first_rule {
-            let message = "a policy with rules needs `[firewall] stateful = false`";
-            reporter.report(Code::StatefulMissing, span, message, WRITE_STATEFUL);
-        }
         return Firewall::default();
     };
-    stateful(written.span, written.stateful, reporter);
     if let Some(Written { value: "deny", span }) = written.outbound {
         let message =
             "`outbound = \"deny\"` is explained and compared; this release's filter does not enforce it";
@@ -56,8 +52,8 @@ pub(super) fn check(
             _ => Verdict::Allow,
         },
         essentials: written.essentials.is_none_or(|essentials| essentials.value),
-        stateful: false,
-        flow_timeouts: FlowTimeouts::default(),
+        stateful: written.stateful.is_none_or(|stateful| stateful.value),
+        flow_timeouts: flow_timeouts(written.flows, reporter),
         mode: match written.mode.map(|word| word.value) {
             Some("observe") => Mode::Observe,
             _ => Mode::Enforce,
@@ -73,20 +69,31 @@ pub(super) fn check(
     }
 }
 
-/// Flow state is what people expect of a firewall: a policy has to say that it does without.
-fn stateful(table: Span, written: Option<Written<bool>>, reporter: &mut Reporter) {
-    match written {
-        Some(Written { value: false, .. }) => {}
-        Some(Written { span, .. }) => {
-            let message = "`stateful = true` is not supported yet";
-            reporter.report(Code::NotSupported, span, message, WRITE_STATEFUL);
+/// How long flows may be idle.
+fn flow_timeouts(written: document::firewall::Flows, reporter: &mut Reporter) -> FlowTimeouts {
+    let default = FlowTimeouts::default();
+    let mut read = |key, written: Option<Written<String>>, default| {
+        let timeout = units::duration(key, written.as_ref(), default, reporter);
+        if let Some(written) = written
+            && timeout > LONGEST_TIMEOUT
+        {
+            let message = format!("`{key}` is longer than 30 days");
+            let help = "write at most `30d`: a flow that is forgotten opens again with its next packet, if the rules allow it";
+            reporter.report(Code::OutOfRange, written.span, message, help);
         }
-        None => {
-            let message = "`[firewall]` needs `stateful = false`";
-            reporter.report(Code::StatefulMissing, table, message, WRITE_STATEFUL);
-        }
+        timeout
+    };
+    FlowTimeouts {
+        tcp: read("tcp", written.tcp, default.tcp),
+        tcp_short: read("tcp_opening", written.tcp_opening, default.tcp_short),
+        udp: read("udp", written.udp, default.udp),
+        udp_both: read("udp_replied", written.udp_replied, default.udp_both),
+        icmp: read("icmp", written.icmp, default.icmp),
     }
 }
+
+/// The kernel program counts milliseconds in 32 bits: 49 days.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 fn interfaces(written: Vec<WrittenInterface>, zones: &Zones, reporter: &mut Reporter) -> Vec<Interface> {
     let mut interfaces: Vec<(Span, Interface)> = Vec::new();
@@ -161,8 +168,6 @@ pub(crate) fn is_interface(name: &str) -> bool {
     let printable = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
     (1..16).contains(&name.len()) && name.chars().all(printable) && name != "." && name != ".."
 }
-
-const WRITE_STATEFUL: &str = "write `stateful = false` in `[firewall]`: flow state is not supported yet, so each rule judges a packet alone, and replies to connections that the host opens need a rule of their own, like `name = \"replies\", action = \"allow\", protocol = \"tcp\", tcp_flags = \"ack\"`";
 
 /// Every name is compared with every other, and each interface is a link to attach and watch.
 const MAX_INTERFACES: usize = 256;

@@ -34,9 +34,7 @@ mod zones;
 use crate::change::SetFiles;
 use crate::diagnostic::Reporter;
 use crate::document::Document;
-use crate::document::rule::{Policy as WrittenPolicy, Rule as WrittenRule};
 use crate::policy::Policy;
-use crate::source::Span;
 use addresses::Words;
 use sets::Sets;
 use zones::Zones;
@@ -45,12 +43,7 @@ use zones::Zones;
 pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, SetFiles) {
     let mut sets = Sets::check(document.sets, reporter);
     let zones = Zones::check(document.host, document.vpcs, reporter);
-    let firewall = firewall::check(
-        document.firewall,
-        first_rule(&document.policies, &document.rules),
-        &zones,
-        reporter,
-    );
+    let firewall = firewall::check(document.firewall, &zones, reporter);
     let never_ban = never_ban::check(document.never_ban, &mut sets, reporter);
     let mut words = Words {
         sets: &mut sets,
@@ -86,10 +79,4 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
         sets,
     };
     (policy, set_files)
-}
-
-/// Where the first rule stands.
-fn first_rule(policies: &[WrittenPolicy], rules: &[WrittenRule]) -> Option<Span> {
-    let scoped = policies.iter().flat_map(|policy| &policy.rules);
-    scoped.chain(rules).map(|rule| rule.span).next()
 }

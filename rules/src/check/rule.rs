@@ -37,7 +37,6 @@ pub(super) fn check(
     let icmp = icmp::check(written.icmp.as_ref(), &protocol, reporter);
     let tcp_flags = tcp_flags::check(written.tcp_flags.as_ref(), &protocol, reporter);
     let priority = numbers::optional("priority", written.priority, 0..=u32::MAX, reporter);
-    report_stateful(written.stateful, reporter);
     report_families(written, &source, &destination, &protocol, reporter);
     let interface = written
         .interface
@@ -60,7 +59,7 @@ pub(super) fn check(
             _ => Direction::Inbound,
         },
         action,
-        stateful: false,
+        stateful: written.stateful.map_or(firewall.stateful, |stateful| stateful.value),
         mode: match written.mode.map(|word| word.value) {
             Some("observe") => Mode::Observe,
             _ => Mode::Enforce,
@@ -142,18 +141,6 @@ fn report_portless(
     let message = format!("`{key}` needs protocols that have ports");
     let help = format!("write `protocol = \"tcp\"`, `\"udp\"` or `\"sctp\"`, or take `{key}` out");
     reporter.report(Code::PortsWithoutProtocol, list.span, message, help);
-}
-
-fn report_stateful(written: Option<Written<bool>>, reporter: &mut Reporter) {
-    if let Some(Written { value: true, span }) = written {
-        let help = "write `stateful = false` or leave it out: each rule judges a packet alone, and replies need a rule of their own";
-        reporter.report(
-            Code::NotSupported,
-            span,
-            "`stateful = true` is not supported yet",
-            help,
-        );
-    }
 }
 
 /// Reports addresses and protocols whose families have no packet in common.

@@ -73,7 +73,6 @@ codes! {
     OutOfRange = "E0109", Error, "a number outside its range";
     BadDuration = "E0110", Error, "a text that is not a duration";
     BadRate = "E0111", Error, "a text that is not a rate";
-    StatefulMissing = "E0112", Error, "`[firewall] stateful = false` is not written out";
     BadMoment = "E0113", Error, "a date and time that is not a moment in whole seconds with a time zone";
     BadScope = "E0114", Error, "a scope that is not exactly one region or one VPC";
     BadSize = "E0115", Error, "a text that is not a size of memory";

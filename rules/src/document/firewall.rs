@@ -5,12 +5,11 @@ use ravelin_datapath::ParseClass;
 use super::cursor::{Cursor, TextOrTable};
 use super::schema::{Key, Kind, Need, Support, Table, Word};
 use crate::diagnostic::Reporter;
-use crate::source::{Span, Written};
+use crate::source::Written;
 
 /// `[firewall]` as written.
 #[derive(Debug)]
 pub(crate) struct Firewall {
-    pub(crate) span: Span,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) xdp_mode: Option<Written<&'static str>>,
     pub(crate) inbound: Option<Written<&'static str>>,
@@ -19,7 +18,18 @@ pub(crate) struct Firewall {
     pub(crate) essentials: Option<Written<bool>>,
     pub(crate) mode: Option<Written<&'static str>>,
     pub(crate) table_memory: Option<Written<String>>,
+    pub(crate) flows: Flows,
     pub(crate) classes: Vec<(ParseClass, Written<&'static str>)>,
+}
+
+/// `[firewall.flows]` as written.
+#[derive(Debug, Default)]
+pub(crate) struct Flows {
+    pub(crate) tcp: Option<Written<String>>,
+    pub(crate) tcp_opening: Option<Written<String>>,
+    pub(crate) udp: Option<Written<String>>,
+    pub(crate) udp_replied: Option<Written<String>>,
+    pub(crate) icmp: Option<Written<String>>,
 }
 
 /// An interface as written.
@@ -34,7 +44,6 @@ impl Firewall {
         // It has one meaning now; reading it refuses the word that is not supported.
         table.word("backend", reporter);
         Self {
-            span: table.span,
             interfaces: interfaces(table, reporter),
             xdp_mode: table.word("xdp_mode", reporter),
             inbound: table.word("inbound", reporter),
@@ -43,6 +52,7 @@ impl Firewall {
             essentials: table.boolean("essentials", reporter),
             mode: table.word("mode", reporter),
             table_memory: table.text("table_memory", reporter),
+            flows: flows(table, reporter),
             classes: classes(table, reporter),
         }
     }
@@ -71,6 +81,19 @@ fn interfaces(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<Interface> {
     interfaces.collect()
 }
 
+fn flows(table: Cursor<'_>, reporter: &mut Reporter) -> Flows {
+    let Some(table) = table.table("flows", reporter) else {
+        return Flows::default();
+    };
+    Flows {
+        tcp: table.text("tcp", reporter),
+        tcp_opening: table.text("tcp_opening", reporter),
+        udp: table.text("udp", reporter),
+        udp_replied: table.text("udp_replied", reporter),
+        icmp: table.text("icmp", reporter),
+    }
+}
+
 fn classes(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<(ParseClass, Written<&'static str>)> {
     let Some(table) = table.table("classes", reporter) else {
         return Vec::new();
@@ -86,7 +109,7 @@ fn classes(table: Cursor<'_>, reporter: &mut Reporter) -> Vec<(ParseClass, Writt
 pub(crate) static FIREWALL: Table = Table {
     heading: "[firewall]",
     about: "Where packets are filtered, and what happens to those no rule decides. Main file only.",
-    example: "[firewall]\ninterfaces = [\"eth0\"]\ninbound = \"deny\"\nstateful = false\n",
+    example: "[firewall]\ninterfaces = [\"eth0\"]\ninbound = \"deny\"\n",
     keys: &[
         Key::optional(
             "interfaces",
@@ -143,10 +166,10 @@ pub(crate) static FIREWALL: Table = Table {
         Key::optional(
             "stateful",
             Kind::Boolean,
-            "none: has to be written",
-            "Has to be written out as `false`: this release keeps no flow state and judges each packet alone. Replies to \
-             connections that the host opens need a rule of their own. Not asked for in a policy with neither \
-             `[firewall]` nor rules.",
+            "`true`",
+            "`true`: what a rule, or a default, allows is a flow, and what goes on with it passes in both directions: replies to \
+             connections that this host opens come in, and replies to those that a rule lets in go out (semantics, section 10). \
+             `false`: each packet is judged alone. A rule may say otherwise for what it allows.",
             "stateful = false",
         ),
         Key::optional(
@@ -175,6 +198,13 @@ pub(crate) static FIREWALL: Table = Table {
              generations exist. A policy that does not fit is refused before anything is loaded. More memory lets larger \
              policies combine their rules in fewer reads: `ravelin compile` shows what was chosen.",
             "table_memory = \"128MiB\"",
+        ),
+        Key::optional(
+            "flows",
+            Kind::Table(&FLOWS),
+            "see there",
+            "How long flows may be idle.",
+            "flows = { tcp = \"2h\" }",
         ),
         Key::optional(
             "classes",
@@ -206,6 +236,44 @@ static INTERFACE: Table = Table {
              `spoofed_source`.",
             "vpc = \"prod\"",
         ),
+    ],
+};
+
+static FLOWS: Table = Table {
+    heading: "[firewall.flows]",
+    about: "How long a flow may be idle before it is forgotten: durations of at most `30d`. Flows that are forgotten while they live, \
+            open again with the host's next packet.",
+    example: "[firewall.flows]\ntcp = \"2h\"\nudp_replied = \"5m\"\n",
+    keys: &[
+        Key::optional(
+            "tcp",
+            Kind::Text,
+            "`1h`",
+            "TCP, both ends there. What the host sends is activity; it answers whatever goes on in a connection it has.",
+            "tcp = \"2h\"",
+        ),
+        Key::optional(
+            "tcp_opening",
+            Kind::Text,
+            "`60s`",
+            "TCP, while the handshake is not complete, and after both ends have finished or one has reset.",
+            "tcp_opening = \"30s\"",
+        ),
+        Key::optional(
+            "udp",
+            Kind::Text,
+            "`60s`",
+            "UDP, SCTP and other protocols, while one end has spoken.",
+            "udp = \"30s\"",
+        ),
+        Key::optional(
+            "udp_replied",
+            Kind::Text,
+            "`180s`",
+            "The same, when both have.",
+            "udp_replied = \"5m\"",
+        ),
+        Key::optional("icmp", Kind::Text, "`30s`", "ICMP echo.", "icmp = \"10s\""),
     ],
 };
 

@@ -275,8 +275,9 @@ pub(crate) static RULE: Table = Table {
         Key::optional(
             "stateful",
             Kind::Boolean,
-            "`false`",
-            "May be written as `false`; `true` is not supported yet.",
+            "that of `[firewall]`",
+            "Whether what the rule allows is a flow, and what goes on with it passes in both directions. `false`: the rule judges each \
+             packet alone, and replies need a rule of their own.",
             "stateful = false",
         ),
         Key::optional(

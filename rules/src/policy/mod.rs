@@ -131,7 +131,7 @@ impl Default for Firewall {
             inbound: Verdict::Deny,
             outbound: Verdict::Allow,
             essentials: true,
-            stateful: false,
+            stateful: true,
             flow_timeouts: FlowTimeouts::default(),
             mode: Mode::default(),
             table_memory: Self::TABLE_MEMORY,

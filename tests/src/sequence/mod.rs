@@ -24,8 +24,8 @@ use talk::Talk;
 pub struct Sequence {
     /// The seed it was made from.
     pub seed: u64,
-    /// The policies, as text, and which of their rules are stateful.
-    pub policies: Vec<policy::Written>,
+    /// The policies, as text.
+    pub policies: Vec<String>,
     /// What happens, in order.
     pub steps: Vec<Step>,
 }
@@ -60,7 +60,7 @@ impl Sequence {
         Self::under(self.policies.clone(), seed, self.steps.len())
     }
 
-    fn under(policies: Vec<policy::Written>, seed: u64, packets: usize) -> Self {
+    fn under(policies: Vec<String>, seed: u64, packets: usize) -> Self {
         let mut random = Random::new(seed);
         let mut talks: Vec<Talk> = (0..=random.index(3)).map(|_| Talk::new(&mut random)).collect();
         let (mut policy, mut epoch, mut tick) = (0, 1, 1_000_000_000_000);
@@ -95,7 +95,7 @@ impl Sequence {
     /// What the policies mean.
     #[must_use]
     pub fn policies(&self) -> Vec<Policy> {
-        self.policies.iter().map(policy::Written::policy).collect()
+        self.policies.iter().map(|text| policy::policy(text)).collect()
     }
 }
 
@@ -123,13 +123,7 @@ pub fn host(policy: &Policy) -> HostFacts {
 /// What led to the packet of that number, for people.
 #[must_use]
 pub fn story(sequence: &Sequence, last: usize) -> String {
-    let mut text = String::new();
-    for written in &sequence.policies {
-        text += &format!(
-            "{}# stateful {}, {:?}\n\n",
-            written.text, written.stateful, written.rules
-        );
-    }
+    let mut text = sequence.policies.join("\n");
     let mut before = 0;
     for (number, step) in sequence.steps.iter().take(last + 1).enumerate() {
         text += &format!(

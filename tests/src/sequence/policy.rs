@@ -7,37 +7,19 @@ use ravelin_rules::{Policy, load_text};
 use super::talk::{PORTS, REMOTES};
 use crate::random::Random;
 
-/// A policy as text, and what the text cannot say yet.
-#[derive(Clone, Debug)]
-pub struct Written {
-    /// TOML.
-    pub text: String,
-    /// `[firewall] stateful`.
-    pub stateful: bool,
-    /// `stateful` of each rule, in the order of judgement.
-    pub rules: Vec<bool>,
+/// What a policy's text means.
+///
+/// # Panics
+/// When the text is wrong.
+#[must_use]
+pub fn policy(text: &str) -> Policy {
+    load_text(text)
+        .unwrap_or_else(|report| panic!("{}\n{text}", report.render()))
+        .policy
 }
 
-impl Written {
-    /// What it means.
-    ///
-    /// # Panics
-    /// When the text is wrong.
-    #[must_use]
-    pub fn policy(&self) -> Policy {
-        let mut policy = load_text(&self.text)
-            .unwrap_or_else(|report| panic!("{}\n{}", report.render(), self.text))
-            .policy;
-        policy.firewall.stateful = self.stateful;
-        for (rule, stateful) in policy.rules.iter_mut().zip(&self.rules) {
-            rule.stateful = *stateful;
-        }
-        policy
-    }
-}
-
-pub(super) fn written(random: &mut Random) -> Written {
-    let mut text = String::from("[firewall]\nstateful = false\ninterfaces = [\"eth0\"]\n");
+pub(super) fn written(random: &mut Random) -> String {
+    let mut text = String::from("[firewall]\ninterfaces = [\"eth0\"]\n");
     let mut line = |words: &str| writeln!(text, "{words}").expect("a string takes it");
     line(if random.chance(80) {
         "inbound = \"deny\""
@@ -51,6 +33,12 @@ pub(super) fn written(random: &mut Random) -> Written {
     });
     if random.chance(20) {
         line("essentials = false");
+    }
+    if random.chance(25) {
+        line("stateful = false");
+    }
+    if random.chance(20) {
+        line("flows = { tcp = \"180s\", tcp_opening = \"30s\", udp = \"30s\", udp_replied = \"60s\", icmp = \"60s\" }");
     }
     let count = random.index(5);
     for rule in 0..count {
@@ -80,10 +68,9 @@ pub(super) fn written(random: &mut Random) -> Written {
         if random.chance(10) {
             line("mode = \"observe\"");
         }
+        if random.chance(30) {
+            line(random.pick(&["stateful = false", "stateful = true"]));
+        }
     }
-    Written {
-        text,
-        stateful: random.chance(75),
-        rules: (0..count).map(|_| random.chance(75)).collect(),
-    }
+    text
 }
