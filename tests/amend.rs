@@ -237,7 +237,7 @@ fn a_patch_writes_its_words_and_its_stores_and_one_that_does_not_fit_changes_not
     let image = TableImage::compile(&Policy::default(), &HostFacts::default(), Direction::Inbound);
     let image = image.expect("it fits");
     let mut tables = TableMap::create(Direction::Inbound, &image).expect("room for the tables");
-    tables.write(&image, &[]);
+    tables.write(&image, &[], 0);
     let words = u32::try_from(image.word_count()).expect("a few words");
     let doubles =
         |tables: &TableMap| -> Vec<u64> { (0..words / 2).filter_map(|at| tables.double(at)).collect() };

@@ -91,10 +91,7 @@ impl World {
                 oracle.new_policy();
                 epoch = step.epoch;
                 self.epoch += 1;
-                let [inbound, outbound] = self.images[step.policy]
-                    .clone()
-                    .map(|image| image.in_epoch(self.epoch));
-                self.kernels[step.policy].rewrite([&inbound, &outbound]);
+                self.kernels[step.policy].rewrite(&self.images[step.policy], self.epoch);
             }
             let (policy, host) = &self.policies[step.policy];
             let (origin, bytes) = (step.origin(prog_run::interface()), step.packet.bytes());

@@ -153,7 +153,7 @@ fn fill(image: &TableImage) -> Duration {
     let slots: Vec<u32> = (0..).take(image.rule_names().len()).collect();
     let started = Instant::now();
     let mut map = TableMap::create(Direction::Inbound, image).expect("room for the tables");
-    map.write(image, &slots);
+    map.write(image, &slots, 0);
     started.elapsed()
 }
 

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{Program, ProgramFd, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use ravelin_daemon::network::flows;
 use ravelin_daemon::network::load::{INBOUND, OBJECT, OUTBOUND};
+use ravelin_daemon::network::shared;
 use ravelin_daemon::network::tables::{self, TableMap};
 use ravelin_datapath::wire::{
     CLASS_COUNTERS, Counter, FlowKey, FlowRecord, REASON_COUNTERS, Setting, Settings, class_counter,
@@ -75,8 +75,8 @@ impl FlowMemory {
     #[track_caller]
     pub fn forget(&self) {
         for (name, map) in [
-            (flows::SETTLED, Map::HashMap as fn(MapData) -> Map),
-            (flows::OPENING, Map::LruHashMap),
+            (shared::FLOWS_SETTLED, Map::HashMap as fn(MapData) -> Map),
+            (shared::FLOWS_OPENING, Map::LruHashMap),
         ] {
             let data = MapData::from_pin(self.folder.join(name)).expect("a program is loaded");
             let mut table: HashMap<_, FlowKey, FlowRecord> = map(data).try_into().expect("a flow table");
@@ -96,7 +96,7 @@ impl Default for FlowMemory {
 
 impl Drop for FlowMemory {
     fn drop(&mut self) {
-        for name in [flows::SETTLED, flows::OPENING] {
+        for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING] {
             let _not_made = fs::remove_file(self.folder.join(name));
         }
         let _best_effort = fs::remove_dir(&self.folder);
@@ -178,12 +178,13 @@ impl Kernel {
                 .override_global(Settings::global(*direction), &image.settings().0[..], true)
                 .map_pin_path(tables::name(*direction), path.as_path());
         }
-        for name in [flows::SETTLED, flows::OPENING] {
+        for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING] {
             match memory {
                 Some(memory) => loader
                     .map_max_entries(name, MEMORY)
                     .map_pin_path(name, memory.folder.join(name)),
-                None => loader.map_max_entries(name, flows::room(images[0].settings())),
+                // Of programs that keep no flows, or that no packet comes to.
+                None => loader.map_max_entries(name, 1),
             };
         }
         let mut ebpf = loader
@@ -191,7 +192,7 @@ impl Kernel {
             .unwrap_or_else(|error| panic!("cannot load the object: {error:?}"));
         drop(pins);
         for (image, (direction, tables, _)) in images.iter().zip(&mut sides) {
-            tables.write(image, &slots);
+            tables.write(image, &slots, 0);
             match direction {
                 Direction::Inbound => xdp(&mut ebpf).load(),
                 Direction::Outbound => classifier(&mut ebpf).load(),
@@ -227,10 +228,10 @@ impl Kernel {
     }
 
     /// Writes the tables anew, as of another epoch.
-    pub fn rewrite(&mut self, images: [&TableImage; 2]) {
+    pub fn rewrite(&mut self, images: &[TableImage; 2], epoch: u32) {
         let slots: Vec<u32> = (0..self.rules).collect();
         for (tables, image) in self.tables.iter_mut().zip(images) {
-            tables.write(image, &slots);
+            tables.write(image, &slots, epoch);
         }
     }
 

@@ -11,7 +11,7 @@ use ravelin_datapath::{Direction, Reason, Verdict};
 use super::attach::{self, AttachError};
 use super::counters::{Count, Counters, CountersError};
 use super::pins::{PinDir, PinsError};
-use super::{egress, ingress};
+use super::{egress, ingress, shared};
 
 /// What is expected of the program: the counters that have to move.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,9 @@ pub fn ask(
         interface: interface.map_or_else(String::new, |name| format!(" on `{name}`")),
     };
     let pins = PinDir::look(pin_dir)?.ok_or_else(nobody)?;
+    if pins.map(shared::FLOWS_SETTLED).exists() {
+        return Err(AskError::KeepsFlows);
+    }
     let mut attachments = attach::attached(&pins)?.into_iter();
     let attachment = attachments
         .find(|attachment| interface.is_none_or(|name| attachment.interface == name))
@@ -136,6 +139,11 @@ pub enum AskError {
     /// The counters.
     #[error(transparent)]
     Counters(#[from] CountersError),
+    /// A packet that is asked about would be remembered as one that was there.
+    #[error(
+        "`--live` is not supported yet while the policy keeps flows: the program would take the question for a packet, and let its replies through; leave `--live` out, or write `stateful = false`"
+    )]
+    KeepsFlows,
     /// Nothing is pinned.
     #[error(
         "no program of Ravelin {what}{interface} by `{}`; start `ravelin filter`, or name its folder with `--pin-dir`", pin_dir.display()

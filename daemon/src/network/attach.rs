@@ -47,7 +47,8 @@ pub fn swap(
 ) -> Result<Vec<Attachment>, AttachError> {
     let mut ours = Vec::new();
     let mut fresh = Vec::new();
-    for direction in Direction::ALL {
+    // Outbound first: where flows are kept, what the host sends from now on is known before what comes in is judged.
+    for direction in Direction::ALL.into_iter().rev() {
         for name in wanted.iter().filter(|_| generation.judges(direction)) {
             match survey(pins, direction, name, mode)? {
                 Survey::Free(interface) => fresh.push((direction, interface)),

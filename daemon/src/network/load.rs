@@ -77,10 +77,13 @@ impl Generation {
                 .override_global(Settings::global(*direction), &settings.0, true)
                 .map_pin_path(tables::name(*direction), path);
         }
-        for name in [flows::SETTLED, flows::OPENING] {
-            loader.map_max_entries(name, flows::room(images.inbound.settings()));
+        let keeps_flows = images.inbound.settings().of(Setting::FlowsUsed) != 0;
+        if !keeps_flows {
+            for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING] {
+                loader.map_max_entries(name, 1);
+            }
         }
-        for name in shared::ALL {
+        for name in shared::of(keeps_flows) {
             loader.map_pin_path(name, pins.map(name));
         }
         let mut ebpf = loader.load(OBJECT).map_err(LoadError::Object)?;
@@ -88,7 +91,7 @@ impl Generation {
 
         let slots = assign_slots(&mut ebpf, images.inbound)?;
         for (side, (_, image)) in sides.iter_mut().zip(images.each()) {
-            side.tables.write(image, &slots);
+            side.tables.write(image, &slots, flows::first_epoch(number));
         }
         let mut generation = Self { ebpf, slots, sides };
         let failed = |name| move |source| LoadError::Program { name, source };
@@ -153,6 +156,13 @@ impl Generation {
     /// When the change that was found does not fit the tables; then nothing has changed either.
     pub fn amend(&mut self, policy: &Policy, change: &Change) -> Result<bool, TablesError> {
         let mut found = Vec::new();
+        if self
+            .sides
+            .iter()
+            .any(|side| side.tables.epoch().is_some_and(flows::is_last_epoch))
+        {
+            return Ok(false);
+        }
         for side in &mut self.sides {
             // Taken out until the change is made: an amender of a change that was not made knows what is wrong.
             let Some(mut amender) = side.amender.take() else {

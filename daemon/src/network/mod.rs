@@ -109,6 +109,10 @@ impl Network {
             policy.firewall.xdp_mode,
         )?;
         self.pins.remove_other_maps();
+        if !policy.keeps_flows() {
+            // Their memory goes with the last generation that used them.
+            self.pins.forget(&shared::WITH_FLOWS);
+        }
         let applied = Applied {
             generation: number,
             interfaces,
@@ -195,6 +199,8 @@ pub struct RuleSlot {
 fn outbound(policy: &Policy, host: &HostFacts) -> Result<Option<TableImage>, CompileError> {
     let lets_all_out = policy.firewall.outbound == Verdict::Allow;
     if lets_all_out
+        // What the host sends opens flows, and keeps them.
+        && !policy.keeps_flows()
         && !policy
             .rules
             .iter()
@@ -204,7 +210,7 @@ fn outbound(policy: &Policy, host: &HostFacts) -> Result<Option<TableImage>, Com
     }
     let image = TableImage::compile(policy, host, Direction::Outbound)?;
     // Of a rule that has ended there is no row.
-    Ok((!lets_all_out || image.report().rows > 0).then_some(image))
+    Ok((!lets_all_out || policy.keeps_flows() || image.report().rows > 0).then_some(image))
 }
 
 fn named_slots(policy: &Policy, slots: &[u32]) -> Vec<RuleSlot> {

@@ -124,6 +124,13 @@ impl PinDir {
         }
     }
 
+    /// Removes the pins of these shared maps, if they are there.
+    pub fn forget(&self, names: &[&str]) {
+        for name in names {
+            let _not_there = fs::remove_file(self.map(name));
+        }
+    }
+
     /// Removes everything in the folder, and the folder. Gives the paths that were pinned.
     ///
     /// # Errors

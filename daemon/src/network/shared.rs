@@ -17,8 +17,23 @@ pub const CLASS_COUNTERS: &str = "CLASS_COUNTERS";
 /// Rule name → slot.
 pub const RULE_SLOTS: &str = "RULE_SLOTS";
 
-/// Every shared map.
-pub const ALL: [&str; 4] = [CLASS_COUNTERS, REASON_COUNTERS, RULE_COUNTERS, RULE_SLOTS];
+/// Flows whose both ends are there.
+pub const FLOWS_SETTLED: &str = "FLOWS_SETTLED";
+/// Flows of which one end has spoken.
+pub const FLOWS_OPENING: &str = "FLOWS_OPENING";
+/// What became of flows.
+pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
+
+/// The shared maps of every generation.
+pub const ALWAYS: [&str; 4] = [CLASS_COUNTERS, REASON_COUNTERS, RULE_COUNTERS, RULE_SLOTS];
+/// Those of generations that keep flows: they take the memory of all flows at once, so others do without.
+pub const WITH_FLOWS: [&str; 3] = [FLOWS_SETTLED, FLOWS_OPENING, FLOW_COUNTERS];
+
+/// The shared maps of a generation.
+pub fn of(keeps_flows: bool) -> impl Iterator<Item = &'static str> {
+    let flows: &[&str] = if keeps_flows { &WITH_FLOWS } else { &[] };
+    ALWAYS.iter().chain(flows).copied()
+}
 
 /// Checks the shape of every shared map that is pinned already.
 ///
@@ -26,7 +41,7 @@ pub const ALL: [&str; 4] = [CLASS_COUNTERS, REASON_COUNTERS, RULE_COUNTERS, RULE
 ///
 /// The first map that is not ours.
 pub fn verify(pins: &PinDir) -> Result<(), SharedError> {
-    for name in ALL {
+    for name in of(true) {
         let path = pins.map(name);
         if !path.exists() {
             continue;
@@ -88,7 +103,19 @@ impl Shape {
             value: COUNTER_BYTES,
             entries,
         };
+        let flows = |kind| Self {
+            kind: Some(kind),
+            key: FLOW_KEY_BYTES,
+            value: FLOW_BYTES,
+            entries: wire::FLOWS,
+        };
         match name {
+            FLOWS_SETTLED => flows(MapType::Hash),
+            FLOWS_OPENING => flows(MapType::LruHash),
+            FLOW_COUNTERS => Self {
+                value: 8,
+                ..counters(wire::FlowTables::COUNTERS)
+            },
             CLASS_COUNTERS => counters(wire::CLASS_COUNTERS),
             REASON_COUNTERS => counters(wire::REASON_COUNTERS),
             RULE_COUNTERS => counters(wire::RULE_SLOTS),
@@ -103,7 +130,11 @@ impl Shape {
 }
 
 const COUNTER_BYTES: u32 = 16;
+const FLOW_KEY_BYTES: u32 = 40;
+const FLOW_BYTES: u32 = 40;
 const NAME_BYTES: u32 = 64;
 
+const _: () = assert!(size_of::<wire::FlowKey>() == FLOW_KEY_BYTES as usize);
+const _: () = assert!(size_of::<wire::FlowRecord>() == FLOW_BYTES as usize);
 const _: () = assert!(size_of::<wire::Counter>() == COUNTER_BYTES as usize);
 const _: () = assert!(wire::RULE_NAME_BYTES == NAME_BYTES as usize);

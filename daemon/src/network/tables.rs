@@ -18,6 +18,7 @@ use aya_obj::maps::{LegacyMap, bpf_map_def};
 use aya_obj::{EbpfSectionKind, Map};
 use memmap2::{MmapMut, MmapOptions};
 use ravelin_datapath::Direction;
+use ravelin_datapath::wire::Setting;
 use ravelin_rules::{Patch, TableImage};
 
 /// The name of one direction's map, in the object and in the kernel.
@@ -36,6 +37,8 @@ pub struct TableMap {
     /// Its value, of at least one page: mapped as long as the map may be changed.
     value: MmapMut,
     bytes: usize,
+    /// Where the word stands by which flows know what let them in; `None`: no flows are kept.
+    epoch: Option<usize>,
 }
 
 /// The map's pin, gone when dropped.
@@ -71,7 +74,17 @@ impl TableMap {
         });
         let map = MapData::create(map, name(direction), None).map_err(TablesError::Create)?;
         let value = mapped(&map, bytes)?;
-        Ok(Self { map, value, bytes })
+        let settings = image.settings();
+        let epoch = match settings.of(Setting::FlowsUsed) {
+            0 => None,
+            _ => usize::try_from(settings.of(Setting::FlowEpoch)).ok(),
+        };
+        Ok(Self {
+            map,
+            value,
+            bytes,
+            epoch,
+        })
     }
 
     /// Pins the map at `path` until the pin is dropped.
@@ -89,9 +102,28 @@ impl TableMap {
         Ok(Pin { path })
     }
 
-    /// Writes the words of `image`, with these counter slots. No program reads them yet.
-    pub fn write(&mut self, image: &TableImage, slots: &[u32]) {
+    /// Writes the words of `image`, with these counter slots, as those of this epoch. No program reads them yet.
+    pub fn write(&mut self, image: &TableImage, slots: &[u32], epoch: u32) {
         image.write(slots, &mut self.value);
+        self.set_epoch(epoch);
+    }
+
+    /// The epoch, if flows are kept.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u32> {
+        let (words, _) = self.value.as_chunks();
+        words.get(self.epoch?).map(|word| u32::from_ne_bytes(*word))
+    }
+
+    fn set_epoch(&mut self, epoch: u32) {
+        if let Some(at) = self.epoch
+            && at < self.bytes / size_of::<u32>()
+        {
+            // SAFETY: as in `amend`: an aligned word of the mapping, whose place was just compared.
+            let word = unsafe { AtomicU32::from_ptr(self.value.as_mut_ptr().cast::<u32>().add(at)) };
+            // After the stores that it stands for: whoever sees it sees them.
+            word.store(epoch, Ordering::Release);
+        }
     }
 
     /// A 64-bit word as it is now.
@@ -123,6 +155,10 @@ impl TableMap {
             let at = unsafe { AtomicU64::from_ptr(value.cast::<u64>().add(*at as usize)) };
             // Release: whoever loads the new value and follows it finds the words, because its loads depend on it.
             at.store(*new, Ordering::Release);
+        }
+        if let Some(epoch) = self.epoch() {
+            // What was let in before is judged again.
+            self.set_epoch(epoch.wrapping_add(1));
         }
         Ok(())
     }

@@ -59,7 +59,9 @@ pub(super) fn check(
             _ => Direction::Inbound,
         },
         action,
-        stateful: written.stateful.map_or(firewall.stateful, |stateful| stateful.value),
+        stateful: written
+            .stateful
+            .map_or(firewall.stateful, |stateful| stateful.value),
         mode: match written.mode.map(|word| word.value) {
             Some("observe") => Mode::Observe,
             _ => Mode::Enforce,

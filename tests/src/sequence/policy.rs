@@ -11,8 +11,7 @@ use crate::random::Random;
 ///
 /// # Panics
 /// When the text is wrong.
-#[must_use]
-pub fn policy(text: &str) -> Policy {
+pub(super) fn policy(text: &str) -> Policy {
     load_text(text)
         .unwrap_or_else(|report| panic!("{}\n{text}", report.render()))
         .policy
@@ -38,7 +37,9 @@ pub(super) fn written(random: &mut Random) -> String {
         line("stateful = false");
     }
     if random.chance(20) {
-        line("flows = { tcp = \"180s\", tcp_opening = \"30s\", udp = \"30s\", udp_replied = \"60s\", icmp = \"60s\" }");
+        line(
+            "flows = { tcp = \"180s\", tcp_opening = \"30s\", udp = \"30s\", udp_replied = \"60s\", icmp = \"60s\" }",
+        );
     }
     let count = random.index(5);
     for rule in 0..count {
