@@ -131,10 +131,7 @@ pub(crate) static FIREWALL: Table = Table {
             "outbound",
             Kind::Word(&[
                 Word::new("allow", "let it out"),
-                Word::new(
-                    "deny",
-                    "drop it: explained and compared only, this release's filter refuses to run it",
-                ),
+                Word::new("deny", "drop it; needs Linux 6.6"),
             ]),
             "allow",
             "What happens to a packet that the host sends and no outbound rule matches.",
