@@ -12,7 +12,7 @@ use std::time::Duration;
 use aya::programs::{SchedClassifier, TcAttachType};
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
-use ravelin_tests::daemon::Daemon;
+use ravelin_tests::daemon::{Daemon, Half};
 use ravelin_tests::netns::expect_success;
 use ravelin_tests::scene::{SILENCE, Scene};
 use ravelin_tests::{figures, requires, wait};
@@ -250,6 +250,25 @@ fn an_interface_that_comes_back_under_the_same_name_is_judged_again() {
     });
     assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
     assert!(scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5300"));
+    filter.reload();
+    assert_eq!(programs(&scene), 1);
+}
+
+#[test]
+fn the_rights_that_the_unit_leaves_are_enough_for_both_programs() {
+    requires!(Root, Bpf, NetworkNamespaces, Tool("setpriv"));
+    let scene = Scene::new("outbound-rights");
+    let rights = [
+        "setpriv",
+        "--bounding-set=-all,+bpf,+net_admin,+perfmon",
+        "--no-new-privs",
+    ];
+    let filter = Daemon::new("outbound-rights", Half::Filter, POLICY)
+        .inside(&scene.host)
+        .wrapped(&rights)
+        .started();
+    assert!(scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5300"));
+    assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
     filter.reload();
     assert_eq!(programs(&scene), 1);
 }

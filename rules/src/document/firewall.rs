@@ -168,7 +168,7 @@ pub(crate) static FIREWALL: Table = Table {
             "table_memory",
             Kind::Text,
             "`64MiB`",
-            "The most memory that the tables of one generation may take, `1MiB` to `512MiB`; while a new policy goes live, two \
+            "The most memory that the tables of a generation may take in each direction, `1MiB` to `512MiB`; while a new policy goes live, two \
              generations exist. A policy that does not fit is refused before anything is loaded. More memory lets larger \
              policies combine their rules in fewer reads: `ravelin compile` shows what was chosen.",
             "table_memory = \"128MiB\"",
