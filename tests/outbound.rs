@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -239,6 +240,30 @@ fn what_fails_on_the_way_out_leaves_the_way_in_as_it_was() {
 }
 
 #[test]
+fn a_restart_that_fails_half_way_goes_back_to_the_program_of_the_process_before() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("outbound-half");
+    let old = OPEN.replace("inbound = \"allow\"", "inbound = \"deny\"");
+    let old =
+        format!("{old}[[rule]]\nname = \"open\"\naction = \"allow\"\nprotocol = \"udp\"\nports = 5300\n");
+    let mut filter = scene.filter("outbound-half", &old);
+    filter.kill();
+    // Nothing can be pinned here, and nobody but the link holds the old program.
+    let links = filter.home().pins().join("ravelin/links-outbound");
+    let place = links.to_str().expect("a path of ASCII");
+    mount(&["-t", "tmpfs", "tmpfs", place], "mount");
+    filter.write_policy(POLICY);
+    filter.start();
+    let arrives = |port: u16| scene.udp_arrives("10.77.0.1:0", &format!("10.77.0.2:{port}"));
+    let judged = (arrives(5300), arrives(5301), programs(&scene));
+    filter.kill();
+    mount(&[place], "umount");
+    assert_eq!(judged, (true, false, 0), "{}", filter.logs());
+    filter.start();
+    assert_eq!((arrives(5301), programs(&scene)), (true, 1), "mended");
+}
+
+#[test]
 fn an_interface_that_comes_back_under_the_same_name_is_judged_again() {
     requires!(Root, Bpf, NetworkNamespaces);
     let scene = Scene::new("outbound-again");
@@ -308,6 +333,12 @@ fn headers_that_lie_behind_the_linear_part_of_a_buffer_are_read_like_others() {
             assert_eq!(counts(), expected, "{packet}, of which {linear} bytes are linear");
         }
     }
+}
+
+#[track_caller]
+fn mount(arguments: &[&str], command: &str) {
+    let output = Command::new(command).args(arguments).output();
+    expect_success(command, &output.expect("it runs"));
 }
 
 #[track_caller]
