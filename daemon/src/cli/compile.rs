@@ -35,32 +35,46 @@ impl Compile {
         let read = start.elapsed();
         let start = Instant::now();
         // The host's own addresses are added by the filter; they cost one trie entry each.
-        let image = TableImage::compile(&policy, &HostFacts::default(), Direction::Inbound)?;
+        let host = HostFacts::default();
+        let inbound = TableImage::compile(&policy, &host, Direction::Inbound)?;
+        let outbound = TableImage::compile_outbound(&policy, &host)?;
         let built = start.elapsed();
+        let outbound = outbound.as_ref().map(TableImage::report);
         match self.format {
-            Format::Json => output::print(&json(image.report(), read, built)),
-            Format::Text => output::print(&text(image.report(), read, built)),
+            Format::Json => output::print(&json(inbound.report(), outbound, read, built)),
+            Format::Text => output::print(&text(inbound.report(), outbound, read, built)),
         }
         Ok(Outcome::Done)
     }
 }
 
-fn json(report: &SizeReport, read: Duration, built: Duration) -> String {
-    let worst: Vec<u32> = report
-        .families
-        .iter()
-        .map(|family| report.worst_reads(family))
-        .collect();
+fn json(inbound: &SizeReport, outbound: Option<&SizeReport>, read: Duration, built: Duration) -> String {
+    let worst = |report: &SizeReport| -> Vec<u32> {
+        let families = report.families.iter();
+        families.map(|family| report.worst_reads(family)).collect()
+    };
     json!({
-        "tables": report,
-        "worst_reads": worst,
+        "tables": inbound,
+        "worst_reads": worst(inbound),
+        "outbound": outbound.map(|report| json!({ "tables": report, "worst_reads": worst(report) })),
         "read_seconds": read.as_secs_f64(),
         "build_seconds": built.as_secs_f64(),
     })
     .to_string()
 }
 
-fn text(report: &SizeReport, read: Duration, built: Duration) -> String {
+fn text(inbound: &SizeReport, outbound: Option<&SizeReport>, read: Duration, built: Duration) -> String {
+    let mut text = direction_text(inbound);
+    if let Some(outbound) = outbound {
+        text += "\noutbound\n\n";
+        text += &direction_text(outbound);
+    }
+    // Writing to a string cannot fail.
+    let _ok = writeln!(text, "read in          {read:.1?}\nbuilt in         {built:.1?}");
+    text
+}
+
+fn direction_text(report: &SizeReport) -> String {
     let mut text = format!(
         "rules            {} in {} rows\ntables           {}\nservice classes  {}\n",
         report.rules,
@@ -71,8 +85,6 @@ fn text(report: &SizeReport, read: Duration, built: Duration) -> String {
     for family in &report.families {
         family_text(&mut text, report, family);
     }
-    // Writing to a string cannot fail.
-    let _ok = writeln!(text, "read in          {read:.1?}\nbuilt in         {built:.1?}");
     text
 }
 

@@ -68,7 +68,7 @@ pub fn swap(
     }
     let mut undo = Undo::new(pins, previous);
     for (direction, interface, pinned) in ours {
-        let former = pinned.program;
+        let former = undo.former(direction, &pinned);
         if let Err(source) = update(generation, direction, pinned) {
             undo.run();
             return Err(AttachError::Update {
@@ -76,7 +76,9 @@ pub fn swap(
                 source: source.into(),
             });
         }
-        undo.updated(direction, interface.name, former);
+        if let Some(former) = former {
+            undo.updated(interface.name, former);
+        }
     }
     let mut fallbacks = Vec::new();
     for ((direction, interface), Made { link, fallback }) in fresh.iter().zip(made) {

@@ -13,27 +13,6 @@ use super::attach::{Made, UpdateError};
 use super::interface::Interface;
 use super::load::OUTBOUND;
 
-/// Whether this kernel has the hook.
-///
-/// # Errors
-///
-/// When it is older.
-pub(super) fn require() -> Result<(), EgressError> {
-    // A kernel that does not tell its version is asked by attaching.
-    KernelVersion::current().map_or(Ok(()), of_version)
-}
-
-fn of_version(running: KernelVersion) -> Result<(), EgressError> {
-    if running >= FIRST {
-        return Ok(());
-    }
-    let code = running.code();
-    Err(EgressError::Kernel {
-        major: code >> 16,
-        minor: code >> 8 & 0xff,
-    })
-}
-
 /// Whether `pinned` holds a program on the interface. Others may stand beside it.
 pub(super) fn is_ours(interface: &Interface, pinned: Option<&Pinned>) -> Result<bool, EgressError> {
     if !interface.ethernet {
@@ -44,10 +23,7 @@ pub(super) fn is_ours(interface: &Interface, pinned: Option<&Pinned>) -> Result<
 
 /// Makes a link. Before all others: a program in front of ours could let a packet out with a word that ends the line.
 pub(super) fn attach(program: &mut SchedClassifier, interface: &Interface) -> Result<Made, EgressError> {
-    let failed = |source| EgressError::Attach {
-        interface: interface.name.clone(),
-        source,
-    };
+    let failed = |source| refused(interface, KernelVersion::current().ok(), source);
     let first = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program
         .attach_with_options(&interface.name, TcAttachType::Egress, first)
@@ -55,6 +31,20 @@ pub(super) fn attach(program: &mut SchedClassifier, interface: &Interface) -> Re
     let link = program.take_link(id).map_err(failed)?;
     let link = FdLink::try_from(link).map_err(|_no_link| EgressError::NoLink(interface.name.clone()))?;
     Ok(Made { link, fallback: None })
+}
+
+/// Why the kernel has refused. Not asked before: distributions bring hooks to kernels of older numbers.
+fn refused(interface: &Interface, running: Option<KernelVersion>, source: ProgramError) -> EgressError {
+    match running {
+        Some(running) if running < FIRST => EgressError::Kernel {
+            major: running.code() >> 16,
+            minor: running.code() >> 8 & 0xff,
+        },
+        _ => EgressError::Attach {
+            interface: interface.name.clone(),
+            source,
+        },
+    }
 }
 
 /// Makes the link hold the program.
@@ -107,20 +97,26 @@ const FIRST: KernelVersion = KernelVersion::new(6, 6, 0);
 
 #[cfg(test)]
 mod tests {
+    use aya::programs::ProgramError;
     use aya::util::KernelVersion;
 
-    use super::of_version;
+    use super::{Interface, refused};
 
     #[test]
     fn a_kernel_without_the_hook_is_named_with_the_one_that_is_needed() {
-        let error = of_version(KernelVersion::new(6, 1, 90)).unwrap_err().to_string();
+        let interface = Interface::look("lo").unwrap();
+        let words = |version| refused(&interface, version, ProgramError::NotLoaded).to_string();
+        let old = words(Some(KernelVersion::new(6, 1, 90)));
         assert!(
-            error.contains("needs Linux 6.6") && error.contains("this is 6.1"),
-            "{error}"
+            old.contains("needs Linux 6.6") && old.contains("this is 6.1"),
+            "{old}"
         );
-        assert!(of_version(KernelVersion::new(5, 15, 0)).is_err());
-        for version in [(6, 6, 0), (6, 18, 44), (7, 0, 0)] {
-            of_version(KernelVersion::new(version.0, version.1, version.2)).unwrap();
+        for version in [None, Some(KernelVersion::new(6, 6, 0))] {
+            let other = words(version);
+            assert!(
+                other.contains("cannot attach to what goes out on `lo`"),
+                "{other}"
+            );
         }
     }
 }

@@ -24,7 +24,6 @@ mod undo;
 
 use std::path::Path;
 
-use ravelin_datapath::Verdict;
 use ravelin_rules::policy::{Action, Direction, HostFacts, Mode, RuleName};
 use ravelin_rules::{Change, CompileError, Policy, TableImage};
 
@@ -90,14 +89,11 @@ impl Network {
         };
         let host = addresses::facts(names()).map_err(ApplyError::Addresses)?;
         let inbound = TableImage::compile(policy, &host, Direction::Inbound)?;
-        let outbound = outbound(policy, &host)?;
+        let outbound = TableImage::compile_outbound(policy, &host)?;
         let images = Images {
             inbound: &inbound,
             outbound: outbound.as_ref(),
         };
-        if images.outbound.is_some() {
-            egress::require().map_err(AttachError::from)?;
-        }
         let number = self.number.wrapping_add(1);
         let mut generation = Generation::load(&self.pins, images, number)?;
         let names: Vec<String> = names().map(ToOwned::to_owned).collect();
@@ -193,24 +189,6 @@ pub struct RuleSlot {
     pub action: Option<Action>,
     /// Its element in the rule counter map.
     pub slot: u32,
-}
-
-/// What the policy says of packets that go out. `None`: that they all pass, and then no program is made to say so.
-fn outbound(policy: &Policy, host: &HostFacts) -> Result<Option<TableImage>, CompileError> {
-    let lets_all_out = policy.firewall.outbound == Verdict::Allow;
-    if lets_all_out
-        // What the host sends opens flows, and keeps them.
-        && !policy.keeps_flows()
-        && !policy
-            .rules
-            .iter()
-            .any(|rule| rule.direction == Direction::Outbound)
-    {
-        return Ok(None);
-    }
-    let image = TableImage::compile(policy, host, Direction::Outbound)?;
-    // Of a rule that has ended there is no row.
-    Ok((!lets_all_out || policy.keeps_flows() || image.report().rows > 0).then_some(image))
 }
 
 fn named_slots(policy: &Policy, slots: &[u32]) -> Vec<RuleSlot> {

@@ -3,6 +3,7 @@
 //! attach → **undo** → every interface is judged by what judged it before. Best effort: each step of it was possible a moment
 //! ago.
 
+use aya::programs::{SchedClassifier, Xdp};
 use ravelin_datapath::Direction;
 
 use super::adopt::Pinned;
@@ -15,15 +16,28 @@ pub(super) struct Undo<'a> {
     pins: &'a PinDir,
     /// What to swap back to; `None` when an earlier process loaded it.
     previous: Option<&'a mut Generation>,
-    updated: Vec<Updated>,
+    updated: Vec<(String, Former)>,
     pinned: Vec<(Direction, String)>,
 }
 
-struct Updated {
-    direction: Direction,
-    interface: String,
-    /// The id of the program that the link had.
-    former: u32,
+/// What a link held.
+pub(super) enum Former {
+    /// The program of the previous generation.
+    Previous(Direction),
+    /// A program that an earlier process loaded, held so that it is still there.
+    Inbound(Xdp),
+    /// The same for what goes out.
+    Outbound(SchedClassifier),
+}
+
+impl Former {
+    const fn direction(&self) -> Direction {
+        match self {
+            Self::Previous(direction) => *direction,
+            Self::Inbound(_) => Direction::Inbound,
+            Self::Outbound(_) => Direction::Outbound,
+        }
+    }
 }
 
 impl<'a> Undo<'a> {
@@ -37,13 +51,22 @@ impl<'a> Undo<'a> {
         }
     }
 
-    /// A link was made to hold another program than `former`.
-    pub(super) fn updated(&mut self, direction: Direction, interface: String, former: u32) {
-        self.updated.push(Updated {
-            direction,
-            interface,
-            former,
-        });
+    /// What a link holds before it is updated: without it the kernel lets go of a program that nobody else holds. `None`: the kernel
+    /// does not give it.
+    pub(super) fn former(&self, direction: Direction, pinned: &Pinned) -> Option<Former> {
+        let previous = self.previous.as_ref();
+        if previous.is_some_and(|previous| previous.judges(direction)) {
+            return Some(Former::Previous(direction));
+        }
+        match direction {
+            Direction::Inbound => ingress::program_by_id(pinned.program).map(Former::Inbound),
+            Direction::Outbound => egress::program_by_id(pinned.program).map(Former::Outbound),
+        }
+    }
+
+    /// A link that held `former` was made to hold another program.
+    pub(super) fn updated(&mut self, interface: String, former: Former) {
+        self.updated.push((interface, former));
     }
 
     /// A new link was pinned.
@@ -56,28 +79,26 @@ impl<'a> Undo<'a> {
         for (direction, name) in &self.pinned {
             let _best_effort = std::fs::remove_file(self.pins.link(*direction, name));
         }
-        for updated in std::mem::take(&mut self.updated) {
-            let path = self.pins.link(updated.direction, &updated.interface);
-            let Ok(Some(pinned)) = Pinned::open(updated.direction, &path) else {
+        for (interface, former) in std::mem::take(&mut self.updated) {
+            let direction = former.direction();
+            let path = self.pins.link(direction, &interface);
+            let Ok(Some(pinned)) = Pinned::open(direction, &path) else {
                 continue;
             };
-            if !self.back(updated.direction, pinned, updated.former) {
-                tracing::error!(interface = %updated.interface, "cannot swap back: the new program stays on this interface");
+            if !self.back(former, pinned) {
+                tracing::error!(%interface, "cannot swap back: the new program stays on this interface");
             }
         }
     }
 
-    fn back(&mut self, direction: Direction, pinned: Pinned, former: u32) -> bool {
-        match &mut self.previous {
-            Some(previous) if previous.judges(direction) => {
-                attach::update(previous, direction, pinned).is_ok()
+    fn back(&mut self, former: Former, pinned: Pinned) -> bool {
+        match former {
+            Former::Previous(direction) => {
+                let previous = self.previous.as_mut();
+                previous.is_some_and(|previous| attach::update(previous, direction, pinned).is_ok())
             }
-            _ => match direction {
-                Direction::Inbound => ingress::program_by_id(former)
-                    .is_some_and(|mut program| ingress::update(&mut program, pinned).is_ok()),
-                Direction::Outbound => egress::program_by_id(former)
-                    .is_some_and(|mut program| egress::update(&mut program, pinned).is_ok()),
-            },
+            Former::Inbound(mut program) => ingress::update(&mut program, pinned).is_ok(),
+            Former::Outbound(mut program) => egress::update(&mut program, pinned).is_ok(),
         }
     }
 }

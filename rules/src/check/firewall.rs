@@ -21,12 +21,6 @@ pub(super) fn check(
     let Some(written) = written else {
         return Firewall::default();
     };
-    if let Some(Written { value: "deny", span }) = written.outbound {
-        let message =
-            "`outbound = \"deny\"` is explained and compared; this release's filter does not enforce it";
-        let help = "write `outbound = \"allow\"` to run the filter: it refuses what it cannot carry out";
-        reporter.report(Code::OutboundNotEnforced, span, message, help);
-    }
     let mut classes = ClassVerdicts::default();
     for (class, verdict) in &written.classes {
         let verdict = match verdict.value {

@@ -9,7 +9,7 @@ use super::zones::{Zones, label};
 use crate::diagnostic::{Code, Reporter};
 use crate::document::rule::{Policy as WrittenPolicy, Rule as WrittenRule, Scope as WrittenScope};
 use crate::policy::{Firewall, Host, Rule, Scope};
-use crate::source::{Span, Written};
+use crate::source::Span;
 
 /// The rules, by whether they are judged on this host.
 pub(super) struct Rules {
@@ -37,28 +37,14 @@ pub(super) fn check(
         lists.push((scope, policy.rules));
     }
     lists.push((Scope::Host, top_level));
-    let mut outbound = None;
     for (scope, written) in lists {
         report_priorities(&written, reporter);
         for rule in &written {
             let name = names.check(rule.name.as_ref(), reporter);
             let place = rule.span;
-            if let Some(Written {
-                value: "outbound",
-                span,
-            }) = rule.direction
-            {
-                outbound.get_or_insert(span);
-            }
             let rule = rule::check(rule, name, scope.clone(), words, firewall, reporter);
             rules.extend(rule.map(|rule| (place, rule)));
         }
-    }
-    if let Some(span) = outbound {
-        let message =
-            "outbound rules are checked, explained and compared; this release's filter does not enforce them";
-        let help = "keep them for `ravelin explain --direction outbound` and `ravelin diff`; what the host sends is not filtered";
-        reporter.report(Code::OutboundNotEnforced, span, message, help);
     }
     // A `[[rule]]` may stand before a `[[policy]]` of the same scope: file order is the order of places, not of lists.
     rules.sort_by_key(|(place, rule)| (rule.scope.level(), rule.priority.is_none(), rule.priority, *place));

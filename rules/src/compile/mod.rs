@@ -133,6 +133,24 @@ impl TableImage {
         Self::compile_within(policy, host, direction, Budget::of(policy.firewall.table_memory))
     }
 
+    /// Compiles what a policy says of packets that go out. `None`: that they all pass, and nobody counts them; there need be no tables then.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError`] when the policy does not fit the bounds of a generation.
+    pub fn compile_outbound(policy: &Policy, host: &HostFacts) -> Result<Option<Self>, CompileError> {
+        let lets_all_out = policy.firewall.outbound == Verdict::Allow;
+        let mut rules = policy.rules.iter();
+        // What the host sends opens flows, and keeps them.
+        let keeps_flows = policy.keeps_flows();
+        if lets_all_out && !keeps_flows && !rules.any(|rule| rule.direction == Direction::Outbound) {
+            return Ok(None);
+        }
+        let image = Self::compile(policy, host, Direction::Outbound)?;
+        // Of a rule that has ended there is no row.
+        Ok((!lets_all_out || keeps_flows || image.report().rows > 0).then_some(image))
+    }
+
     /// Compiles a policy within another budget than its own.
     ///
     /// # Errors

@@ -130,7 +130,6 @@ codes! {
     AnywhereCoversAll = "W0005", Warning, "`anywhere` beside other addresses, which it covers";
     ProtocolOfOtherFamily = "W0006", Warning, "`icmp` with IPv6 addresses only, or `icmpv6` with IPv4 addresses only";
     NoCondition = "W0007", Warning, "an empty list that sets no condition";
-    OutboundNotEnforced = "W0008", Warning, "an outbound side that this release explains and does not enforce";
     NextBehindNothing = "W0009", Warning, "a `next` in the last scope";
     InterfaceNotFiltered = "W0010", Warning, "a rule for an interface that is not filtered on this host";
     SetFileOld = "W0011", Warning, "a set file older than the set's `max_age`";

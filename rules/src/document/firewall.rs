@@ -154,10 +154,7 @@ pub(crate) static FIREWALL: Table = Table {
             "outbound",
             Kind::Word(&[
                 Word::new("allow", "let it out"),
-                Word::new(
-                    "deny",
-                    "drop it: explained and compared only, this release's filter refuses to run it",
-                ),
+                Word::new("deny", "drop it; needs Linux 6.6"),
             ]),
             "allow",
             "What happens to a packet that the host sends and no outbound rule matches.",
@@ -194,7 +191,7 @@ pub(crate) static FIREWALL: Table = Table {
             "table_memory",
             Kind::Text,
             "`64MiB`",
-            "The most memory that the tables of one generation may take, `1MiB` to `512MiB`; while a new policy goes live, two \
+            "The most memory that the tables of a generation may take in each direction, `1MiB` to `512MiB`; while a new policy goes live, two \
              generations exist. A policy that does not fit is refused before anything is loaded. More memory lets larger \
              policies combine their rules in fewer reads: `ravelin compile` shows what was chosen.",
             "table_memory = \"128MiB\"",

@@ -193,10 +193,7 @@ pub(crate) static RULE: Table = Table {
             "direction",
             Kind::Word(&[
                 Word::new("inbound", "packets that come in"),
-                Word::new(
-                    "outbound",
-                    "packets that go out: explained and compared only, this release's filter does not enforce them",
-                ),
+                Word::new("outbound", "packets that go out; needs Linux 6.6"),
             ]),
             "inbound",
             "Which way the packets go.",

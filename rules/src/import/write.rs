@@ -158,8 +158,7 @@ fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-const EGRESS: &str = "Outbound rules are checked, explained and compared; this release does not enforce them, and refuses to \
-     run a policy that could deny a packet the host sends. To run it, write `outbound = \"allow\"` and take the outbound rules \
-     that deny out.";
+const EGRESS: &str = "What the host sends is judged by the outbound rules, each packet alone: answers to connections that were \
+     let in need outbound rules of their own, as answers to connections of the host need inbound ones.";
 
 const MAX_WIDTH: usize = 100;
