@@ -110,10 +110,6 @@ impl Flows {
         let Some(talk) = talk else {
             return walk::by_rules(policy, &scene, facts);
         };
-        let now = origin.tick;
-        // A flow that was idle for too long is not there.
-        self.known
-            .retain(|known| known.talk != talk || now.saturating_sub(known.last) < known.limit(policy));
         let opens =
             matches!(facts.upper, Some(Upper::Tcp { flags, .. }) if flags & SYN != 0 && flags & ACK == 0);
         if !opens && self.passes(policy, host, direction, origin, facts, &talk) {
@@ -121,7 +117,7 @@ impl Flows {
         }
         let decided = walk::by_rules(policy, &scene, facts);
         if decided.verdict == Verdict::Allow && keeps(policy, &decided) {
-            self.open(direction, now, facts, talk);
+            self.open(policy, direction, origin.tick, facts, talk);
         }
         decided
     }
@@ -136,7 +132,8 @@ impl Flows {
         talk: &Talk,
     ) -> bool {
         let policies = self.policies;
-        let Some(at) = self.known.iter().position(|known| known.talk == *talk) else {
+        let there = |known: &Known| known.talk == *talk && !known.is_over(policy, origin.tick);
+        let Some(at) = self.known.iter().position(there) else {
             return false;
         };
         let known = &mut self.known[at];
@@ -153,7 +150,7 @@ impl Flows {
         true
     }
 
-    fn open(&mut self, direction: Direction, now: u64, facts: &Facts, talk: Talk) {
+    fn open(&mut self, policy: &Policy, direction: Direction, now: u64, facts: &Facts, talk: Talk) {
         let at = self.known.iter().position(|known| known.talk == talk);
         let state = match facts.upper {
             Some(Upper::Tcp {
@@ -167,6 +164,7 @@ impl Flows {
                     return;
                 }
                 let alive = |known: &Known| match &known.state {
+                    _ if known.is_over(policy, now) => false,
                     State::Tcp(connection) => connection.phase != Phase::Closing,
                     State::Other { .. } => true,
                 };
@@ -209,6 +207,11 @@ impl Flows {
 }
 
 impl Known {
+    /// Whether it was idle for too long.
+    fn is_over(&self, policy: &Policy, now: u64) -> bool {
+        now.saturating_sub(self.last) >= self.limit(policy)
+    }
+
     /// How long it may be idle, in nanoseconds.
     fn limit(&self, policy: &Policy) -> u64 {
         let timeouts = policy.firewall.flow_timeouts;
