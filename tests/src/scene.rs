@@ -168,7 +168,11 @@ fn echo(from: &Namespace, target: &str) -> bool {
     })
 }
 
-fn connect_from(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpStream> {
+/// A TCP connection from an address of this namespace.
+///
+/// # Errors
+/// When nobody answers in time.
+pub fn connect_from(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
     socket.bind(&SocketAddr::new(source, 0).into())?;
     socket.connect_timeout(&target.into(), SILENCE)?;

@@ -1,0 +1,197 @@
+//! Flows through real sockets: what a host behind a closed door needs of the network works, and nothing else comes in.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use ravelin_datapath::wire::ABI;
+use ravelin_tests::daemon::Daemon;
+use ravelin_tests::netns::Namespace;
+use ravelin_tests::requires;
+use ravelin_tests::scene::{SILENCE, Scene};
+
+#[test]
+fn a_host_behind_a_closed_door_talks_to_whom_it_likes_and_nobody_else_comes_in() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("stateful");
+    let filter = scene.filter("stateful", CLOSED);
+    for (host, client) in [("10.77.0.2", "10.77.0.1"), ("fd00:77::2", "fd00:77::1")] {
+        let target = at(client, 4430);
+        assert!(scene.tcp_leaves(host, &target), "a connection to {target}");
+        assert!(
+            !scene.tcp_works(client, &at(host, 4430)),
+            "a connection to {host}"
+        );
+        assert!(answered(
+            &scene.host,
+            &at(host, 0),
+            &scene.client,
+            &at(client, 5300)
+        ));
+        assert!(
+            !scene.udp_arrives(&at(client, 0), &at(host, 5300)),
+            "a datagram to {host}"
+        );
+        assert!(scene.echo_leaves(client), "{client} answers");
+        assert!(!scene.echo_answered(host), "{host} does not");
+    }
+    let flows = filter.reason_packets_of("inbound", "allow", "flow");
+    assert!(flows >= 12, "{flows}");
+    assert!(filter.reason_packets_of("outbound", "allow", "flow") >= 8);
+
+    // Who is answered is who was asked: not another port of his, not another host.
+    let host = scene
+        .host
+        .run(|| UdpSocket::bind("10.77.0.2:7000").expect("a socket"));
+    host.set_read_timeout(Some(SILENCE)).expect("a timeout");
+    let [asked, port, other] = ["10.77.0.1:7001", "10.77.0.1:7002", "10.77.0.9:7001"]
+        .map(|address| scene.client.run(|| UdpSocket::bind(address).expect("a socket")));
+    host.send_to(b"?", asked.local_addr().expect("an address"))
+        .expect("send");
+    let said = |socket: &UdpSocket| {
+        socket.send_to(b"!", "10.77.0.2:7000").expect("send");
+        host.recv(&mut [0]).is_ok()
+    };
+    assert!(said(&asked) && !said(&port) && !said(&other) && said(&asked));
+}
+
+#[test]
+fn what_a_rule_lets_in_is_answered_though_nothing_may_go_out() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("stateful-in");
+    let filter = scene.filter("stateful-in", &format!("{SERVER}{SSH}"));
+    assert!(scene.tcp_works("10.77.0.1", "10.77.0.2:22"));
+    assert!(scene.tcp_works("fd00:77::1", "[fd00:77::2]:22"));
+    assert!(!scene.tcp_works("10.77.0.1", "10.77.0.2:23"));
+    assert!(!scene.tcp_leaves("10.77.0.2", "10.77.0.1:4430"));
+    assert!(!answered(
+        &scene.host,
+        "10.77.0.2:0",
+        &scene.client,
+        "10.77.0.1:5300"
+    ));
+
+    // A rule that says so judges each packet alone.
+    filter.write_policy(&format!("{SERVER}{SSH}stateful = false\n"));
+    filter.reload();
+    assert!(!scene.tcp_works("10.77.0.1", "10.77.0.2:22"));
+}
+
+#[test]
+fn a_connection_lives_through_reloads_kills_and_restarts_and_ends_with_the_rule_that_let_it_in() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("stateful-life");
+    let mut filter = scene.filter("stateful-life", &format!("{SERVER}{SSH}"));
+    let mut session = Session::begin(&scene.client, "10.77.0.1:0", &scene.host, "10.77.0.2:22");
+    assert!(session.is_alive());
+
+    filter.write_policy(&format!(
+        "{SERVER}[[rule]]\nname = \"another\"\naction = \"deny\"\nprotocol = \"udp\"\n{SSH}"
+    ));
+    filter.reload();
+    assert!(session.is_alive(), "through a reload");
+    filter.kill();
+    assert!(session.is_alive(), "without a daemon");
+    filter.start();
+    assert!(session.is_alive(), "through a restart");
+
+    // Only its opening is allowed now, and the flow is what lets the rest through.
+    filter.write_policy(&format!("{SERVER}{SSH}tcp_flags = \"syn,!ack\"\n"));
+    filter.reload();
+    assert!(session.is_alive(), "its first packet is still allowed");
+
+    filter.write_policy(SERVER);
+    filter.reload();
+    assert!(!session.is_alive(), "no rule would let it in any more");
+}
+
+#[test]
+fn a_policy_without_flows_has_no_tables_for_them() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("stateful-off");
+    let filter = scene.filter("stateful-off", CLOSED);
+    assert_eq!(flow_maps(&filter), 3);
+    filter.write_policy(&CLOSED.replace("[firewall]\n", "[firewall]\nstateful = false\n"));
+    filter.reload();
+    assert_eq!(flow_maps(&filter), 0);
+    assert!(!scene.tcp_leaves("10.77.0.2", "10.77.0.1:4430"));
+    assert!(filter.filter_status()["filter"]["interfaces"][0]["outbound_program"].is_null());
+    filter.write_policy(CLOSED);
+    filter.reload();
+    assert!(scene.tcp_leaves("10.77.0.2", "10.77.0.1:4431"));
+}
+
+/// A TCP connection in which the client speaks and the host answers.
+struct Session {
+    client: TcpStream,
+    host: TcpStream,
+}
+
+impl Session {
+    #[track_caller]
+    fn begin(from: &Namespace, source: &str, to: &Namespace, target: &str) -> Self {
+        let listener = to.run(|| TcpListener::bind(target).expect("a listener"));
+        let target = listener.local_addr().expect("an address");
+        let source: SocketAddr = source.parse().expect("an address");
+        let client = from
+            .run(|| ravelin_tests::scene::connect_from(source.ip(), target))
+            .expect("the connection is let in");
+        let (host, _) = listener.accept().expect("a connection");
+        for stream in [&client, &host] {
+            stream.set_read_timeout(Some(SILENCE * 4)).expect("a timeout");
+        }
+        Self { client, host }
+    }
+
+    fn is_alive(&mut self) -> bool {
+        let mut byte = [0];
+        let asked = self
+            .client
+            .write_all(b"?")
+            .and_then(|()| self.host.read_exact(&mut byte));
+        let answered = asked.and_then(|()| self.host.write_all(b"!"));
+        answered.and_then(|()| self.client.read_exact(&mut byte)).is_ok()
+    }
+}
+
+/// How many maps of flows are pinned.
+fn flow_maps(filter: &Daemon) -> usize {
+    let folder = filter.home().pins().join("ravelin").join(format!("maps-{ABI}"));
+    let entries = fs::read_dir(folder).expect("the folder of shared maps").flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("FLOW"))
+        .count()
+}
+
+/// Whether a datagram from `source` is answered by whoever listens on `target`.
+fn answered(from: &Namespace, source: &str, to: &Namespace, target: &str) -> bool {
+    let server = to.run(|| UdpSocket::bind(target).expect("a server"));
+    let client = from.run(|| UdpSocket::bind(source).expect("a client"));
+    for socket in [&server, &client] {
+        socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
+    }
+    client
+        .send_to(b"?", server.local_addr().expect("an address"))
+        .expect("send");
+    let mut buffer = [0; 8];
+    let Ok((_, asker)) = server.recv_from(&mut buffer) else {
+        return false;
+    };
+    server.send_to(b"!", asker).expect("send");
+    client.recv(&mut buffer).is_ok()
+}
+
+fn at(address: &str, port: u16) -> String {
+    SocketAddr::new(address.parse().expect("an address"), port).to_string()
+}
+
+const CLOSED: &str = "[firewall]\ninterfaces = [\"wan\"]\ninbound = \"deny\"\n\
+     [metrics]\nbind = \"127.0.0.1:9465\"\n";
+
+const SERVER: &str = "[firewall]\ninterfaces = [\"wan\"]\ninbound = \"deny\"\noutbound = \"deny\"\n\
+     [metrics]\nbind = \"127.0.0.1:9465\"\n";
+
+const SSH: &str = "[[rule]]\nname = \"ssh\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = 22\n";
