@@ -5,13 +5,12 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
 
 use ravelin_datapath::wire::ABI;
 use ravelin_tests::daemon::Daemon;
 use ravelin_tests::netns::Namespace;
-use ravelin_tests::requires;
 use ravelin_tests::scene::{SILENCE, Scene};
+use ravelin_tests::{requires, wait};
 
 #[test]
 fn a_host_behind_a_closed_door_talks_to_whom_it_likes_and_nobody_else_comes_in() {
@@ -109,6 +108,61 @@ fn a_connection_lives_through_reloads_kills_and_restarts_and_ends_with_the_rule_
 }
 
 #[test]
+fn connections_that_were_there_before_the_first_policy_live_on() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("stateful-grace");
+    // One that the host has accepted, one that it has opened, over both families; and a connected datagram socket.
+    let mut sessions = [
+        Session::begin(&scene.client, "10.77.0.1:0", &scene.host, "10.77.0.2:22"),
+        Session::begin(&scene.client, "[fd00:77::1]:0", &scene.host, "[fd00:77::2]:22"),
+        Session::begin(&scene.host, "10.77.0.2:0", &scene.client, "10.77.0.1:4430").reversed(),
+    ];
+    let datagrams = scene
+        .host
+        .run(|| UdpSocket::bind("10.77.0.2:7000").expect("a socket"));
+    datagrams.connect("10.77.0.1:7001").expect("connected");
+    datagrams.set_read_timeout(Some(SILENCE)).expect("a timeout");
+    let peer = scene
+        .client
+        .run(|| UdpSocket::bind("10.77.0.1:7001").expect("a socket"));
+
+    let filter = scene.filter("stateful-grace", SERVER);
+    // The client speaks first, and nothing of the host's has opened the door for it.
+    for session in &mut sessions {
+        assert!(session.is_alive());
+    }
+    peer.send_to(b"!", "10.77.0.2:7000").expect("send");
+    assert!(datagrams.recv(&mut [0]).is_ok());
+    assert!(
+        !scene.tcp_works("10.77.0.1", "10.77.0.2:23"),
+        "nothing new comes in"
+    );
+
+    let flows = filter.json("flows");
+    assert_eq!(flows["flows"], 4, "{flows}");
+    let mut openers: Vec<&str> = flows["shown"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .filter_map(|row| row["opened_by"].as_str())
+        .collect();
+    openers.sort_unstable();
+    assert_eq!(openers, ["local", "local", "remote", "remote"]);
+    let text = filter.ravelin(&["flows", "--address", "fd00:77::1"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(
+        text.contains("[fd00:77::2]:22") && !text.contains("10.77.0.2"),
+        "{text}"
+    );
+
+    // Once only: the next policy asks its rules.
+    filter.write_policy(&format!("{SERVER}{SSH}"));
+    filter.reload();
+    let [accepted, _, opened] = &mut sessions;
+    assert!(accepted.is_alive() && !opened.is_alive());
+}
+
+#[test]
 fn a_policy_without_flows_has_no_tables_for_them() {
     requires!(Root, Bpf, NetworkNamespaces);
     let scene = Scene::new("stateful-off");
@@ -128,6 +182,8 @@ fn a_policy_without_flows_has_no_tables_for_them() {
 struct Session {
     client: TcpStream,
     host: TcpStream,
+    /// Kept open: by it the filter knows who has opened the connection.
+    listener: TcpListener,
 }
 
 impl Session {
@@ -136,14 +192,29 @@ impl Session {
         let listener = to.run(|| TcpListener::bind(target).expect("a listener"));
         let target = listener.local_addr().expect("an address");
         let source: SocketAddr = source.parse().expect("an address");
-        let client = from
-            .run(|| ravelin_tests::scene::connect_from(source.ip(), target))
-            .expect("the connection is let in");
+        // A new namespace's first IPv6 packets wait for duplicate address detection.
+        let client = wait::until("the connection", SILENCE * 30, || {
+            let connected = from.run(|| ravelin_tests::scene::connect_from(source.ip(), target));
+            connected.ok()
+        });
         let (host, _) = listener.accept().expect("a connection");
         for stream in [&client, &host] {
             stream.set_read_timeout(Some(SILENCE * 4)).expect("a timeout");
         }
-        Self { client, host }
+        Self {
+            client,
+            host,
+            listener,
+        }
+    }
+
+    /// The same, in which the end that was called speaks first.
+    fn reversed(self) -> Self {
+        Self {
+            client: self.host,
+            host: self.client,
+            listener: self.listener,
+        }
     }
 
     fn is_alive(&mut self) -> bool {

@@ -243,10 +243,10 @@ impl Daemon {
         let mut command = self.in_namespace();
         command.args(arguments);
         let command_word = arguments.first().copied();
-        if command_word != Some("explain") {
+        if !matches!(command_word, Some("explain" | "flows")) {
             command.arg("--socket").arg(self.home.socket());
         }
-        if matches!(command_word, Some("detach" | "explain")) && !arguments.contains(&"--pin-dir") {
+        if matches!(command_word, Some("detach" | "explain" | "flows")) && !arguments.contains(&"--pin-dir") {
             command.arg("--pin-dir").arg(self.home.pins().join("ravelin"));
         }
         command

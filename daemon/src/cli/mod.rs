@@ -11,6 +11,7 @@ mod diff;
 mod edge;
 mod explain;
 mod filter;
+mod flows;
 mod halves;
 mod host;
 mod import;
@@ -48,6 +49,7 @@ pub fn run() -> ExitCode {
         Command::Edge(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Filter(command) => command.run(),
+        Command::Flows(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Planned(command) => command.run(),
@@ -109,6 +111,7 @@ enum Command {
     Reload(reload::Reload),
     Status(status::Status),
     Rules(rules::Rules),
+    Flows(flows::Flows),
     Detach(detach::Detach),
     Completions(completions::Completions),
     Man(man::Man),

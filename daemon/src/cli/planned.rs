@@ -24,8 +24,6 @@ pub(super) enum Planned {
     #[command(hide = true)]
     Events(Rest),
     #[command(hide = true)]
-    Flows(Rest),
-    #[command(hide = true)]
     Limits(Rest),
     #[command(hide = true)]
     Rollback(Rest),
@@ -52,7 +50,6 @@ impl Planned {
             Self::Demo(rest) => ("demo", rest),
             Self::Doctor(rest) => ("doctor", rest),
             Self::Events(rest) => ("events", rest),
-            Self::Flows(rest) => ("flows", rest),
             Self::Limits(rest) => ("limits", rest),
             Self::Rollback(rest) => ("rollback", rest),
             Self::Top(rest) => ("top", rest),

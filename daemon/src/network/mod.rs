@@ -24,12 +24,13 @@ mod undo;
 
 use std::path::Path;
 
-use ravelin_rules::policy::{Action, Direction, HostFacts, Mode, RuleName};
+use ravelin_rules::policy::{Action, Direction, FlowTimeouts, HostFacts, Mode, RuleName};
 use ravelin_rules::{Change, CompileError, Policy, TableImage};
 
 use self::attach::{AttachError, Attachment};
 use self::counters::{Counters, CountersError};
 use self::detach::{DetachError, Detached};
+use self::flows::{FlowTable, FlowsError};
 use self::load::{Generation, Images, LoadError};
 use self::pins::{PinDir, PinsError};
 use self::shared::SharedError;
@@ -95,7 +96,11 @@ impl Network {
             outbound: outbound.as_ref(),
         };
         let number = self.number.wrapping_add(1);
+        let knew_flows = self.pins.map(shared::FLOWS_SETTLED).exists();
         let mut generation = Generation::load(&self.pins, images, number)?;
+        if policy.keeps_flows() && !knew_flows {
+            self.admit_connections(number);
+        }
         let names: Vec<String> = names().map(ToOwned::to_owned).collect();
         let interfaces = attach::swap(
             &self.pins,
@@ -120,6 +125,28 @@ impl Network {
         self.live = Some(generation);
         self.number = number;
         Ok(applied)
+    }
+
+    /// From here on flows are what lets packets through: those that the host has already are flows too.
+    fn admit_connections(&self, number: u32) {
+        match FlowTable::open(&self.pins) {
+            Ok(Some(mut table)) => {
+                let connections = flows::grace::admit(&mut table, flows::first_epoch(number));
+                tracing::info!(connections, "the host's connections are let through");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the host's connections are not let through"),
+        }
+    }
+
+    /// Takes flows out that have been idle for too long; says how many.
+    ///
+    /// # Errors
+    ///
+    /// When the tables cannot be opened.
+    pub fn sweep_flows(&self, timeouts: &FlowTimeouts) -> Result<usize, FlowsError> {
+        let table = FlowTable::open(&self.pins)?;
+        Ok(table.map_or(0, |mut table| table.sweep(timeouts, flows::table::now())))
     }
 
     /// Makes `policy`, which packets are judged by now, one with `change`, in the tables of the live generation. Says whether it could;

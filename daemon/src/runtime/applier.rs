@@ -173,6 +173,22 @@ impl Applier {
         addresses::facts(names.into_iter()).unwrap_or_default()
     }
 
+    /// Takes flows out that have been idle for too long.
+    pub(super) fn sweep_flows(&self) {
+        let live = self.live();
+        let Some(policy) = live.policy.as_ref().filter(|policy| policy.keeps_flows()) else {
+            return;
+        };
+        let guard = self.lock();
+        let Some(network) = guard.as_ref() else {
+            return;
+        };
+        match network.sweep_flows(&policy.firewall.flow_timeouts) {
+            Ok(swept) => tracing::debug!(swept, "flows that were idle for too long are gone"),
+            Err(error) => tracing::warn!(%error, "flows that were idle for too long stay"),
+        }
+    }
+
     /// The filter's metrics.
     pub(super) fn metrics(&self) -> Answer {
         let live = self.live();

@@ -106,6 +106,7 @@ async fn serve(
         () = work(&applier, &queue) => {}
         () = follow_files(&applier, &queue) => {}
         () = follow_host(&applier, &queue) => {}
+        () = sweep(&applier) => {}
         () = hear_hangup(&queue, companion.as_ref().map(Companion::hangup)) => {}
         () = notify::heartbeat() => {}
     }
@@ -162,6 +163,18 @@ async fn follow_host(applier: &Applier, queue: &ReloadQueue) {
     }
 }
 
+/// Flows end in the tables' own time; this is what makes room for others.
+async fn sweep(applier: &Arc<Applier>) {
+    let mut ticks = interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let worker = Arc::clone(applier);
+        // Full tables take some tenths of a second.
+        let _its_own_log = spawn_blocking(move || worker.sweep_flows()).await;
+    }
+}
+
 async fn hear_hangup(queue: &ReloadQueue, mut tell: Option<impl FnMut()>) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         return std::future::pending().await;
@@ -182,3 +195,6 @@ fn log_format(loaded: &Result<Loaded, Report>) -> LogFormat {
 
 /// How often the host is asked for its addresses.
 const HOST_EVERY: Duration = Duration::from_secs(5);
+
+/// How often flows are swept out that were idle for too long: a fraction of the shortest usual timeout.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);

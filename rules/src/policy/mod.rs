@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use ravelin_datapath::wire::{Ends, Plane, Stage};
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 
 pub use address::{AddressMatch, Element, List, Origin, PrefixSet};
@@ -167,6 +168,20 @@ pub struct FlowTimeouts {
     pub udp_both: Duration,
     /// ICMP echo.
     pub icmp: Duration,
+}
+
+impl FlowTimeouts {
+    /// That of a flow with these ends.
+    #[must_use]
+    pub const fn of(&self, ends: Ends, stage: Stage) -> Duration {
+        match (ends.protocol, ends.plane, stage) {
+            (6, _, Stage::Established) => self.tcp,
+            (6, _, _) => self.tcp_short,
+            (1, Plane::V4, _) | (58, Plane::V6, _) => self.icmp,
+            (_, _, Stage::Established) => self.udp_both,
+            _ => self.udp,
+        }
+    }
 }
 
 impl Default for FlowTimeouts {
