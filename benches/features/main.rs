@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "a bench stops when it cannot measure")]
 
 mod conditions;
+mod flows;
 mod packets;
 mod peer;
 
@@ -36,6 +37,11 @@ fn main() {
         no_rules(&mut report);
         conditions(&mut report);
         extremes(&mut report);
+        show(
+            &mut report,
+            "flow state, above a policy without",
+            flows::subjects(),
+        );
         real(&mut report);
         peer::compare(&mut report);
     });
@@ -109,11 +115,17 @@ impl Subject {
             rules: vec![],
             ..policy.clone()
         };
+        let kernel = Kernel::load(&image);
+        let bare = (!policy.rules.is_empty()).then(|| Kernel::load(&compile(&bare)));
+        Self::of(name, kernel, bare, Replay::new(&frames, interface()), &image)
+    }
+
+    fn of(name: &str, kernel: Kernel, bare: Option<Kernel>, replay: Replay, image: &TableImage) -> Self {
         Self {
             name: name.to_owned(),
-            kernel: Kernel::load(&image),
-            bare: (!policy.rules.is_empty()).then(|| Kernel::load(&compile(&bare))),
-            replay: Replay::new(&frames, interface()),
+            kernel,
+            bare,
+            replay,
             tables_kib: (image.report().bytes >> 10) as u64,
             net: vec![],
             alone: vec![],
@@ -132,8 +144,12 @@ impl Subject {
 
 /// On a host whose interfaces are those of the bench.
 fn compile(policy: &Policy) -> TableImage {
+    TableImage::compile(policy, &host(policy), Direction::Inbound).expect("it fits")
+}
+
+fn host(policy: &Policy) -> HostFacts {
     let named = policy.firewall.interfaces.iter().zip(interfaces());
-    let host = HostFacts {
+    HostFacts {
         interfaces: named
             .map(|(interface, index)| InterfaceFacts {
                 name: interface.name.clone(),
@@ -142,8 +158,7 @@ fn compile(policy: &Policy) -> TableImage {
             })
             .collect(),
         ..HostFacts::default()
-    };
-    TableImage::compile(policy, &host, Direction::Inbound).expect("it fits")
+    }
 }
 
 /// These rules below the usual head.

@@ -14,8 +14,8 @@ use ravelin_daemon::network::load::{INBOUND, OBJECT, OUTBOUND};
 use ravelin_daemon::network::shared;
 use ravelin_daemon::network::tables::{self, TableMap};
 use ravelin_datapath::wire::{
-    CLASS_COUNTERS, Counter, FlowKey, FlowRecord, REASON_COUNTERS, Setting, Settings, class_counter,
-    reason_counter,
+    CLASS_COUNTERS, Counter, Ends, Flow, FlowKey, FlowRecord, REASON_COUNTERS, Setting, Settings,
+    class_counter, reason_counter,
 };
 use ravelin_datapath::{ClassSet, Decision, Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::TableImage;
@@ -51,6 +51,7 @@ pub struct Kernel {
 /// Flows that stay from one generation to the next.
 pub struct FlowMemory {
     folder: PathBuf,
+    room: u32,
 }
 
 impl FlowMemory {
@@ -61,9 +62,19 @@ impl FlowMemory {
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
+        Self::with_room(MEMORY)
+    }
+
+    /// The same, in tables that hold so many flows each.
+    ///
+    /// # Panics
+    /// When no bpf file system is mounted.
+    #[must_use]
+    #[track_caller]
+    pub fn with_room(room: u32) -> Self {
         let folder = pin_path();
         fs::create_dir(&folder).expect("the bpf file system is mounted");
-        Self { folder }
+        Self { folder, room }
     }
 }
 
@@ -74,17 +85,37 @@ impl FlowMemory {
     /// When a table cannot be read.
     #[track_caller]
     pub fn forget(&self) {
-        for (name, map) in [
-            (shared::FLOWS_SETTLED, Map::HashMap as fn(MapData) -> Map),
-            (shared::FLOWS_OPENING, Map::LruHashMap),
-        ] {
-            let data = MapData::from_pin(self.folder.join(name)).expect("a program is loaded");
-            let mut table: HashMap<_, FlowKey, FlowRecord> = map(data).try_into().expect("a flow table");
+        for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING] {
+            let mut table = self.table(name);
             let keys: Vec<FlowKey> = table.keys().filter_map(Result::ok).collect();
             for key in keys {
                 table.remove(&key).expect("nobody else removes it");
             }
         }
+    }
+}
+
+impl FlowMemory {
+    /// Enters flows whose both ends are there.
+    ///
+    /// # Panics
+    /// When there is no room.
+    #[track_caller]
+    pub fn enter(&self, flows: impl Iterator<Item = (Ends, Flow)>) {
+        let mut table = self.table(shared::FLOWS_SETTLED);
+        for (ends, flow) in flows {
+            table.insert(ends.key(), flow.pack(), 0).expect("room for a flow");
+        }
+    }
+
+    #[track_caller]
+    fn table(&self, name: &str) -> HashMap<MapData, FlowKey, FlowRecord> {
+        let data = MapData::from_pin(self.folder.join(name)).expect("a program is loaded");
+        let map = match name {
+            shared::FLOWS_SETTLED => Map::HashMap(data),
+            _ => Map::LruHashMap(data),
+        };
+        map.try_into().expect("a flow table")
     }
 }
 
@@ -181,7 +212,7 @@ impl Kernel {
         for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING] {
             match memory {
                 Some(memory) => loader
-                    .map_max_entries(name, MEMORY)
+                    .map_max_entries(name, memory.room)
                     .map_pin_path(name, memory.folder.join(name)),
                 // Of programs that keep no flows, or that no packet comes to.
                 None => loader.map_max_entries(name, 1),
