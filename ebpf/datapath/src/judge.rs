@@ -9,7 +9,8 @@ use crate::classify::{FirstMatch, Found};
 use crate::packet::{Address, Packet};
 use crate::wire::{self, InterfaceEntry, Plane, RuleEntry, Setting};
 use crate::{
-    ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, classify, essentials, parse,
+    Bans, ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, ban, classify, essentials,
+    parse,
 };
 
 /// Where and when a frame came in, or goes out.
@@ -122,6 +123,7 @@ pub(crate) struct Judge<'t, T, W> {
 pub fn judge(
     frame: &impl Frame,
     tables: &impl Tables,
+    bans: &impl Bans,
     origin: Origin,
     witness: &mut impl Witness,
 ) -> Judgement {
@@ -136,7 +138,7 @@ pub fn judge(
         reason,
         rule,
         observed,
-    }) = judge.run(frame, origin);
+    }) = judge.run(frame, bans, origin);
     Judgement {
         verdict,
         reason,
@@ -147,7 +149,12 @@ pub fn judge(
 
 impl<T: Tables, W: Witness> Judge<'_, T, W> {
     #[inline(always)]
-    fn run(&mut self, frame: &impl Frame, origin: Origin) -> Step<core::convert::Infallible> {
+    fn run(
+        &mut self,
+        frame: &impl Frame,
+        bans: &impl Bans,
+        origin: Origin,
+    ) -> Step<core::convert::Infallible> {
         if origin.loopback && self.essentials() {
             return allow(Reason::Loopback);
         }
@@ -156,11 +163,11 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         match ether_type {
             parse::IPV4 => {
                 let (packet, class) = parse::ipv4(self, frame, start)?;
-                self.rules::<{ Plane::V4 as u8 }>(&packet, class)
+                self.rules::<{ Plane::V4 as u8 }>(&packet, class, bans)
             }
             parse::IPV6 => {
                 let (packet, class) = parse::ipv6(self, frame, start)?;
-                self.rules::<{ Plane::V6 as u8 }>(&packet, class)
+                self.rules::<{ Plane::V6 as u8 }>(&packet, class, bans)
             }
             parse::ARP if self.essentials() => allow(Reason::Arp),
             _ => self.end(ParseClass::NonIp),
@@ -222,11 +229,20 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
     }
 
     #[inline(always)]
-    fn rules<const PLANE: u8>(&self, packet: &Packet, source_class: u32) -> Step<core::convert::Infallible> {
+    fn rules<const PLANE: u8>(
+        &self,
+        packet: &Packet,
+        source_class: u32,
+        bans: &impl Bans,
+    ) -> Step<core::convert::Infallible> {
         if self.essentials()
             && let Some(reason) = essentials::matching(packet, self.tables.setting(Setting::Outbound) != 0)
         {
             return allow(reason);
+        }
+        // What the host sends is not for bans: they are against sources.
+        if self.tables.setting(Setting::Outbound) == 0 && ban::banned::<PLANE>(bans, packet.source) {
+            return Step::Break(End::because(Verdict::Deny, Reason::Ban));
         }
         let context = self.found(classify::context(self.tables, self.interface.class, self.now))?;
         let Found { decided, observed } = self.found(classify::first_match::<PLANE>(

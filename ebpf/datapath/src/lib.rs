@@ -3,12 +3,13 @@
 //! The same code runs in the XDP program, in `ravelin explain`, and in every property test. It knows neither a kernel
 //! nor a runtime: bytes come through [`Frame`], tables through [`Tables`]. `docs/semantics.md` says what it must decide.
 //!
-//! A packet's way: [`judge()`] → `parse` (bytes to facts) → `essentials` → [`classify`] (facts to the first matching rule)
+//! A packet's way: [`judge()`] → `parse` (bytes to facts) → `essentials` → [`ban`] → [`classify`] (facts to the first matching rule)
 //! → [`Judgement`].
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod ban;
 pub mod classify;
 mod essentials;
 pub mod frame;
@@ -19,6 +20,7 @@ pub mod tables;
 pub mod verdict;
 pub mod wire;
 
+pub use ban::{Bans, NoBans};
 pub use frame::{Frame, SliceFrame};
 pub use judge::{Judgement, Matched, Origin, Witness, judge};
 pub use parse::chain;
@@ -47,13 +49,19 @@ pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict}
 /// ```
 #[inline(always)]
 pub fn decide(frame: &impl Frame, tables: &impl Tables, origin: Origin) -> Decision {
+    decide_with(frame, tables, &NoBans, origin)
+}
+
+/// As [`decide`], in a world with bans.
+#[inline(always)]
+pub fn decide_with(frame: &impl Frame, tables: &impl Tables, bans: &impl Bans, origin: Origin) -> Decision {
     let mut seen = ClassSet::default();
     let Judgement {
         verdict,
         reason,
         rule,
         observed,
-    } = judge(frame, tables, origin, &mut seen);
+    } = judge(frame, tables, bans, origin, &mut seen);
     Decision {
         verdict,
         reason,

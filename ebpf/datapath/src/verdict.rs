@@ -149,6 +149,7 @@ vocabulary! {
         DhcpClient = 24, "dhcp_client", "essential: replies to this host's DHCP client";
         Dhcpv6Client = 25, "dhcpv6_client", "essential: replies to this host's DHCPv6 client";
         TableFault = 26, "table_fault", "a table lookup left its table: a bug in Ravelin, and the packet is dropped";
+        Ban = 27, "ban", "a live ban covers the source";
     }
 }
 

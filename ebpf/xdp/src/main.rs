@@ -5,6 +5,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod bans;
 mod frame;
 mod maps;
 
@@ -14,6 +15,7 @@ use aya_ebpf::programs::XdpContext;
 use ravelin_datapath::wire::Setting;
 use ravelin_datapath::{Frame, Origin, Verdict, judge};
 
+use crate::bans::MapBans;
 use crate::frame::XdpFrame;
 use crate::maps::{Classes, MapTables};
 
@@ -30,11 +32,11 @@ pub fn ravelin_ingress(context: XdpContext) -> u32 {
         now: maps::now(),
     };
     let frame = XdpFrame::new(&context);
-    let Some(tables) = MapTables::open() else {
-        // The map has one element, always.
+    let (Some(tables), Some(bans)) = (MapTables::open(), MapBans::open()) else {
+        // The maps have one element each, always.
         return xdp_action::XDP_ABORTED;
     };
-    let judgement = judge(&frame, &tables, origin, &mut Classes(&frame));
+    let judgement = judge(&frame, &tables, &bans, origin, &mut Classes(&frame));
     maps::count(&judgement, frame.length() as u64);
     if matches!(judgement.verdict, Verdict::Deny) && MapTables::setting(Setting::Enforce) != 0 {
         return xdp_action::XDP_DROP;

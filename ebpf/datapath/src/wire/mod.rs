@@ -3,9 +3,14 @@
 //! Compiler (`rules`) and daemon write these, the packet path reads them. Every value is a plain array of integers, so
 //! that both sides agree on the layout without a word of unsafe code.
 
+mod bans;
 mod settings;
 pub(crate) mod trie;
 
+pub use bans::{
+    BAN_REASON_BYTES, BAN_REASONS, BANS, BanKey, BanNote, BanValue, FILTER_WORDS, Grain, Lengths, Prefix,
+    bit4, bit6, filter_word, marks,
+};
 pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};
 pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};
