@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ravelin_daemon::network::attach::swap;
+use ravelin_daemon::network::bans::never::Never;
 use ravelin_daemon::network::load::Generation;
 use ravelin_daemon::network::pins::PinDir;
 use ravelin_rules::policy::XdpMode;
@@ -41,7 +42,8 @@ impl Live {
     pub(crate) fn apply(&mut self, image: &TableImage) -> Steps {
         self.number += 1;
         let started = Instant::now();
-        let mut generation = Generation::load(&self.pins, image, self.number).expect("the kernel takes it");
+        let mut generation =
+            Generation::load(&self.pins, image, &Never::default(), self.number).expect("the kernel takes it");
         let load = started.elapsed();
         let started = Instant::now();
         let on = [INTERFACE.to_owned()];

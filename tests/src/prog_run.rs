@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aya::maps::{MapData, PerCpuArray};
 use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use ravelin_daemon::network::bans::never::{self, NEVER_BAN, NEVER_BAN_LENGTHS, Never};
 use ravelin_daemon::network::load::{OBJECT, PROGRAM};
+use ravelin_daemon::network::pins::PinDir;
+use ravelin_daemon::network::shared;
 use ravelin_daemon::network::tables::{TABLES, TableMap};
 use ravelin_datapath::wire::{CLASS_COUNTERS, Counter, REASON_COUNTERS, Setting, Settings, reason_counter};
 use ravelin_datapath::{ClassSet, Decision, ParseClass, Reason, Verdict};
@@ -28,6 +31,35 @@ pub fn interface() -> u32 {
 pub struct Bench {
     inside: Namespace,
     _peer: Namespace,
+}
+
+/// A pin folder for tests without a daemon; gone when dropped.
+#[derive(Debug)]
+pub struct TestPins(Option<PinDir>);
+
+impl TestPins {
+    /// A fresh folder.
+    #[must_use]
+    #[track_caller]
+    #[expect(clippy::new_without_default, reason = "it does something to the machine")]
+    pub fn new() -> Self {
+        let number = LOADS.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/sys/fs/bpf/ravelin-pins-{}-{number}", std::process::id());
+        let pins = PinDir::open(path.as_ref()).expect("the bpf file system is mounted");
+        Self(Some(pins))
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn pins(&self) -> &PinDir {
+        self.0.as_ref().expect("not dropped")
+    }
+}
+
+impl Drop for TestPins {
+    fn drop(&mut self) {
+        let _best_effort = self.0.take().map(PinDir::remove);
+    }
 }
 
 /// One loaded generation.
@@ -83,6 +115,18 @@ impl Kernel {
     #[must_use]
     #[track_caller]
     pub fn observing(image: &TableImage, observing: Vec<u32>) -> Self {
+        Self::build(image, observing, None)
+    }
+
+    /// As [`Self::observing`], with the maps of bans pinned, as a daemon would have them.
+    #[must_use]
+    #[track_caller]
+    pub fn pinned(image: &TableImage, observing: Vec<u32>, pins: &TestPins, never: &Never) -> Self {
+        Self::build(image, observing, Some((pins, never)))
+    }
+
+    #[track_caller]
+    fn build(image: &TableImage, observing: Vec<u32>, bans: Option<(&TestPins, &Never)>) -> Self {
         let interface =
             nix::net::if_::if_nametoindex(DEVICE).expect("a kernel is loaded inside `Bench::run`");
         let rules = u32::try_from(image.rule_names().len()).expect("a bounded number of rules");
@@ -94,12 +138,25 @@ impl Kernel {
             LOADS.fetch_add(1, Ordering::Relaxed)
         ));
         let pin = tables.pin(&path).expect("the bpf file system is mounted");
-        let mut ebpf = EbpfLoader::new()
+        let never = bans.map(|(_, never)| never.keys()).unwrap_or_default();
+        let lengths = never::lengths(&never);
+        let mut loader = EbpfLoader::new();
+        loader
             .override_global(Settings::GLOBAL, &image.settings().0[..], true)
-            .map_pin_path(TABLES, path.as_path())
+            .override_global(NEVER_BAN_LENGTHS, &lengths[..], true)
+            .map_max_entries(NEVER_BAN, u32::try_from(never.len().max(1)).expect("few"))
+            .map_pin_path(TABLES, path.as_path());
+        if let Some((pins, _)) = bans {
+            for name in [shared::BANS, shared::BAN_FILTER, shared::BAN_REASONS] {
+                loader.map_pin_path(name, pins.pins().map(name));
+            }
+        }
+        let mut ebpf = loader
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("cannot load the object: {error:?}"));
         drop(pin);
+        let map = ebpf.map_mut(NEVER_BAN).expect("the map is in the object");
+        never::fill(&mut map.try_into().expect("a hash map"), &never).expect("room for them");
         tables.write(image, &slots);
         program(&mut ebpf)
             .load()

@@ -6,9 +6,10 @@
 use aya::maps::{MapData, MapError};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
-use ravelin_datapath::wire::{Setting, Settings};
+use ravelin_datapath::wire::{BanKey, Setting, Settings};
 use ravelin_rules::{Amender, Change, Policy, TableImage};
 
+use super::bans::never::{self, NEVER_BAN, NEVER_BAN_LENGTHS, Never};
 use super::pins::PinDir;
 use super::shared;
 use super::slots::{self, Directory, RuleCounters, SlotsError};
@@ -25,21 +26,25 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Loads the program with the tables of `image`, under the number `number`. Shared maps are made if they are not
+    /// Loads the program with the tables of `image`, and what is `never` banned, under the number `number`. Shared maps are made if they are not
     /// pinned yet.
     ///
     /// # Errors
     ///
     /// The step that the kernel refused.
-    pub fn load(pins: &PinDir, image: &TableImage, number: u32) -> Result<Self, LoadError> {
+    pub fn load(pins: &PinDir, image: &TableImage, never: &Never, number: u32) -> Result<Self, LoadError> {
         let mut settings = image.settings().clone();
         settings.set(Setting::Generation, number);
         let mut tables = TableMap::create(image)?;
         let path = pins.map(TABLES);
         let pin = tables.pin(&path)?;
+        let never = never.keys();
+        let lengths = never::lengths(&never);
         let mut loader = EbpfLoader::new();
         loader
             .override_global(Settings::GLOBAL, &settings.0, true)
+            .override_global(NEVER_BAN_LENGTHS, &lengths[..], true)
+            .map_max_entries(NEVER_BAN, u32::try_from(never.len().max(1)).unwrap_or(u32::MAX))
             .map_pin_path(TABLES, path.as_path());
         for name in shared::ALL {
             loader.map_pin_path(name, pins.map(name));
@@ -47,6 +52,7 @@ impl Generation {
         let mut ebpf = loader.load(OBJECT).map_err(LoadError::Object)?;
         drop(pin);
 
+        fill_never(&mut ebpf, &never)?;
         let slots = assign_slots(&mut ebpf, image)?;
         tables.write(image, &slots);
 
@@ -131,6 +137,15 @@ pub enum LoadError {
     /// The table map.
     #[error(transparent)]
     Tables(#[from] TablesError),
+}
+
+fn fill_never(ebpf: &mut Ebpf, keys: &[BanKey]) -> Result<(), LoadError> {
+    let failed = |source| LoadError::Map {
+        name: NEVER_BAN,
+        source,
+    };
+    let map = ebpf.map_mut(NEVER_BAN).ok_or(LoadError::Missing(NEVER_BAN))?;
+    never::fill(&mut map.try_into().map_err(failed)?, keys).map_err(failed)
 }
 
 fn assign_slots(ebpf: &mut Ebpf, image: &TableImage) -> Result<Vec<u32>, LoadError> {

@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod adopt;
 pub mod ask;
 pub mod attach;
+pub mod bans;
 pub mod counters;
 pub mod detach;
 pub mod interface;
@@ -25,6 +26,8 @@ use ravelin_rules::policy::{Action, Direction, HostFacts, Mode, Rule, RuleName};
 use ravelin_rules::{Change, CompileError, Policy, TableImage};
 
 use self::attach::{AttachError, Attachment};
+use self::bans::never::Never;
+use self::bans::{Bans, BansError};
 use self::counters::{Counters, CountersError};
 use self::detach::{DetachError, Detached};
 use self::load::{Generation, LoadError};
@@ -90,7 +93,7 @@ impl Network {
         let host = addresses::facts(names()).map_err(ApplyError::Addresses)?;
         let image = TableImage::compile(policy, &host, Direction::Inbound)?;
         let number = self.number.wrapping_add(1);
-        let mut generation = Generation::load(&self.pins, &image, number)?;
+        let mut generation = Generation::load(&self.pins, &image, &Never::of(policy), number)?;
         let names: Vec<String> = names().map(ToOwned::to_owned).collect();
         let interfaces = attach::swap(
             &self.pins,
@@ -131,6 +134,15 @@ impl Network {
     /// What cannot be removed.
     pub fn detach(self) -> Result<Detached, DetachError> {
         detach::remove(self.pins)
+    }
+
+    /// The bans, which no generation changes.
+    ///
+    /// # Errors
+    ///
+    /// When they are not there yet: before the first generation.
+    pub fn bans(&self) -> Result<Bans, BansError> {
+        Bans::open(&self.pins)
     }
 
     /// A reader of every counter. It works as long as it lives, also while a generation is being swapped.

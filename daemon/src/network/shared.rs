@@ -17,8 +17,23 @@ pub const CLASS_COUNTERS: &str = "CLASS_COUNTERS";
 /// Rule name → slot.
 pub const RULE_SLOTS: &str = "RULE_SLOTS";
 
+/// Prefix → ban.
+pub const BANS: &str = "BANS";
+/// What packets read before that.
+pub const BAN_FILTER: &str = "BAN_FILTER";
+/// Number → reason of bans.
+pub const BAN_REASONS: &str = "BAN_REASONS";
+
 /// Every shared map.
-pub const ALL: [&str; 4] = [CLASS_COUNTERS, REASON_COUNTERS, RULE_COUNTERS, RULE_SLOTS];
+pub const ALL: [&str; 7] = [
+    BANS,
+    BAN_FILTER,
+    BAN_REASONS,
+    CLASS_COUNTERS,
+    REASON_COUNTERS,
+    RULE_COUNTERS,
+    RULE_SLOTS,
+];
 
 /// Checks the shape of every shared map that is pinned already.
 ///
@@ -88,22 +103,36 @@ impl Shape {
             value: COUNTER_BYTES,
             entries,
         };
+        let hash = |key, value, entries| Self {
+            kind: Some(MapType::Hash),
+            key,
+            value,
+            entries,
+        };
         match name {
+            BANS => hash(BAN_WORDS, BAN_WORDS, wire::BANS),
+            BAN_FILTER => Self {
+                kind: Some(MapType::Array),
+                key: 4,
+                value: wire::FILTER_WORDS * 8,
+                entries: 1,
+            },
+            BAN_REASONS => hash(4, REASON_BYTES, wire::BAN_REASONS),
             CLASS_COUNTERS => counters(wire::CLASS_COUNTERS),
             REASON_COUNTERS => counters(wire::REASON_COUNTERS),
             RULE_COUNTERS => counters(wire::RULE_SLOTS),
-            _ => Self {
-                kind: Some(MapType::Hash),
-                key: NAME_BYTES,
-                value: 4,
-                entries: wire::RULE_SLOTS,
-            },
+            _ => hash(NAME_BYTES, 4, wire::RULE_SLOTS),
         }
     }
 }
 
 const COUNTER_BYTES: u32 = 16;
 const NAME_BYTES: u32 = 64;
+const BAN_WORDS: u32 = 24;
+const REASON_BYTES: u32 = 64;
 
 const _: () = assert!(size_of::<wire::Counter>() == COUNTER_BYTES as usize);
 const _: () = assert!(wire::RULE_NAME_BYTES == NAME_BYTES as usize);
+const _: () = assert!(size_of::<wire::BanKey>() == BAN_WORDS as usize);
+const _: () = assert!(size_of::<wire::BanValue>() == BAN_WORDS as usize);
+const _: () = assert!(wire::BAN_REASON_BYTES == REASON_BYTES as usize);
