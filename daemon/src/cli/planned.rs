@@ -12,10 +12,6 @@ pub(super) enum Planned {
     #[command(hide = true)]
     Apply(Rest),
     #[command(hide = true)]
-    Ban(Rest),
-    #[command(hide = true)]
-    Bans(Rest),
-    #[command(hide = true)]
     Confirm(Rest),
     #[command(hide = true)]
     Demo(Rest),
@@ -31,8 +27,6 @@ pub(super) enum Planned {
     Rollback(Rest),
     #[command(hide = true)]
     Top(Rest),
-    #[command(hide = true)]
-    Unban(Rest),
 }
 
 /// Whatever stands after the command.
@@ -46,8 +40,6 @@ impl Planned {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         let (word, Rest { rest: _ }) = match self {
             Self::Apply(rest) => ("apply", rest),
-            Self::Ban(rest) => ("ban", rest),
-            Self::Bans(rest) => ("bans", rest),
             Self::Confirm(rest) => ("confirm", rest),
             Self::Demo(rest) => ("demo", rest),
             Self::Doctor(rest) => ("doctor", rest),
@@ -56,7 +48,6 @@ impl Planned {
             Self::Limits(rest) => ("limits", rest),
             Self::Rollback(rest) => ("rollback", rest),
             Self::Top(rest) => ("top", rest),
-            Self::Unban(rest) => ("unban", rest),
         };
         Err(format!("`ravelin {word}` is not supported yet").into())
     }

@@ -106,6 +106,7 @@ async fn serve(
         () = work(&applier, &queue) => {}
         () = follow_files(&applier, &queue) => {}
         () = follow_host(&applier, &queue) => {}
+        () = applier.bans.keep_swept() => {}
         () = hear_hangup(&queue, companion.as_ref().map(Companion::hangup)) => {}
         () = notify::heartbeat() => {}
     }
