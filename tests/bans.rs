@@ -1,7 +1,5 @@
 //! Bans with the real daemon and real packets: in effect, at their end, over restarts, against what is never banned, in batches.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::fmt::Write as _;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -149,6 +147,28 @@ fn never_ban_wins_over_bans_and_follows_the_policy() {
     filter.write_policy(&never);
     filter.reload();
     assert!(scene.udp_arrives(GUEST, TARGET));
+}
+
+#[test]
+fn a_policy_can_switch_bans_off_and_on_again() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("bans-off");
+    let filter = scene.filter("bans-off", POLICY);
+    ban(&filter, &["10.77.0.9", "--for", "1h"]);
+    assert!(!scene.udp_arrives(GUEST, TARGET));
+    filter.write_policy(&POLICY.replace("stateful", "bans = false\nstateful"));
+    filter.reload();
+    assert!(scene.udp_arrives(GUEST, TARGET));
+    let refused = filter.ravelin(&["ban", "10.77.0.1", "--for", "1h"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        words(&refused).contains("switches bans off"),
+        "{}",
+        words(&refused)
+    );
+    filter.write_policy(POLICY);
+    filter.reload();
+    assert!(!scene.udp_arrives(GUEST, TARGET));
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn the_oracle_and_the_datapath_agree_on_random_bans() {
         judge_case(&case, &mut random, &mut told);
     }
     println!("seed {seed}: {} pairs, 0 differences: {told:?}", told["pairs"]);
-    for word in ["banned", "ended", "never", "not covered", "outbound"] {
+    for word in ["banned", "ended", "never", "not covered", "off", "outbound"] {
         assert!(
             told.get(word).is_some_and(|count| *count > 200),
             "few `{word}`: {told:?}"
@@ -32,7 +32,8 @@ fn the_oracle_and_the_datapath_agree_on_random_bans() {
 }
 
 fn judge_case(case: &Case, random: &mut Random, told: &mut BTreeMap<&'static str, u64>) {
-    let policy = case.sketch.load();
+    let mut policy = case.sketch.load();
+    policy.firewall.bans = random.chance(90);
     let host = case.host();
     let images = Direction::ALL
         .map(|direction| TableImage::compile(&policy, &host, direction).expect("random policies fit"));
@@ -113,6 +114,7 @@ fn word(
     match covering.peek() {
         None => "not covered",
         Some(_) if direction == Direction::Outbound => "outbound",
+        Some(_) if !policy.firewall.bans => "off",
         Some(_) if never.iter().any(|element| element.prefix.contains(&source)) => "never",
         Some(_) => {
             assert!(covering.all(|ban| ban.end <= now), "a live ban was passed over");

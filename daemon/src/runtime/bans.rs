@@ -16,7 +16,6 @@ use crate::causes::chain;
 use crate::control::Answer;
 use crate::control::bans::{BanLine, BansPage, Done, NewBan, NotDone, Which};
 use crate::network::Network;
-use crate::network::bans::never::Never;
 use crate::network::bans::{Ban, Bans, BansError, Refusal, Wish};
 use crate::network::metrics::BanFacts;
 
@@ -36,7 +35,7 @@ impl Book {
             }
         }
         if let (Some(bans), Some(policy)) = (book.as_mut(), policy) {
-            bans.follow(Never::of(policy));
+            bans.follow(policy);
         }
     }
 

@@ -240,8 +240,7 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         {
             return allow(reason);
         }
-        // What the host sends is not for bans: they are against sources.
-        if self.tables.setting(Setting::Outbound) == 0 && ban::banned::<PLANE>(bans, packet.source) {
+        if self.tables.setting(Setting::Bans) != 0 && ban::banned::<PLANE>(bans, packet.source) {
             return Step::Break(End::because(Verdict::Deny, Reason::Ban));
         }
         let context = self.found(classify::context(self.tables, self.interface.class, self.now))?;

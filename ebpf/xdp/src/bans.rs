@@ -11,7 +11,10 @@ use ravelin_datapath::ban::{self, Asked};
 use ravelin_datapath::packet::Address;
 use ravelin_datapath::wire::{
     BAN_REASON_BYTES, BAN_REASONS as REASONS, BANS as MOST, BanKey, BanValue, FILTER_WORDS, Lengths, Plane,
+    Setting,
 };
+
+use crate::maps::MapTables;
 
 /// Every ban. Shared by all generations, pinned. Memory is taken as bans come.
 #[map]
@@ -41,9 +44,13 @@ pub struct MapBans {
 }
 
 impl MapBans {
-    /// The filter: looked up once a packet.
+    /// The filter: looked up once a packet, unless bans are switched off and nobody asks it.
     #[inline(always)]
     pub fn open() -> Option<Self> {
+        if MapTables::setting(Setting::Bans) == 0 {
+            let filter = core::ptr::null();
+            return Some(Self { filter });
+        }
         let filter = BAN_FILTER.get_ptr(0)?.cast::<u64>();
         Some(Self { filter })
     }

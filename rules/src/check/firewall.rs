@@ -56,6 +56,7 @@ pub(super) fn check(
             _ => Verdict::Allow,
         },
         essentials: written.essentials.is_none_or(|essentials| essentials.value),
+        bans: written.bans.is_none_or(|bans| bans.value),
         mode: match written.mode.map(|word| word.value) {
             Some("observe") => Mode::Observe,
             _ => Mode::Enforce,

@@ -104,6 +104,8 @@ pub struct Firewall {
     pub outbound: Verdict,
     /// `essentials`: ARP, NDP, ICMP errors, DHCP clients pass before all rules.
     pub essentials: bool,
+    /// `bans`: bans are carried out.
+    pub bans: bool,
     /// `mode`: whether verdicts are carried out.
     pub mode: Mode,
     /// `table_memory`: the most bytes that the tables of one generation may take.
@@ -121,6 +123,7 @@ impl Default for Firewall {
             inbound: Verdict::Deny,
             outbound: Verdict::Allow,
             essentials: true,
+            bans: true,
             mode: Mode::default(),
             table_memory: Self::TABLE_MEMORY,
             classes: ClassVerdicts::default(),

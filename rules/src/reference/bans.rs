@@ -18,7 +18,7 @@ pub struct Ban {
 
 /// Whether section 10 denies a packet from `source`, `now` nanoseconds after boot.
 pub(super) fn deny(policy: &Policy, scene: &Scene, bans: &[Ban], now: u64, source: IpAddr) -> bool {
-    if scene.direction != Direction::Inbound {
+    if scene.direction != Direction::Inbound || !policy.firewall.bans {
         return false;
     }
     let never = policy

@@ -19,6 +19,7 @@ use nix::libc;
 use ravelin_datapath::wire::{
     BAN_REASON_BYTES, BAN_REASONS, BANS, BanKey, BanNote, BanValue, Lengths, Prefix,
 };
+use ravelin_rules::Policy;
 
 use self::filter::{Bits, Filter};
 use self::never::Never;
@@ -74,6 +75,8 @@ pub struct Bans {
     filter: Filter,
     reasons: Reasons,
     never: Never,
+    /// Whether the live policy carries them out.
+    on: bool,
     /// How many bans there are of each length, by family.
     counts: [[u32; 129]; 2],
     total: u32,
@@ -118,6 +121,7 @@ impl Bans {
             filter: Filter::open(&open(shared::BAN_FILTER)?)?,
             reasons: Reasons::open(reasons).map_err(BansError::Map)?,
             never: Never::default(),
+            on: true,
             counts: [[0; 129]; 2],
             total: 0,
             lengths: [0; Lengths::COUNT],
@@ -130,9 +134,10 @@ impl Bans {
         Ok(all)
     }
 
-    /// What is never banned from now on. Bans of it that are there stay, and do nothing: the kernel knows too.
-    pub fn follow(&mut self, never: Never) {
-        self.never = never;
+    /// The policy that is live now. Bans of what it never bans stay, and do nothing: the kernel knows too.
+    pub fn follow(&mut self, policy: &Policy) {
+        self.never = Never::of(policy);
+        self.on = policy.firewall.bans;
     }
 
     /// How many there are, with those that have just ended.
@@ -167,6 +172,9 @@ impl Bans {
     }
 
     fn try_ban(&mut self, wish: &Wish, user: u32) -> Result<(), Refusal> {
+        if !self.on {
+            return Err(Refusal::Off);
+        }
         let prefix = wish.prefix;
         let least = match prefix {
             IpNet::V4(_) => WIDEST_V4,
@@ -442,6 +450,9 @@ pub enum Refusal {
         /// By which entry.
         entry: IpNet,
     },
+    /// The policy carries out none.
+    #[error("the policy switches bans off: take `bans = false` out of `[firewall]`")]
+    Off,
     /// A reason that is none.
     #[error(
         "the reason is longer than {BAN_REASON_BYTES} bytes, or has control characters: write fewer words"
@@ -462,7 +473,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Their words in metrics.
-    pub const KINDS: [&'static str; 5] = ["full", "invalid", "kernel", "never_ban", "too_wide"];
+    pub const KINDS: [&'static str; 6] = ["full", "invalid", "kernel", "never_ban", "off", "too_wide"];
 
     const fn kind(&self) -> usize {
         match self {
@@ -470,7 +481,8 @@ impl Refusal {
             Self::Reason | Self::Text(_) => 1,
             Self::Bans(_) | Self::Kernel(_) => 2,
             Self::NeverBan { .. } => 3,
-            Self::TooWide { .. } => 4,
+            Self::Off => 4,
+            Self::TooWide { .. } => 5,
         }
     }
 }

@@ -270,6 +270,8 @@ settings! {
     Resumes4,
     /// The same for IPv6.
     Resumes6,
+    /// 1: bans are carried out.
+    Bans,
 }
 
 /// The settings of one generation.
