@@ -15,7 +15,7 @@ use ravelin_rules::{Direction, TableImage};
 use ravelin_tests::bans::{bans, source};
 use ravelin_tests::prog_run::{self, Bench, Kernel, TestPins};
 use ravelin_tests::random::{self, NOW, Random};
-use ravelin_tests::requires;
+use ravelin_tests::{requires, wait};
 
 #[test]
 fn the_oracle_and_the_kernel_agree_on_random_bans() {
@@ -179,7 +179,16 @@ fn a_full_table_refuses_and_what_is_in_it_stays() {
         }
         assert_eq!(listed.len(), room as usize);
         assert!(book.unban(wish(3, HOUR).prefix).expect("unbanned"));
-        book.ban(&wish(room, HOUR), 0).expect("there is room again");
+        book.ban(&wish(room, Duration::from_millis(1)), 0)
+            .expect("there is room again");
+        // What has ended makes room without a sweep that anybody asked for, and the reason is kept.
+        let with_reason = Wish {
+            reason: "late".to_owned(),
+            ..wish(room + 1, HOUR)
+        };
+        wait::until("room", Duration::from_secs(30), || book.ban(&with_reason, 0).ok());
+        let (found, _) = book.covering(with_reason.prefix.addr()).expect("an answer");
+        assert_eq!(found.first().map(|ban| ban.reason.as_str()), Some("late"));
     });
 }
 

@@ -123,6 +123,6 @@ fn word(
     }
 }
 
-const POLICIES: usize = 1_000;
+const POLICIES: usize = 400;
 const PACKETS: usize = 100;
 const STALE: &str = "192.0.0.0/10";

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use ravelin_daemon::network::bans::{key, never};
 use ravelin_datapath::Bans;
-use ravelin_datapath::wire::{BanKey, FILTER_WORDS, Lengths, Prefix, filter_word, marks};
+use ravelin_datapath::wire::{BanKey, FILTER_WORDS, Lengths, Prefix, filter_word, marks, narrow_mark};
 use ravelin_rules::Policy;
 use ravelin_rules::reference::Ban;
 
@@ -44,7 +44,7 @@ impl MemoryBans {
         for key in key::keys(ban.prefix) {
             let prefix = Prefix::of_tag(key[2]).expect("a key of ours");
             self.ends.insert(key, ban.end);
-            for bit in marks(prefix, key) {
+            for bit in marks(prefix, key).chain(narrow_mark(prefix, key)) {
                 self.filter[filter_word(bit) as usize] |= 1 << (bit & 63);
             }
             let (word, bit) = prefix.length_mark();

@@ -4,7 +4,9 @@
 //! longest first; and where a ban covers the source, every length of prefix that is never banned.
 
 use crate::packet::Address;
-use crate::wire::{BanKey, Grain, Lengths, Plane, Prefix, bit4, bit6, filter_word};
+use crate::wire::{
+    BanKey, Grain, Lengths, NARROW4, NARROW6, Plane, Prefix, bit4, bit6, filter_word, narrow_bit,
+};
 
 /// Who holds bans: the seam between this step and its maps.
 pub trait Bans {
@@ -72,9 +74,12 @@ pub struct Asked {
 #[inline(always)]
 pub(crate) fn banned<const PLANE: u8>(bans: &impl Bans, address: Address) -> bool {
     let asked = if PLANE == Plane::V4 as u8 {
-        let short = bans.filter(Lengths::V4 as u32);
+        let mut short = bans.filter(Lengths::V4 as u32);
         if short == 0 || !marked(bans, bit4(address)) {
             return false;
+        }
+        if short & NARROW4 != 0 && !marked(bans, narrow_bit(address)) {
+            short &= !NARROW4;
         }
         Asked {
             address,
@@ -85,12 +90,16 @@ pub(crate) fn banned<const PLANE: u8>(bans: &impl Bans, address: Address) -> boo
     } else {
         let lengths = bans.filter(Lengths::Short6 as u32);
         let mut long = bans.filter(Lengths::Long6 as u32);
-        if lengths | long == 0 {
+        if (lengths | long) == 0 {
             return false;
         }
         let mut short = lengths & Grain::Site.short_lengths();
-        if long | short != 0 && !marked(bans, bit6(address, Grain::Site)) {
+        if (long | short) != 0 && !marked(bans, bit6(address, Grain::Site)) {
             (long, short) = (0, 0);
+        }
+        if (long | short & NARROW6) != 0 && !marked(bans, narrow_bit(address)) {
+            long = 0;
+            short &= !NARROW6;
         }
         for grain in [Grain::Provider, Grain::Wide] {
             let of_grain = lengths & grain.short_lengths();
@@ -105,7 +114,7 @@ pub(crate) fn banned<const PLANE: u8>(bans: &impl Bans, address: Address) -> boo
             short,
         }
     };
-    asked.long | asked.short != 0 && bans.search(asked)
+    (asked.long | asked.short) != 0 && bans.search(asked)
 }
 
 #[inline(always)]

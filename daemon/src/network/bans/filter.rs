@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::MapData;
 use memmap2::MmapMut;
-use ravelin_datapath::wire::{BanKey, FILTER_WORDS, Lengths, Prefix, filter_word, marks};
+use ravelin_datapath::wire::{BanKey, FILTER_WORDS, Lengths, Prefix, filter_word, marks, narrow_mark};
 
 use crate::network::tables::{TablesError, mapped};
 
@@ -93,11 +93,14 @@ fn each_mask(prefix: Prefix, key: BanKey, mut take: impl FnMut(u32, u64)) {
         take(filter_word(bit), ones << (bit & 63));
         bit = end;
     }
+    if let Some(bit) = narrow_mark(prefix, key) {
+        take(filter_word(bit), 1 << (bit & 63));
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use ravelin_datapath::wire::{Prefix, filter_word, marks};
+    use ravelin_datapath::wire::{Prefix, filter_word, marks, narrow_mark};
 
     use super::Bits;
     use crate::network::bans::key;
@@ -124,7 +127,9 @@ mod tests {
             let set = |bit: u32| bits.0[filter_word(bit) as usize] >> (bit & 63) & 1 == 1;
             assert!(range.clone().all(set), "{text}");
             let count: u32 = bits.0.iter().map(|word| word.count_ones()).sum();
-            assert_eq!(count as usize, range.len(), "{text}");
+            let narrow = narrow_mark(prefix, key);
+            assert!(narrow.is_none_or(set), "{text}");
+            assert_eq!(count as usize, range.len() + narrow.iter().count(), "{text}");
         }
     }
 }

@@ -194,12 +194,14 @@ impl Bans {
         }
         let now = since_boot()?;
         let end = now.saturating_add(u64::try_from(wish.lasts.as_nanos()).unwrap_or(u64::MAX));
+        // Before the reason has its number: the walk takes away those that no ban has.
+        self.make_room(now)?;
         let reason = self.reasons.number(&wish.reason).map_err(Refusal::Kernel)?;
         let [key] = key::keys(prefix)[..] else {
             return Err(Refusal::TooWide { prefix, least });
         };
         let value = [end, now, BanNote { user, reason }.pack()];
-        if self.enter(key, value, now)? {
+        if self.enter(key, value)? {
             self.add(key, 1);
         }
         self.mark(key, reason);
@@ -321,13 +323,18 @@ impl Bans {
         Ok(())
     }
 
-    /// Writes a ban into the map. Says whether its prefix is new there.
-    fn enter(&mut self, key: BanKey, value: BanValue, now: u64) -> Result<bool, Refusal> {
-        if self.total >= BANS && now.saturating_sub(self.cleared) > CLEAR_EVERY {
-            self.cleared = now;
-            // What has ended takes room until it is swept.
-            while self.sweep().map_err(Refusal::Bans)? {}
+    /// Takes away what has ended, if the table is full: it takes room until it is swept.
+    fn make_room(&mut self, now: u64) -> Result<(), BansError> {
+        if self.total < BANS || now.saturating_sub(self.cleared) <= CLEAR_EVERY {
+            return Ok(());
         }
+        self.cleared = now;
+        while self.sweep()? {}
+        Ok(())
+    }
+
+    /// Writes a ban into the map. Says whether its prefix is new there.
+    fn enter(&mut self, key: BanKey, value: BanValue) -> Result<bool, Refusal> {
         let mut patience = 0..NO_MEMORY_TRIES;
         loop {
             let error = match self.bans.insert(key, value, NOT_THERE) {

@@ -6,7 +6,8 @@
 //! BAN_FILTER  lengths, then bits                  what nearly all packets read of it
 //! ```
 //!
-//! A ban marks one bit of the filter, or all those of the addresses that it covers. An address whose bits are clear is not banned.
+//! A ban marks one bit of the filter, or all those of the addresses that it covers; a narrow one marks a second, for those that meet
+//! the first. An address whose bits are clear is not banned.
 
 use core::ops::Range;
 
@@ -174,7 +175,30 @@ pub const fn bit6(address: Address, grain: Grain) -> u32 {
     }
 }
 
-/// The bits that a ban of this prefix marks: all that addresses in it ask for.
+/// The lengths that have a second bit: of IPv4, hosts, among [`Lengths::V4`]; of IPv6, 64 bits, among [`Lengths::Short6`], and all longer
+/// ones.
+pub const NARROW4: u64 = 1 << (64 - 32);
+/// See [`NARROW4`].
+pub const NARROW6: u64 = 1;
+
+/// The second bit of a source, for narrow prefixes: by a hash of the first 64 bits. A million bans mark every eighth of the first bits that
+/// sources ask for, and every sixteenth of these.
+#[must_use]
+#[inline(always)]
+pub const fn narrow_bit(address: Address) -> u32 {
+    NARROW.start + (address.high.wrapping_mul(FACTOR) >> 40) as u32
+}
+
+/// The second bit that a ban of this prefix marks, if it is narrow.
+#[must_use]
+pub const fn narrow_mark(prefix: Prefix, [high, low, _]: BanKey) -> Option<u32> {
+    match (prefix.plane, prefix.length) {
+        (Plane::V4, 32..) | (Plane::V6, 64..) => Some(narrow_bit(Address { high, low })),
+        _ => None,
+    }
+}
+
+/// The bits that a ban of this prefix marks first: all that addresses in it ask for.
 #[must_use]
 pub const fn marks(prefix: Prefix, [high, low, _]: BanKey) -> Range<u32> {
     let address = Address { high, low };
@@ -196,13 +220,14 @@ pub const fn filter_word(bit: u32) -> u32 {
     FILTER_HEADER + (bit >> 6)
 }
 
-/// 64-bit words of the filter: 4.1 MiB.
-pub const FILTER_WORDS: u32 = FILTER_HEADER + (WIDE.end >> 6);
+/// 64-bit words of the filter: 6.1 MiB.
+pub const FILTER_WORDS: u32 = FILTER_HEADER + (NARROW.end >> 6);
 
 /// Words before the bits: [`Lengths`], and room up to a whole cache line.
 const FILTER_HEADER: u32 = 8;
 const SITES: Range<u32> = 1 << 24..2 << 24;
 const WIDE: Range<u32> = SITES.end..SITES.end + (1 << 20);
+const NARROW: Range<u32> = WIDE.end..WIDE.end + (1 << 24);
 /// An odd number near 2^64 divided by the golden ratio.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
