@@ -44,8 +44,11 @@ impl MemoryBans {
         for key in key::keys(ban.prefix) {
             let prefix = Prefix::of_tag(key[2]).expect("a key of ours");
             self.ends.insert(key, ban.end);
-            for bit in marks(prefix, key).chain(narrow_mark(prefix, key)) {
+            for bit in marks(prefix, key) {
                 self.filter[filter_word(bit) as usize] |= 1 << (bit & 63);
+            }
+            if let Some((word, mask)) = narrow_mark(prefix, key) {
+                self.filter[word as usize] |= mask;
             }
             let (word, bit) = prefix.length_mark();
             self.filter[word as usize] |= bit;

@@ -5,7 +5,7 @@
 
 use crate::packet::Address;
 use crate::wire::{
-    BanKey, Grain, Lengths, NARROW4, NARROW6, Plane, Prefix, bit4, bit6, filter_word, narrow_bit,
+    BanKey, Grain, Lengths, NARROW4, NARROW6, Plane, Prefix, bit4, bit6, filter_word, narrow_bits,
 };
 
 /// Who holds bans: the seam between this step and its maps.
@@ -74,12 +74,17 @@ pub struct Asked {
 #[inline(always)]
 pub(crate) fn banned<const PLANE: u8>(bans: &impl Bans, address: Address) -> bool {
     let asked = if PLANE == Plane::V4 as u8 {
-        let mut short = bans.filter(Lengths::V4 as u32);
-        if short == 0 || !marked(bans, bit4(address)) {
+        let lengths = bans.filter(Lengths::V4 as u32);
+        if lengths == 0 {
             return false;
         }
-        if short & NARROW4 != 0 && !marked(bans, narrow_bit(address)) {
-            short &= !NARROW4;
+        let mut short = 0;
+        if lengths & NARROW4 != 0 && narrow(bans, address) {
+            short = NARROW4;
+        }
+        let wider = lengths & !NARROW4;
+        if wider != 0 && marked(bans, bit4(address)) {
+            short |= wider;
         }
         Asked {
             address,
@@ -93,15 +98,11 @@ pub(crate) fn banned<const PLANE: u8>(bans: &impl Bans, address: Address) -> boo
         if (lengths | long) == 0 {
             return false;
         }
-        let mut short = lengths & Grain::Site.short_lengths();
-        if (long | short) != 0 && !marked(bans, bit6(address, Grain::Site)) {
+        let mut short = lengths & NARROW6;
+        if (long | short) != 0 && !narrow(bans, address) {
             (long, short) = (0, 0);
         }
-        if (long | short & NARROW6) != 0 && !marked(bans, narrow_bit(address)) {
-            long = 0;
-            short &= !NARROW6;
-        }
-        for grain in [Grain::Provider, Grain::Wide] {
+        for grain in [Grain::Site, Grain::Provider, Grain::Wide] {
             let of_grain = lengths & grain.short_lengths();
             if of_grain != 0 && marked(bans, bit6(address, grain)) {
                 short |= of_grain;
@@ -115,6 +116,12 @@ pub(crate) fn banned<const PLANE: u8>(bans: &impl Bans, address: Address) -> boo
         }
     };
     (asked.long | asked.short) != 0 && bans.search(asked)
+}
+
+#[inline(always)]
+fn narrow(bans: &impl Bans, address: Address) -> bool {
+    let (word, mask) = narrow_bits(address);
+    bans.filter(word) & mask == mask
 }
 
 #[inline(always)]

@@ -6,8 +6,8 @@
 //! BAN_FILTER  lengths, then bits                  what nearly all packets read of it
 //! ```
 //!
-//! A ban marks one bit of the filter, or all those of the addresses that it covers; a narrow one marks a second, for those that meet
-//! the first. An address whose bits are clear is not banned.
+//! A ban of a host, or of 64 bits and more of IPv6, sets some bits of one word of the filter; a wider one sets one bit, or all those of
+//! the addresses that it covers. An address whose bits are clear is not banned.
 
 use core::ops::Range;
 
@@ -130,24 +130,24 @@ impl Lengths {
     pub const COUNT: usize = 3;
 }
 
-/// How IPv6 prefixes are marked, by their length.
+/// How IPv6 prefixes that are not narrow are marked, by their length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grain {
-    /// At least 48 bits: a bit by a hash of the first 48.
+    /// 48 to 63 bits: a bit by a hash of the first 48.
     Site,
-    /// At least 32 bits: a bit by a hash of the first 32, among those of sites.
+    /// 32 to 47 bits: a bit by a hash of the first 32, among those of sites.
     Provider,
     /// Shorter: a bit for each of the first 20 bits that the prefix covers.
     Wide,
 }
 
 impl Grain {
-    /// The lengths of this grain among [`Lengths::Short6`]. Those of [`Lengths::Long6`] are all of [`Self::Site`].
+    /// The lengths of this grain among [`Lengths::Short6`].
     #[must_use]
     #[inline(always)]
     pub const fn short_lengths(self) -> u64 {
         match self {
-            Self::Site => (1 << (64 - 48 + 1)) - 1,
+            Self::Site => (1 << (64 - 48 + 1)) - 1 - NARROW6,
             Self::Provider => (1 << (64 - 32 + 1)) - (1 << (64 - 48 + 1)),
             Self::Wide => u64::MAX << (64 - 32 + 1),
         }
@@ -175,34 +175,39 @@ pub const fn bit6(address: Address, grain: Grain) -> u32 {
     }
 }
 
-/// The lengths that have a second bit: of IPv4, hosts, among [`Lengths::V4`]; of IPv6, 64 bits, among [`Lengths::Short6`], and all longer
-/// ones.
+/// The length of narrow bans of IPv4: hosts, among [`Lengths::V4`].
 pub const NARROW4: u64 = 1 << (64 - 32);
-/// See [`NARROW4`].
+
+/// The length of narrow bans of IPv6, 64 bits, among [`Lengths::Short6`]. All of [`Lengths::Long6`] are narrow too.
 pub const NARROW6: u64 = 1;
 
-/// The second bit of a source, for narrow prefixes: by a hash of the first 64 bits. A million bans mark every eighth of the first bits that
-/// sources ask for, and every sixteenth of these.
+/// The word of a source, and the bits in it, that a narrow ban of it sets: a Bloom filter whose bits of one key stand in one word, so
+/// that it is one read (Putze, Sanders and Singler, 2007). With a million bans, it says of one source in a hundred that is not banned that it may
+/// be.
 #[must_use]
 #[inline(always)]
-pub const fn narrow_bit(address: Address) -> u32 {
-    NARROW.start + (address.high.wrapping_mul(FACTOR) >> 40) as u32
+pub const fn narrow_bits(address: Address) -> (u32, u64) {
+    // The fold gives an IPv4 address low bits too: a product's high bits are mixed, its low ones are not.
+    let hash = (address.high ^ address.high >> 32).wrapping_mul(FACTOR);
+    let mask = 1 << (hash >> 40 & 63) | 1 << (hash >> 34 & 63) | 1 << (hash >> 28 & 63);
+    (filter_word(NARROW.start) + (hash >> 46) as u32, mask)
 }
 
-/// The second bit that a ban of this prefix marks, if it is narrow.
+/// The word and the bits that a ban of this prefix sets, if it is narrow.
 #[must_use]
-pub const fn narrow_mark(prefix: Prefix, [high, low, _]: BanKey) -> Option<u32> {
+pub const fn narrow_mark(prefix: Prefix, [high, low, _]: BanKey) -> Option<(u32, u64)> {
     match (prefix.plane, prefix.length) {
-        (Plane::V4, 32..) | (Plane::V6, 64..) => Some(narrow_bit(Address { high, low })),
+        (Plane::V4, 32..) | (Plane::V6, 64..) => Some(narrow_bits(Address { high, low })),
         _ => None,
     }
 }
 
-/// The bits that a ban of this prefix marks first: all that addresses in it ask for.
+/// The bits that a ban of this prefix marks, if it is not narrow: all that addresses in it ask for.
 #[must_use]
 pub const fn marks(prefix: Prefix, [high, low, _]: BanKey) -> Range<u32> {
     let address = Address { high, low };
     let (first, count) = match (prefix.plane, prefix.length) {
+        (Plane::V4, 32..) | (Plane::V6, 64..) => (0, 0),
         (Plane::V4, 24..) => (bit4(address), 1),
         (Plane::V4, length) => (bit4(address), 1 << (24 - length)),
         (Plane::V6, 48..) => (bit6(address, Grain::Site), 1),
