@@ -13,6 +13,7 @@ use ravelin_rules::policy::{Clock, Mode};
 use ravelin_rules::reference::{self, Ban};
 use ravelin_rules::{Direction, TableImage};
 use ravelin_tests::bans::{bans, source};
+use ravelin_tests::packet::ether;
 use ravelin_tests::prog_run::{self, Bench, Kernel, TestPins};
 use ravelin_tests::random::{self, NOW, Random};
 use ravelin_tests::{requires, wait};
@@ -139,7 +140,7 @@ fn a_full_table_refuses_and_what_is_in_it_stays() {
             .policy;
         let image = TableImage::compile(&policy, &ravelin_rules::HostFacts::default(), Direction::Inbound)
             .expect("it fits");
-        let _kernel = Kernel::pinned(&image, vec![], &pins, &Never::default());
+        let mut kernel = Kernel::pinned(&image, vec![], &pins, &Never::default());
         let mut book = Bans::open(pins.pins()).expect("the maps are there");
         let wish = |number: u32, lasts| Wish {
             prefix: IpNet::from(std::net::IpAddr::from(std::net::Ipv4Addr::from_bits(
@@ -160,6 +161,32 @@ fn a_full_table_refuses_and_what_is_in_it_stays() {
             Some(("full", 1))
         );
         assert_eq!(book.count(), room);
+        // Judged alike before, during and after the walk that gives the filter the size for so many.
+        let mut assert_judged = |when: &str| {
+            let mut reason = |bits: u32| {
+                let frame = ether()
+                    .ipv4()
+                    .source(std::net::Ipv4Addr::from_bits(bits))
+                    .tcp(443)
+                    .bytes();
+                kernel.decide(&frame, false).reason
+            };
+            for number in (0..room).step_by(30_011) {
+                assert_eq!(reason(0x0a00_0000 + number), Reason::Ban, "{number} {when}");
+                assert_eq!(
+                    reason(0x0b00_0000 + number * 7),
+                    Reason::Default,
+                    "{number} {when}"
+                );
+            }
+        };
+        assert_judged("before");
+        for step in 0..200 {
+            assert!(book.sweep().expect("a step"), "{step}");
+        }
+        assert_judged("half way");
+        while book.sweep().expect("a step") {}
+        assert_judged("after");
         // Of one that is there, the end may still be moved.
         book.ban(&wish(7, HOUR * 2), 0).expect("it is replaced");
         // A restart finds all of them, and each is listed once.

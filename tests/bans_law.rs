@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
+use ravelin_datapath::wire::NARROW_CLASSES;
 use ravelin_datapath::{Reason, SliceFrame, decide_with};
 use ravelin_rules::policy::Direction;
 use ravelin_rules::reference::{self, Ban};
@@ -51,7 +52,7 @@ fn judge_case(case: &Case, random: &mut Random, told: &mut BTreeMap<&'static str
     // One moment for all bans of a case, so that ends are met to the nanosecond.
     let now = host.clock.boot + case.probes.first().map_or(0, |probe| probe.after);
     let bans = bans(random, &near, now);
-    let mut memory = MemoryBans::new(&policy);
+    let mut memory = MemoryBans::new(&policy, u32::from(random.byte()) % NARROW_CLASSES);
     // Bits without bans cost time and nothing else.
     memory.ban(Ban {
         prefix: STALE.parse().expect("a prefix"),

@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use ravelin_daemon::network::bans::{key, never};
 use ravelin_datapath::Bans;
-use ravelin_datapath::wire::{BanKey, FILTER_WORDS, Lengths, Prefix, filter_word, marks, narrow_mark};
+use ravelin_datapath::wire::{
+    BanKey, FILTER_WORDS, Lengths, NARROW_CLASS, Prefix, filter_word, marks, narrow_mark,
+};
 use ravelin_rules::Policy;
 use ravelin_rules::reference::Ban;
 
@@ -26,12 +28,14 @@ pub struct MemoryBans {
 }
 
 impl MemoryBans {
-    /// A world with what `policy` never bans, and no ban.
+    /// A world with what `policy` never bans, and no ban; `class` is the size of its Bloom filter.
     #[must_use]
-    pub fn new(policy: &Policy) -> Self {
+    pub fn new(policy: &Policy, class: u32) -> Self {
         let never = never::Never::of(policy).keys();
+        let mut filter = vec![0; FILTER_WORDS as usize];
+        filter[NARROW_CLASS as usize] = u64::from(class);
         Self {
-            filter: vec![0; FILTER_WORDS as usize],
+            filter,
             ends: HashMap::new(),
             never_lengths: never::lengths(&never),
             never: never.into_iter().collect(),
@@ -43,11 +47,12 @@ impl MemoryBans {
     pub fn ban(&mut self, ban: Ban) {
         for key in key::keys(ban.prefix) {
             let prefix = Prefix::of_tag(key[2]).expect("a key of ours");
+            let class = u32::try_from(self.filter[NARROW_CLASS as usize]).expect("a class");
             self.ends.insert(key, ban.end);
             for bit in marks(prefix, key) {
                 self.filter[filter_word(bit) as usize] |= 1 << (bit & 63);
             }
-            if let Some((word, mask)) = narrow_mark(prefix, key) {
+            if let Some((word, mask)) = narrow_mark(prefix, key, class) {
                 self.filter[word as usize] |= mask;
             }
             let (word, bit) = prefix.length_mark();

@@ -5,7 +5,8 @@
 
 use crate::packet::Address;
 use crate::wire::{
-    BanKey, Grain, Lengths, NARROW4, NARROW6, Plane, Prefix, bit4, bit6, filter_word, narrow_bits,
+    BanKey, Grain, Lengths, NARROW_CLASS, NARROW4, NARROW6, Plane, Prefix, bit4, bit6, filter_word,
+    narrow_bits,
 };
 
 /// Who holds bans: the seam between this step and its maps.
@@ -120,7 +121,12 @@ pub(crate) fn banned<const PLANE: u8>(bans: &impl Bans, address: Address) -> boo
 
 #[inline(always)]
 fn narrow(bans: &impl Bans, address: Address) -> bool {
-    let (word, mask) = narrow_bits(address);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "what is no class leads outside of the filter"
+    )]
+    let class = bans.filter(NARROW_CLASS) as u32;
+    let (word, mask) = narrow_bits(address, class);
     bans.filter(word) & mask == mask
 }
 

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::MapData;
 use memmap2::MmapMut;
-use ravelin_datapath::wire::{BanKey, FILTER_WORDS, Lengths, Prefix, filter_word, marks, narrow_mark};
+use ravelin_datapath::wire::{
+    BanKey, FILTER_WORDS, Lengths, NARROW_CLASS, Prefix, filter_word, marks, narrow_class, narrow_mark,
+};
 
 use crate::network::tables::{TablesError, mapped};
 
@@ -19,7 +21,11 @@ pub(super) struct Filter(MmapMut);
 
 /// Words that are, or are to be, those of a filter.
 #[derive(Debug)]
-pub(super) struct Bits(Vec<u64>);
+pub(super) struct Bits {
+    words: Vec<u64>,
+    /// The size of the Bloom filter among them.
+    class: u32,
+}
 
 impl Filter {
     pub(super) fn open(map: &MapData) -> Result<Self, TablesError> {
@@ -28,7 +34,7 @@ impl Filter {
 
     /// Sets the bits of a ban.
     pub(super) fn mark(&self, prefix: Prefix, key: BanKey) {
-        each_mask(prefix, key, |word, mask| {
+        each_mask(prefix, key, self.class(), |word, mask| {
             if let Some(word) = self.word(word) {
                 word.fetch_or(mask, Ordering::Release);
             }
@@ -48,13 +54,29 @@ impl Filter {
 
     /// Replaces all bits. Those of every live ban must be among the new ones.
     pub(super) fn replace(&self, bits: &Bits) {
-        for (index, word) in (0..).zip(&bits.0).skip(filter_word(0) as usize) {
+        // Bits that were not there first, in each place where packets may look from now on; then that they look there; then the others go.
+        for (index, word) in (0..).zip(&bits.words).skip(filter_word(0) as usize) {
+            if let Some(slot) = self.word(index)
+                && slot.load(Ordering::Relaxed) & word != *word
+            {
+                slot.fetch_or(*word, Ordering::Release);
+            }
+        }
+        if let Some(class) = self.word(NARROW_CLASS) {
+            class.store(bits.class.into(), Ordering::Release);
+        }
+        for (index, word) in (0..).zip(&bits.words).skip(filter_word(0) as usize) {
             if let Some(slot) = self.word(index)
                 && slot.load(Ordering::Relaxed) != *word
             {
                 slot.store(*word, Ordering::Release);
             }
         }
+    }
+
+    fn class(&self) -> u32 {
+        let class = self.word(NARROW_CLASS).map(|class| class.load(Ordering::Relaxed));
+        class.and_then(|class| u32::try_from(class).ok()).unwrap_or(0)
     }
 
     fn word(&self, index: u32) -> Option<&AtomicU64> {
@@ -69,13 +91,17 @@ impl Filter {
 }
 
 impl Bits {
-    pub(super) fn new() -> Self {
-        Self(vec![0; FILTER_WORDS as usize])
+    /// No bits yet, and room for so many narrow bans.
+    pub(super) fn new(bans: u32) -> Self {
+        Self {
+            words: vec![0; FILTER_WORDS as usize],
+            class: narrow_class(bans),
+        }
     }
 
     pub(super) fn mark(&mut self, prefix: Prefix, key: BanKey) {
-        each_mask(prefix, key, |word, mask| {
-            if let Some(word) = self.0.get_mut(word as usize) {
+        each_mask(prefix, key, self.class, |word, mask| {
+            if let Some(word) = self.words.get_mut(word as usize) {
                 *word |= mask;
             }
         });
@@ -83,7 +109,7 @@ impl Bits {
 }
 
 /// The words in which a ban has bits, with those bits.
-fn each_mask(prefix: Prefix, key: BanKey, mut take: impl FnMut(u32, u64)) {
+fn each_mask(prefix: Prefix, key: BanKey, class: u32, mut take: impl FnMut(u32, u64)) {
     let bits = marks(prefix, key);
     let mut bit = bits.start;
     while bit < bits.end {
@@ -93,7 +119,7 @@ fn each_mask(prefix: Prefix, key: BanKey, mut take: impl FnMut(u32, u64)) {
         take(filter_word(bit), ones << (bit & 63));
         bit = end;
     }
-    if let Some((word, mask)) = narrow_mark(prefix, key) {
+    if let Some((word, mask)) = narrow_mark(prefix, key, class) {
         take(word, mask);
     }
 }
@@ -121,14 +147,14 @@ mod tests {
                 panic!("{text} has one key")
             };
             let prefix = Prefix::of_tag(key[2]).unwrap();
-            let mut bits = Bits::new();
+            let mut bits = Bits::new(100_000);
             bits.mark(prefix, key);
             let range = marks(prefix, key);
-            let set = |bit: u32| bits.0[filter_word(bit) as usize] >> (bit & 63) & 1 == 1;
+            let set = |bit: u32| bits.words[filter_word(bit) as usize] >> (bit & 63) & 1 == 1;
             assert!(range.clone().all(set), "{text}");
-            let count: u32 = bits.0.iter().map(|word| word.count_ones()).sum();
-            let (word, mask) = narrow_mark(prefix, key).unwrap_or((0, 0));
-            assert_eq!(bits.0[word as usize] & mask, mask, "{text}");
+            let count: u32 = bits.words.iter().map(|word| word.count_ones()).sum();
+            let (word, mask) = narrow_mark(prefix, key, bits.class).unwrap_or((0, 0));
+            assert_eq!(bits.words[word as usize] & mask, mask, "{text}");
             assert_eq!(count as usize, range.len() + mask.count_ones() as usize, "{text}");
         }
     }

@@ -277,7 +277,7 @@ impl Bans {
         }
         let mut pass = self.pass.take().unwrap_or_else(|| {
             self.dirty = false;
-            Pass::new()
+            Pass::new(self.total)
         });
         let step = batch::read(&self.raw, pass.from, STEP).map_err(BansError::Read)?;
         let now = addresses::clock().map_err(BansError::Clock)?.boot;
@@ -301,16 +301,27 @@ impl Bans {
 
     /// Counts and marks what an earlier process has left.
     fn take_stock(&mut self) -> Result<(), BansError> {
-        let mut pass = Pass::new();
+        let mut from = None;
         loop {
-            let step = batch::read(&self.raw, pass.from, STEP).map_err(BansError::Read)?;
-            for (key, value) in step.entries {
+            let step = batch::read(&self.raw, from, STEP).map_err(BansError::Read)?;
+            for (key, _) in step.entries {
                 if Prefix::of_tag(key[2]).is_none() {
                     // Nothing that we wrote; no packet asks for it.
                     let _foreign = self.bans.remove(&key);
                     continue;
                 }
                 self.add(key, 1);
+            }
+            from = step.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        // Again: how many there are tells how many bits they need.
+        let mut pass = Pass::new(self.total);
+        loop {
+            let step = batch::read(&self.raw, pass.from, STEP).map_err(BansError::Read)?;
+            for (key, value) in step.entries {
                 pass.meet(key, BanNote::unpack(value[2]).reason);
             }
             pass.from = step.next;
@@ -415,10 +426,10 @@ impl Bans {
 }
 
 impl Pass {
-    fn new() -> Self {
+    fn new(bans: u32) -> Self {
         Self {
             from: None,
-            bits: Bits::new(),
+            bits: Bits::new(bans),
             reasons: vec![false; BAN_REASONS as usize],
         }
     }

@@ -182,22 +182,47 @@ pub const NARROW4: u64 = 1 << (64 - 32);
 pub const NARROW6: u64 = 1;
 
 /// The word of a source, and the bits in it, that a narrow ban of it sets: a Bloom filter whose bits of one key stand in one word, so
-/// that it is one read (Putze, Sanders and Singler, 2007). With a million bans, it says of one source in a hundred that is not banned that it may
-/// be.
+/// that it is one read (Putze, Sanders and Singler, 2007). Of one source in a hundred that is not banned it says that it may be.
+///
+/// `class` is its size, which word [`NARROW_CLASS`] of the filter tells: few bans take few pages, which stay in the caches. Each size has
+/// a place of its own, so that a store of that word goes from one to another.
 #[must_use]
 #[inline(always)]
-pub const fn narrow_bits(address: Address) -> (u32, u64) {
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "at most 24 bits are left of the hash"
+)]
+pub const fn narrow_bits(address: Address, class: u32) -> (u32, u64) {
     // The fold gives an IPv4 address low bits too: a product's high bits are mixed, its low ones are not.
     let hash = (address.high ^ address.high >> 32).wrapping_mul(FACTOR);
     let mask = 1 << (hash >> 40 & 63) | 1 << (hash >> 34 & 63) | 1 << (hash >> 28 & 63);
-    (filter_word(NARROW.start) + (hash >> 46) as u32, mask)
+    // What no filter has for a class leads outside of it, where all bits are set.
+    let class = class & 15;
+    let first = filter_word(NARROW_START) + (NARROW_LEAST << class) - NARROW_LEAST;
+    (first + (hash >> (55 - class)) as u32, mask)
 }
+
+/// The class for so many narrow bans: at least 16 bits for each.
+#[must_use]
+pub const fn narrow_class(bans: u32) -> u32 {
+    let mut class = 0;
+    while class < NARROW_CLASSES - 1 && NARROW_LEAST << class < bans.div_ceil(4) {
+        class += 1;
+    }
+    class
+}
+
+/// The word of the filter that tells the class.
+pub const NARROW_CLASS: u32 = 3;
+
+/// Sizes of the Bloom filter.
+pub const NARROW_CLASSES: u32 = 10;
 
 /// The word and the bits that a ban of this prefix sets, if it is narrow.
 #[must_use]
-pub const fn narrow_mark(prefix: Prefix, [high, low, _]: BanKey) -> Option<(u32, u64)> {
+pub const fn narrow_mark(prefix: Prefix, [high, low, _]: BanKey, class: u32) -> Option<(u32, u64)> {
     match (prefix.plane, prefix.length) {
-        (Plane::V4, 32..) | (Plane::V6, 64..) => Some(narrow_bits(Address { high, low })),
+        (Plane::V4, 32..) | (Plane::V6, 64..) => Some(narrow_bits(Address { high, low }, class)),
         _ => None,
     }
 }
@@ -225,15 +250,17 @@ pub const fn filter_word(bit: u32) -> u32 {
     FILTER_HEADER + (bit >> 6)
 }
 
-/// 64-bit words of the filter: 6.1 MiB.
-pub const FILTER_WORDS: u32 = FILTER_HEADER + (NARROW.end >> 6);
+/// 64-bit words of the filter: 8.1 MiB.
+pub const FILTER_WORDS: u32 = filter_word(NARROW_START) + (NARROW_LEAST << NARROW_CLASSES) - NARROW_LEAST;
 
-/// Words before the bits: [`Lengths`], and room up to a whole cache line.
+/// Words before the bits: [`Lengths`], [`NARROW_CLASS`], and room up to a whole cache line.
 const FILTER_HEADER: u32 = 8;
 const SITES: Range<u32> = 1 << 24..2 << 24;
 const WIDE: Range<u32> = SITES.end..SITES.end + (1 << 20);
-const NARROW: Range<u32> = WIDE.end..WIDE.end + (1 << 24);
+const NARROW_START: u32 = WIDE.end;
+/// Words of the smallest Bloom filter, a page; the `n`-th is `2^n` times as large, and the last 2 MiB.
+const NARROW_LEAST: u32 = 512;
 /// An odd number near 2^64 divided by the golden ratio.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-const _: () = assert!(Lengths::COUNT <= FILTER_HEADER as usize);
+const _: () = assert!(NARROW_CLASS as usize >= Lengths::COUNT && NARROW_CLASS < FILTER_HEADER);

@@ -8,8 +8,9 @@ mod settings;
 pub(crate) mod trie;
 
 pub use bans::{
-    BAN_REASON_BYTES, BAN_REASONS, BANS, BanKey, BanNote, BanValue, FILTER_WORDS, Grain, Lengths, NARROW4,
-    NARROW6, Prefix, bit4, bit6, filter_word, marks, narrow_bits, narrow_mark,
+    BAN_REASON_BYTES, BAN_REASONS, BANS, BanKey, BanNote, BanValue, FILTER_WORDS, Grain, Lengths,
+    NARROW_CLASS, NARROW_CLASSES, NARROW4, NARROW6, Prefix, bit4, bit6, filter_word, marks, narrow_bits,
+    narrow_class, narrow_mark,
 };
 pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};
