@@ -32,7 +32,7 @@ fn only_root_may_connect_and_others_are_refused_by_their_credentials_if_they_do(
     // Whoever gets past the file's mode still is who they are.
     let socket = filter.home().socket();
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("open the socket to all");
-    for command in ["status", "rules", "reload", "detach"] {
+    for command in ["status", "rules", "reload", "bans", "detach"] {
         for user in [STRANGER, NOBODY] {
             let output = as_user(&filter, user, &[command]);
             assert_eq!(output.status.code(), Some(2), "{command} as {user}");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ravelin_datapath::{Reason, Remembering, SliceFrame, decide_with};
+use ravelin_datapath::{NoBans, Reason, Remembering, SliceFrame, decide_with};
 use ravelin_rules::reference::{self, Flows};
 use ravelin_rules::{Direction, Policy, TableImage};
 use ravelin_tests::random;
@@ -56,7 +56,7 @@ fn judge(sequence: &Sequence) -> Vec<(ravelin_datapath::Decision, Direction)> {
         let wanted =
             reference::judge_in_sequence(&mut oracle, policy, &host(policy), step.direction, origin, &bytes);
         let memory = Remembering::new(tables, other, &remembered);
-        let said = decide_with(&SliceFrame(&bytes), tables, &memory, origin);
+        let said = decide_with(&SliceFrame(&bytes), tables, &NoBans, &memory, origin);
         assert!(
             said == wanted,
             "seed {}, packet {number}:\noracle {wanted:?}\ntables {said:?}\n{}",

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ravelin_daemon::network::attach::swap;
+use ravelin_daemon::network::bans::never::Never;
 use ravelin_daemon::network::load::{Generation, Images};
 use ravelin_daemon::network::pins::PinDir;
 use ravelin_rules::policy::XdpMode;
@@ -45,7 +46,8 @@ impl Live {
             inbound: image,
             outbound: None,
         };
-        let mut generation = Generation::load(&self.pins, images, self.number).expect("the kernel takes it");
+        let mut generation = Generation::load(&self.pins, images, &Never::default(), self.number)
+            .expect("the kernel takes it");
         let load = started.elapsed();
         let started = Instant::now();
         let on = [INTERFACE.to_owned()];

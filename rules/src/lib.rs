@@ -28,6 +28,7 @@ mod space;
 mod words;
 
 pub use change::{Change, Edit, SetFiles};
+pub use check::units::read_duration;
 pub use compile::{Amender, Budget, CompileError, Patch, Strategy};
 pub use diagnostic::{Code, Diagnostic, Location, Report, Severity, Spot};
 pub use image::{SizeReport, TableImage};

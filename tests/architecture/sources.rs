@@ -12,11 +12,20 @@ struct Source {
 }
 
 /// Where `unsafe` may stand, each with the reason why it cannot be done without.
-const UNSAFE: [(&str, &str); 7] = [
+const UNSAFE: [(&str, &str); 10] = [
+    (
+        "daemon/src/network/bans/batch.rs",
+        "a system call that aya does not have writes into buffers",
+    ),
+    (
+        "daemon/src/network/bans/filter.rs",
+        "stores into mapped memory that the kernel shares",
+    ),
     (
         "daemon/src/network/tables.rs",
         "tables are mapped memory that the kernel shares",
     ),
+    ("ebpf/xdp/src/bans.rs", "map values are shared with user space"),
     (
         "ebpf/xdp/src/frame.rs",
         "packet bytes lie between two raw pointers",

@@ -240,6 +240,12 @@ impl Daemon {
     /// Runs `ravelin COMMAND... --socket ...` against this daemon.
     #[track_caller]
     pub fn ravelin(&self, arguments: &[&str]) -> Output {
+        self.ravelin_reading(arguments, "")
+    }
+
+    /// As [`Self::ravelin`], with something to read on standard input.
+    #[track_caller]
+    pub fn ravelin_reading(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.in_namespace();
         command.args(arguments);
         let command_word = arguments.first().copied();
@@ -249,10 +255,27 @@ impl Daemon {
         if matches!(command_word, Some("detach" | "explain" | "flows")) && !arguments.contains(&"--pin-dir") {
             command.arg("--pin-dir").arg(self.home.pins().join("ravelin"));
         }
-        command
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|error| panic!("run ravelin: {error}"))
+        command.stdin(if input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        });
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("run ravelin: {error}"));
+        let stdin = child.stdin.take();
+        std::thread::scope(|scope| {
+            // Beside the reading of what it prints: a full pipe in either direction stops nobody.
+            scope.spawn(|| {
+                if let Some(mut stdin) = stdin {
+                    let _hung_up = stdin.write_all(input.as_bytes());
+                }
+            });
+            child.wait_with_output()
+        })
+        .unwrap_or_else(|error| panic!("run ravelin: {error}"))
     }
 
     /// Runs a command that must succeed and print one JSON document.

@@ -8,6 +8,7 @@
 )]
 
 pub mod backend;
+pub mod bans;
 pub mod classbench;
 pub mod client;
 pub mod daemon;

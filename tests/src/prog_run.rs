@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{Program, ProgramFd, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use ravelin_daemon::network::bans::never::{self, NEVER_BAN, NEVER_BAN_LENGTHS, Never};
 use ravelin_daemon::network::load::{INBOUND, OBJECT, OUTBOUND};
+use ravelin_daemon::network::pins::PinDir;
 use ravelin_daemon::network::shared;
 use ravelin_daemon::network::tables::{self, TableMap};
 use ravelin_datapath::wire::{
@@ -33,6 +35,35 @@ pub fn interface() -> u32 {
 pub struct Bench {
     inside: Namespace,
     _peer: Namespace,
+}
+
+/// A pin folder for tests without a daemon; gone when dropped.
+#[derive(Debug)]
+pub struct TestPins(Option<PinDir>);
+
+impl TestPins {
+    /// A fresh folder.
+    #[must_use]
+    #[track_caller]
+    #[expect(clippy::new_without_default, reason = "it does something to the machine")]
+    pub fn new() -> Self {
+        let number = LOADS.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/sys/fs/bpf/ravelin-pins-{}-{number}", std::process::id());
+        let pins = PinDir::open(path.as_ref()).expect("the bpf file system is mounted");
+        Self(Some(pins))
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn pins(&self) -> &PinDir {
+        self.0.as_ref().expect("not dropped")
+    }
+}
+
+impl Drop for TestPins {
+    fn drop(&mut self) {
+        let _best_effort = self.0.take().map(PinDir::remove);
+    }
 }
 
 /// One loaded generation.
@@ -177,18 +208,30 @@ impl Kernel {
     #[must_use]
     #[track_caller]
     pub fn observing(image: &TableImage, observing: Vec<u32>) -> Self {
-        Self::new(&[image], observing, None)
+        Self::new(&[image], observing, None, None)
     }
 
     /// Loads both programs, with the flows that stand in `memory`, and a clock that is told.
     #[must_use]
     #[track_caller]
     pub fn both(images: [&TableImage; 2], memory: &FlowMemory) -> Self {
-        Self::new(&images, Vec::new(), Some(memory))
+        Self::new(&images, Vec::new(), Some(memory), None)
+    }
+
+    /// As [`Self::observing`], with the maps of bans pinned, as a daemon would have them.
+    #[must_use]
+    #[track_caller]
+    pub fn pinned(image: &TableImage, observing: Vec<u32>, pins: &TestPins, never: &Never) -> Self {
+        Self::new(&[image], observing, None, Some((pins, never)))
     }
 
     #[track_caller]
-    fn new(images: &[&TableImage], observing: Vec<u32>, memory: Option<&FlowMemory>) -> Self {
+    fn new(
+        images: &[&TableImage],
+        observing: Vec<u32>,
+        memory: Option<&FlowMemory>,
+        bans: Option<(&TestPins, &Never)>,
+    ) -> Self {
         let interface =
             nix::net::if_::if_nametoindex(DEVICE).expect("a kernel is loaded inside `Bench::run`");
         let rules = u32::try_from(images[0].rule_names().len()).expect("a bounded number of rules");
@@ -201,7 +244,17 @@ impl Kernel {
                 (direction, tables, pin_path())
             })
             .collect();
+        let never = bans.map(|(_, never)| never.keys()).unwrap_or_default();
+        let lengths = never::lengths(&never);
         let mut loader = EbpfLoader::new();
+        loader
+            .override_global(NEVER_BAN_LENGTHS, &lengths[..], true)
+            .map_max_entries(NEVER_BAN, u32::try_from(never.len().max(1)).expect("few"));
+        if let Some((pins, _)) = bans {
+            for name in [shared::BANS, shared::BAN_FILTER, shared::BAN_REASONS] {
+                loader.map_pin_path(name, pins.pins().map(name));
+            }
+        }
         let mut pins = Vec::new();
         for (image, (direction, tables, path)) in images.iter().zip(&sides) {
             pins.push(tables.pin(path).expect("the bpf file system is mounted"));
@@ -222,6 +275,8 @@ impl Kernel {
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("cannot load the object: {error:?}"));
         drop(pins);
+        let map = ebpf.map_mut(NEVER_BAN).expect("the map is in the object");
+        never::fill(&mut map.try_into().expect("a hash map"), &never).expect("room for them");
         for (image, (direction, tables, _)) in images.iter().zip(&mut sides) {
             tables.write(image, &slots, 0);
             match direction {

@@ -172,9 +172,11 @@ fn suites_of(ring: Ring, suites: &[String]) -> Vec<Step> {
 fn ring_of(suite: &str) -> Ring {
     match suite {
         "architecture" => Ring::Lint,
-        "check" | "diff" | "differential" | "docs" | "edits" | "explain" | "guide" | "import" | "lint"
-        | "packets" | "replay" | "robustness" | "sequences" | "units" | "worst" => Ring::Laws,
-        "classbench" | "flows" | "kernel" => Ring::Kernel,
+        "bans_law" | "check" | "diff" | "differential" | "docs" | "edits" | "explain" | "guide"
+        | "import" | "lint" | "packets" | "replay" | "robustness" | "sequences" | "units" | "worst" => {
+            Ring::Laws
+        }
+        "bans_kernel" | "classbench" | "flows" | "kernel" => Ring::Kernel,
         _ => Ring::System,
     }
 }

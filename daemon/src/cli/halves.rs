@@ -87,4 +87,4 @@ pub(super) fn unexpected(half: &str, answer: &Answer) -> Failure {
 }
 
 /// A reload of very large sets takes seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);

@@ -12,10 +12,6 @@ pub(super) enum Planned {
     #[command(hide = true)]
     Apply(Rest),
     #[command(hide = true)]
-    Ban(Rest),
-    #[command(hide = true)]
-    Bans(Rest),
-    #[command(hide = true)]
     Confirm(Rest),
     #[command(hide = true)]
     Demo(Rest),
@@ -29,8 +25,6 @@ pub(super) enum Planned {
     Rollback(Rest),
     #[command(hide = true)]
     Top(Rest),
-    #[command(hide = true)]
-    Unban(Rest),
 }
 
 /// Whatever stands after the command.
@@ -44,8 +38,6 @@ impl Planned {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         let (word, Rest { rest: _ }) = match self {
             Self::Apply(rest) => ("apply", rest),
-            Self::Ban(rest) => ("ban", rest),
-            Self::Bans(rest) => ("bans", rest),
             Self::Confirm(rest) => ("confirm", rest),
             Self::Demo(rest) => ("demo", rest),
             Self::Doctor(rest) => ("doctor", rest),
@@ -53,7 +45,6 @@ impl Planned {
             Self::Limits(rest) => ("limits", rest),
             Self::Rollback(rest) => ("rollback", rest),
             Self::Top(rest) => ("top", rest),
-            Self::Unban(rest) => ("unban", rest),
         };
         Err(format!("`ravelin {word}` is not supported yet").into())
     }

@@ -10,6 +10,10 @@ use super::peer::Standing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
+    /// Drop packets from these prefixes for a while. An operator; the filter only, at any time.
+    Ban,
+    /// List live bans. An operator; the filter only, at any time.
+    Bans,
     /// Take everything out of the kernel and end. An operator; the filter only, at any time.
     Detach,
     /// Give the metrics as text. An operator, and the edge's user; at any time.
@@ -20,27 +24,35 @@ pub enum Action {
     Rules,
     /// Say what is live and how the last reload went. An operator; at any time.
     Status,
+    /// Take bans away. An operator; the filter only, at any time.
+    Unban,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
+        Self::Ban,
+        Self::Bans,
         Self::Detach,
         Self::Metrics,
         Self::Reload,
         Self::Rules,
         Self::Status,
+        Self::Unban,
     ];
 
     /// The word in requests and in the audit log.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Ban => "ban",
+            Self::Bans => "bans",
             Self::Detach => "detach",
             Self::Metrics => "metrics",
             Self::Reload => "reload",
             Self::Rules => "rules",
             Self::Status => "status",
+            Self::Unban => "unban",
         }
     }
 

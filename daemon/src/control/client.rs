@@ -14,34 +14,73 @@ use super::{Action, Answer};
 ///
 /// When nobody listens there, or what comes back is no answer.
 pub fn ask(socket: &Path, action: Action, patience: Duration) -> Result<Answer, ClientError> {
-    let stream = UnixStream::connect(socket).map_err(|source| ClientError::connect(socket, source))?;
-    let failed = |source| ClientError::Talk {
-        path: socket.to_owned(),
-        source,
-    };
-    stream.set_read_timeout(Some(patience)).map_err(failed)?;
-    stream.set_write_timeout(Some(patience)).map_err(failed)?;
-    let mut line = serde_json::to_vec(&Request::new(action)).map_err(|source| failed(source.into()))?;
-    line.push(b'\n');
-    (&stream).write_all(&line).map_err(failed)?;
-    let mut reply = Vec::new();
-    BufReader::new(stream.take(REPLY_BYTES))
-        .read_until(b'\n', &mut reply)
-        .map_err(failed)?;
-    if reply.is_empty() {
-        return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+    Connection::open(socket, patience)?.ask(&Request::new(action))
+}
+
+/// A connection, for more than one request.
+#[derive(Debug)]
+pub struct Connection {
+    stream: BufReader<UnixStream>,
+    path: PathBuf,
+}
+
+impl Connection {
+    /// Connects to the half that listens on `socket`. Each answer is waited for at most `patience`.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens there.
+    pub fn open(socket: &Path, patience: Duration) -> Result<Self, ClientError> {
+        let stream = UnixStream::connect(socket).map_err(|source| ClientError::connect(socket, source))?;
+        let path = socket.to_owned();
+        let set = stream
+            .set_read_timeout(Some(patience))
+            .and_then(|()| stream.set_write_timeout(Some(patience)));
+        match set {
+            Ok(()) => Ok(Self {
+                stream: BufReader::new(stream),
+                path,
+            }),
+            Err(source) => Err(ClientError::Talk { path, source }),
+        }
     }
-    let reply: Reply = serde_json::from_slice(&reply).map_err(|source| ClientError::Reply {
-        path: socket.to_owned(),
-        source,
-    })?;
-    if reply.version != VERSION {
-        return Err(ClientError::Version {
-            path: socket.to_owned(),
-            version: reply.version,
-        });
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// When what comes back is no answer.
+    pub fn ask(&mut self, request: &Request) -> Result<Answer, ClientError> {
+        let line = self.exchange(request).map_err(|source| ClientError::Talk {
+            path: self.path.clone(),
+            source,
+        })?;
+        let reply: Reply = serde_json::from_slice(&line).map_err(|source| ClientError::Reply {
+            path: self.path.clone(),
+            source,
+        })?;
+        if reply.version != VERSION {
+            return Err(ClientError::Version {
+                path: self.path.clone(),
+                version: reply.version,
+            });
+        }
+        Ok(reply.answer)
     }
-    Ok(reply.answer)
+
+    fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.stream.get_mut().write_all(&line)?;
+        let mut reply = Vec::new();
+        (&mut self.stream)
+            .take(REPLY_BYTES)
+            .read_until(b'\n', &mut reply)?;
+        if reply.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(reply)
+    }
 }
 
 /// Why there is no answer.

@@ -4,6 +4,7 @@
 //! credentials, read by the kernel, never by anything the peer says. Must not know how an action is carried out.
 
 pub mod action;
+pub mod bans;
 pub mod client;
 pub mod peer;
 pub mod protocol;

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Action;
+use super::bans::{BansPage, Done, NewBan, Which};
 use crate::network::detach::Detached;
 
 /// The number of this protocol. Raised when a field changes its meaning or goes away; a new field does not raise it.
@@ -20,13 +21,22 @@ pub const REQUEST_BYTES: usize = 64 * 1024;
 pub const REPLY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// [`VERSION`].
     pub version: u32,
     /// What to do.
     pub action: Action,
+    /// With [`Action::Ban`]: whom.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ban: Vec<NewBan>,
+    /// With [`Action::Unban`]: whom, as addresses and prefixes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unban: Vec<String>,
+    /// With [`Action::Bans`]: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bans: Option<Which>,
 }
 
 impl Request {
@@ -36,6 +46,9 @@ impl Request {
         Self {
             version: VERSION,
             action,
+            ban: Vec::new(),
+            unban: Vec::new(),
+            bans: None,
         }
     }
 
@@ -75,6 +88,10 @@ pub struct Reply {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
+    /// What came of bans.
+    Banned(Done),
+    /// Some of the live bans.
+    Bans(BansPage),
     /// Everything is out of the kernel, and the filter ends.
     Detached(Detached),
     /// It could not be done, and the peer is not at fault.
@@ -113,6 +130,8 @@ pub enum Answer {
     Rules(Rules),
     /// What is live.
     Status(Box<Status>),
+    /// What came of taking bans away.
+    Unbanned(Done),
 }
 
 /// Rules and reasons with their counters.
@@ -235,7 +254,10 @@ pub struct InterfaceStatus {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Answer, Detached, FilterStatus, LastReload, Reply, Request, Rules, Status, VERSION};
+    use super::{
+        Action, Answer, BansPage, Detached, Done, FilterStatus, LastReload, Reply, Request, Rules, Status,
+        VERSION,
+    };
 
     #[test]
     fn a_request_comes_back_as_it_was_written() {
@@ -287,6 +309,9 @@ mod tests {
         };
         let error = "why".to_owned();
         for answer in [
+            Answer::Banned(Done::default()),
+            Answer::Bans(BansPage::default()),
+            Answer::Unbanned(Done::default()),
             Answer::Detached(Detached::default()),
             Answer::Failed { error: error.clone() },
             Answer::Forbidden { error: error.clone() },

@@ -24,8 +24,8 @@ use super::{Action, Answer};
 
 /// Carries out what peers may ask for.
 pub trait Handler: Send + Sync + 'static {
-    /// Does `action` and tells what came of it.
-    fn handle(&self, action: Action) -> impl Future<Output = Answer> + Send;
+    /// Does what `peer` requests, and may, and tells what came of it.
+    fn handle(&self, request: Request, peer: Peer) -> impl Future<Output = Answer> + Send;
 
     /// The answer to `action` has been sent, or its peer is gone: the place for what ends the process.
     fn answered(&self, _action: Action) {}
@@ -195,8 +195,9 @@ async fn converse<H: Handler>(stream: UnixStream, access: Arc<Access>, seats: Ar
         let (action, answer) = match read_line(&mut stream).await {
             Line::Complete(line) => match Request::parse(&line) {
                 Ok(request) => {
-                    let answer = answer(request.action, peer, standing, handler.as_ref()).await;
-                    (Some(request.action), answer)
+                    let action = request.action;
+                    let answer = answer(request, peer, standing, handler.as_ref()).await;
+                    (Some(action), answer)
                 }
                 Err(error) => (None, Answer::Invalid { error }),
             },
@@ -217,7 +218,8 @@ async fn converse<H: Handler>(stream: UnixStream, access: Arc<Access>, seats: Ar
     }
 }
 
-async fn answer<H: Handler>(action: Action, peer: Peer, standing: Standing, handler: &H) -> Answer {
+async fn answer<H: Handler>(request: Request, peer: Peer, standing: Standing, handler: &H) -> Answer {
+    let action = request.action;
     let allowed = action.allowed(standing);
     // Scrapes come every few seconds from the edge and say nothing about who changed what.
     if action == Action::Metrics && allowed {
@@ -232,7 +234,7 @@ async fn answer<H: Handler>(action: Action, peer: Peer, standing: Standing, hand
         );
         return Answer::Forbidden { error };
     }
-    handler.handle(action).await
+    handler.handle(request, peer).await
 }
 
 enum Line {
@@ -281,15 +283,15 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use super::{Action, Answer, BindError, ControlSocket, Handler, REQUEST_BYTES};
+    use super::{Answer, BindError, ControlSocket, Handler, Peer, REQUEST_BYTES, Request};
     use crate::control::peer::Access;
 
     struct Echo;
 
     impl Handler for Echo {
-        async fn handle(&self, action: Action) -> Answer {
+        async fn handle(&self, request: Request, _: Peer) -> Answer {
             Answer::Metrics {
-                text: action.word().to_owned(),
+                text: request.action.word().to_owned(),
             }
         }
     }

@@ -44,7 +44,11 @@ pub fn differ(one: &HostFacts, other: &HostFacts) -> bool {
 const CLOCK_SET: u128 = 100_000_000;
 
 /// Both clocks, read one after the other.
-fn clock() -> nix::Result<Clock> {
+///
+/// # Errors
+///
+/// When the kernel does not answer.
+pub fn clock() -> nix::Result<Clock> {
     let nanoseconds = |clock| {
         let time = clock_gettime(clock)?;
         let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);

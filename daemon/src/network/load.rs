@@ -7,9 +7,10 @@ use aya::maps::{MapData, MapError};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use ravelin_datapath::Direction;
-use ravelin_datapath::wire::{Setting, Settings};
+use ravelin_datapath::wire::{BanKey, Setting, Settings};
 use ravelin_rules::{Amender, Change, Policy, TableImage};
 
+use super::bans::never::{self, NEVER_BAN, NEVER_BAN_LENGTHS, Never};
 use super::flows;
 use super::pins::PinDir;
 use super::shared;
@@ -50,13 +51,13 @@ struct Side {
 }
 
 impl Generation {
-    /// Loads the programs with the tables of `images`, under the number `number`. Shared maps are made if they are not
+    /// Loads the programs with the tables of `images`, and what is `never` banned, under the number `number`. Shared maps are made if they are not
     /// pinned yet.
     ///
     /// # Errors
     ///
     /// The step that the kernel refused.
-    pub fn load(pins: &PinDir, images: Images<'_>, number: u32) -> Result<Self, LoadError> {
+    pub fn load(pins: &PinDir, images: Images<'_>, never: &Never, number: u32) -> Result<Self, LoadError> {
         let mut sides = Vec::new();
         let mut all = Vec::new();
         for (direction, image) in images.each() {
@@ -69,7 +70,12 @@ impl Generation {
             });
             all.push((direction, settings, pins.map(tables::name(direction))));
         }
+        let never = never.keys();
+        let lengths = never::lengths(&never);
         let mut loader = EbpfLoader::new();
+        loader
+            .override_global(NEVER_BAN_LENGTHS, &lengths[..], true)
+            .map_max_entries(NEVER_BAN, u32::try_from(never.len().max(1)).unwrap_or(u32::MAX));
         let mut held = Vec::new();
         for (side, (direction, settings, path)) in sides.iter().zip(&all) {
             held.push(side.tables.pin(path)?);
@@ -89,6 +95,7 @@ impl Generation {
         let mut ebpf = loader.load(OBJECT).map_err(LoadError::Object)?;
         drop(held);
 
+        fill_never(&mut ebpf, &never)?;
         let slots = assign_slots(&mut ebpf, images.inbound)?;
         for (side, (_, image)) in sides.iter_mut().zip(images.each()) {
             side.tables.write(image, &slots, flows::first_epoch(number));
@@ -213,6 +220,15 @@ pub enum LoadError {
     /// The table map.
     #[error(transparent)]
     Tables(#[from] TablesError),
+}
+
+fn fill_never(ebpf: &mut Ebpf, keys: &[BanKey]) -> Result<(), LoadError> {
+    let failed = |source| LoadError::Map {
+        name: NEVER_BAN,
+        source,
+    };
+    let map = ebpf.map_mut(NEVER_BAN).ok_or(LoadError::Missing(NEVER_BAN))?;
+    never::fill(&mut map.try_into().map_err(failed)?, keys).map_err(failed)
 }
 
 fn assign_slots(ebpf: &mut Ebpf, image: &TableImage) -> Result<Vec<u32>, LoadError> {

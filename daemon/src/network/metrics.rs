@@ -9,6 +9,7 @@ use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
+use ravelin_datapath::wire::BANS;
 use ravelin_datapath::{Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::policy::ListedSet;
 
@@ -38,6 +39,17 @@ pub struct Facts<'a> {
     pub reloads_amended: u64,
     /// Refused or failed reloads since the start.
     pub reloads_refused: u64,
+    /// The bans; `None` when there can be none yet.
+    pub bans: Option<&'a BanFacts>,
+}
+
+/// What is known of bans.
+#[derive(Clone, Debug, Default)]
+pub struct BanFacts {
+    /// How many there are, with those that have just ended.
+    pub count: u32,
+    /// Refused since the start, by why.
+    pub refused: Vec<(&'static str, u64)>,
 }
 
 /// Everything, as one text.
@@ -52,6 +64,9 @@ pub fn text(counters: &Counters, facts: Facts<'_>) -> Result<String, MetricsErro
     generation(&registry, facts)?;
     sets(&registry, facts.sets)?;
     reloads(&registry, facts)?;
+    if let Some(facts) = facts.bans {
+        bans(&registry, facts)?;
+    }
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
@@ -182,6 +197,26 @@ fn sets(registry: &Registry, sets: &[ListedSet]) -> Result<(), MetricsError> {
                 .get_metric_with_label_values(name)?
                 .set(written.as_secs_f64());
         }
+    }
+    Ok(())
+}
+
+fn bans(registry: &Registry, facts: &BanFacts) -> Result<(), MetricsError> {
+    int_gauge(
+        registry,
+        "ravelin_bans",
+        "Bans in the table, with those that have just ended",
+    )?
+    .set(facts.count.into());
+    int_gauge(registry, "ravelin_bans_capacity", "Bans that the table can hold")?.set(BANS.into());
+    let refused = counter_vec(
+        registry,
+        "ravelin_bans_refused_total",
+        "Bans that were asked for and refused, by reason",
+        &["reason"],
+    )?;
+    for (reason, count) in &facts.refused {
+        refused.get_metric_with_label_values(&[*reason])?.inc_by(*count);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod adopt;
 pub mod ask;
 pub mod attach;
+pub mod bans;
 pub mod counters;
 pub mod detach;
 mod egress;
@@ -28,6 +29,8 @@ use ravelin_rules::policy::{Action, Direction, FlowTimeouts, HostFacts, Mode, Ru
 use ravelin_rules::{Change, CompileError, Policy, TableImage};
 
 use self::attach::{AttachError, Attachment};
+use self::bans::never::Never;
+use self::bans::{Bans, BansError};
 use self::counters::{Counters, CountersError};
 use self::detach::{DetachError, Detached};
 use self::flows::{FlowTable, FlowsError};
@@ -97,7 +100,7 @@ impl Network {
         };
         let number = self.number.wrapping_add(1);
         let knew_flows = self.pins.map(shared::FLOWS_SETTLED).exists();
-        let mut generation = Generation::load(&self.pins, images, number)?;
+        let mut generation = Generation::load(&self.pins, images, &Never::of(policy), number)?;
         if policy.keeps_flows() && !knew_flows {
             self.admit_connections(number);
         }
@@ -167,6 +170,15 @@ impl Network {
     /// What cannot be removed.
     pub fn detach(self) -> Result<Detached, DetachError> {
         detach::remove(self.pins)
+    }
+
+    /// The bans, which no generation changes.
+    ///
+    /// # Errors
+    ///
+    /// When they are not there yet: before the first generation.
+    pub fn bans(&self) -> Result<Bans, BansError> {
+        Bans::open(&self.pins)
     }
 
     /// A reader of every counter. It works as long as it lives, also while a generation is being swapped.

@@ -17,6 +17,12 @@ pub const CLASS_COUNTERS: &str = "CLASS_COUNTERS";
 /// Rule name → slot.
 pub const RULE_SLOTS: &str = "RULE_SLOTS";
 
+/// Prefix → ban.
+pub const BANS: &str = "BANS";
+/// What packets read before that.
+pub const BAN_FILTER: &str = "BAN_FILTER";
+/// Number → reason of bans.
+pub const BAN_REASONS: &str = "BAN_REASONS";
 /// Flows whose both ends are there.
 pub const FLOWS_SETTLED: &str = "FLOWS_SETTLED";
 /// Flows of which one end has spoken.
@@ -25,7 +31,15 @@ pub const FLOWS_OPENING: &str = "FLOWS_OPENING";
 pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
 
 /// The shared maps of every generation.
-pub const ALWAYS: [&str; 4] = [CLASS_COUNTERS, REASON_COUNTERS, RULE_COUNTERS, RULE_SLOTS];
+pub const ALWAYS: [&str; 7] = [
+    BANS,
+    BAN_FILTER,
+    BAN_REASONS,
+    CLASS_COUNTERS,
+    REASON_COUNTERS,
+    RULE_COUNTERS,
+    RULE_SLOTS,
+];
 /// Those of generations that keep flows: they take the memory of all flows at once, so others do without.
 pub const WITH_FLOWS: [&str; 3] = [FLOWS_SETTLED, FLOWS_OPENING, FLOW_COUNTERS];
 
@@ -103,6 +117,12 @@ impl Shape {
             value: COUNTER_BYTES,
             entries,
         };
+        let hash = |key, value, entries| Self {
+            kind: Some(MapType::Hash),
+            key,
+            value,
+            entries,
+        };
         let flows = |kind| Self {
             kind: Some(kind),
             key: FLOW_KEY_BYTES,
@@ -116,15 +136,18 @@ impl Shape {
                 value: 8,
                 ..counters(wire::FlowTables::COUNTERS)
             },
+            BANS => hash(BAN_WORDS, BAN_WORDS, wire::BANS),
+            BAN_FILTER => Self {
+                kind: Some(MapType::Array),
+                key: 4,
+                value: wire::FILTER_WORDS * 8,
+                entries: 1,
+            },
+            BAN_REASONS => hash(4, REASON_BYTES, wire::BAN_REASONS),
             CLASS_COUNTERS => counters(wire::CLASS_COUNTERS),
             REASON_COUNTERS => counters(wire::REASON_COUNTERS),
             RULE_COUNTERS => counters(wire::RULE_SLOTS),
-            _ => Self {
-                kind: Some(MapType::Hash),
-                key: NAME_BYTES,
-                value: 4,
-                entries: wire::RULE_SLOTS,
-            },
+            _ => hash(NAME_BYTES, 4, wire::RULE_SLOTS),
         }
     }
 }
@@ -133,8 +156,13 @@ const COUNTER_BYTES: u32 = 16;
 const FLOW_KEY_BYTES: u32 = 40;
 const FLOW_BYTES: u32 = 40;
 const NAME_BYTES: u32 = 64;
+const BAN_WORDS: u32 = 24;
+const REASON_BYTES: u32 = 64;
 
 const _: () = assert!(size_of::<wire::FlowKey>() == FLOW_KEY_BYTES as usize);
 const _: () = assert!(size_of::<wire::FlowRecord>() == FLOW_BYTES as usize);
 const _: () = assert!(size_of::<wire::Counter>() == COUNTER_BYTES as usize);
 const _: () = assert!(wire::RULE_NAME_BYTES == NAME_BYTES as usize);
+const _: () = assert!(size_of::<wire::BanKey>() == BAN_WORDS as usize);
+const _: () = assert!(size_of::<wire::BanValue>() == BAN_WORDS as usize);
+const _: () = assert!(wire::BAN_REASON_BYTES == REASON_BYTES as usize);

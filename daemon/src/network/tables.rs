@@ -186,7 +186,8 @@ impl TableMap {
     }
 }
 
-fn mapped(map: &MapData, bytes: usize) -> Result<MmapMut, TablesError> {
+/// The value of a map that has one element, of that many bytes.
+pub(super) fn mapped(map: &MapData, bytes: usize) -> Result<MmapMut, TablesError> {
     let descriptor = map.fd().as_fd().as_raw_fd();
     // SAFETY: the descriptor is a map of ours of that length, which nothing can shorten, and whose words nobody else writes.
     unsafe { MmapOptions::new().len(bytes).map_mut(descriptor) }.map_err(TablesError::Mapping)

@@ -9,7 +9,8 @@ use super::applier::{Applier, failed};
 use super::live::Live;
 use super::reload::Cause;
 use crate::causes::chain;
-use crate::control::protocol::{ClassCount, ReasonCount, RuleCount, Rules, Status};
+use crate::control::peer::Peer;
+use crate::control::protocol::{ClassCount, ReasonCount, Request, RuleCount, Rules, Status};
 use crate::control::server::Handler;
 use crate::control::{Action, Answer};
 use crate::network::counters::{Counters, CountersError};
@@ -19,13 +20,16 @@ use crate::network::counters::{Counters, CountersError};
 pub(super) struct Answers(pub(super) Arc<Applier>);
 
 impl Handler for Answers {
-    async fn handle(&self, action: Action) -> Answer {
-        match action {
+    async fn handle(&self, request: Request, peer: Peer) -> Answer {
+        match request.action {
             Action::Reload => self.0.queue().wish_and_wait(Cause::Control).await,
-            Action::Detach | Action::Metrics | Action::Rules | Action::Status => {
+            action => {
                 let applier = Arc::clone(&self.0);
                 // System calls by the thousand: other connections are answered meanwhile.
                 let answer = spawn_blocking(move || match action {
+                    Action::Ban => applier.bans.ban(&request.ban, peer.uid),
+                    Action::Bans => applier.bans.list(&request.bans.unwrap_or_default()),
+                    Action::Unban => applier.bans.unban(&request.unban, peer.uid),
                     Action::Detach => applier.detach(),
                     Action::Metrics => applier.metrics(),
                     Action::Rules => rules(&applier.live()),

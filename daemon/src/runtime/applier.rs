@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use ravelin_rules::{HostFacts, Loaded, Policy, Report};
 use tokio::sync::Notify;
 
+use super::bans::Book;
 use super::filter::FilterError;
 use super::live::{Live, seconds};
 use super::reload::{ReloadQueue, Wishes};
@@ -29,6 +30,7 @@ pub(super) struct Applier {
     pub(super) state: State,
     /// `None` once everything was detached.
     network: Mutex<Option<Network>>,
+    pub(super) bans: Arc<Book>,
     live: ArcSwap<Live>,
     reloaded: Notify,
     detached: Notify,
@@ -47,6 +49,7 @@ impl Applier {
             queue: ReloadQueue::default(),
             state,
             network: Mutex::new(None),
+            bans: Arc::default(),
             live: ArcSwap::default(),
             reloaded: Notify::new(),
             detached: Notify::new(),
@@ -92,6 +95,7 @@ impl Applier {
         let Some(network) = self.lock().take() else {
             return failed("everything was detached already");
         };
+        self.bans.close();
         match network.detach() {
             Ok(detached) => Answer::Detached(detached),
             Err(error) => failed(&chain(&error)),
@@ -195,6 +199,7 @@ impl Applier {
         let Some(counters) = &live.counters else {
             return failed("there are no counters yet");
         };
+        let bans = self.bans.facts();
         let text = live.rules().map_err(Into::into).and_then(|rules| {
             let facts = Facts {
                 applied: live.applied.as_deref(),
@@ -206,6 +211,7 @@ impl Applier {
                 reloads_accepted: live.reloads.accepted,
                 reloads_amended: live.reloads.amended,
                 reloads_refused: live.reloads.refused,
+                bans: bans.as_ref(),
             };
             metrics::text(counters, facts)
         });
@@ -290,6 +296,7 @@ impl Applier {
         // Before the policy is applied, which takes a moment: what changes meanwhile is a change.
         let files = Seen::now(policy_files(&self.settings.config, &policy)).or_earlier(seen);
         let applied = network.apply(&policy)?;
+        self.bans.follow(network, Some(&policy));
         let generation = applied.generation;
         for attachment in &applied.interfaces {
             tracing::info!(
@@ -337,6 +344,7 @@ impl Applier {
         if !kept.is_empty() {
             tracing::error!(%error, "policy refused; what an earlier process attached goes on judging");
             let counters = network.counters().ok().map(Arc::new);
+            self.bans.follow(network, None);
             self.update(|live| {
                 live.kept.clone_from(&kept);
                 live.counters.clone_from(&counters);

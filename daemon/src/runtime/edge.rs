@@ -22,8 +22,8 @@ use super::sandbox::SandboxError;
 use super::shutdown::StopSignals;
 use super::{logging, notify, sandbox};
 use crate::causes::chain;
-use crate::control::peer::{Access, operators};
-use crate::control::protocol::{LastReload, Status};
+use crate::control::peer::{Access, Peer, operators};
+use crate::control::protocol::{LastReload, Request, Status};
 use crate::control::server::{BindError, ControlSocket, Handler};
 use crate::control::{Action, Answer, client};
 use crate::metrics::export::Exposition;
@@ -136,7 +136,8 @@ struct EdgeAnswers {
 }
 
 impl Handler for EdgeAnswers {
-    async fn handle(&self, action: Action) -> Answer {
+    async fn handle(&self, request: Request, _: Peer) -> Answer {
+        let action = request.action;
         match action {
             Action::Reload => match self.handle.reload().await {
                 Ok(()) => Answer::Reloaded {
@@ -155,9 +156,11 @@ impl Handler for EdgeAnswers {
                 last_reload: self.last_reload(),
                 filter: None,
             })),
-            Action::Detach | Action::Metrics | Action::Rules => Answer::Invalid {
-                error: format!("the edge has no `{action}`: ask the filter, or its `/metrics`"),
-            },
+            Action::Ban | Action::Bans | Action::Detach | Action::Metrics | Action::Rules | Action::Unban => {
+                Answer::Invalid {
+                    error: format!("the edge has no `{action}`: ask the filter, or its `/metrics`"),
+                }
+            }
         }
     }
 }

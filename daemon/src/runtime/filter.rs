@@ -107,6 +107,7 @@ async fn serve(
         () = follow_files(&applier, &queue) => {}
         () = follow_host(&applier, &queue) => {}
         () = sweep(&applier) => {}
+        () = applier.bans.keep_swept() => {}
         () = hear_hangup(&queue, companion.as_ref().map(Companion::hangup)) => {}
         () = notify::heartbeat() => {}
     }

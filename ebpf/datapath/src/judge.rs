@@ -10,7 +10,8 @@ use crate::flow::{self, Claim, Memory, Passage};
 use crate::packet::{Address, Packet};
 use crate::wire::{self, InterfaceEntry, Plane, RuleEntry, Setting};
 use crate::{
-    ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, classify, essentials, parse,
+    Bans, ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, ban, classify, essentials,
+    parse,
 };
 
 /// Where and when a frame came in, or goes out.
@@ -126,6 +127,7 @@ pub(crate) struct Judge<'t, T, W> {
 pub fn judge<T: Tables>(
     frame: &impl Frame,
     tables: &T,
+    bans: &impl Bans,
     memory: &impl Memory,
     origin: Origin,
     witness: &mut impl Witness,
@@ -141,7 +143,7 @@ pub fn judge<T: Tables>(
         reason,
         rule,
         observed,
-    }) = judge.run(frame, memory);
+    }) = judge.run(frame, bans, memory);
     Judgement {
         verdict,
         reason,
@@ -152,7 +154,12 @@ pub fn judge<T: Tables>(
 
 impl<T: Tables, W: Witness> Judge<'_, T, W> {
     #[inline(always)]
-    fn run(&mut self, frame: &impl Frame, memory: &impl Memory) -> Step<core::convert::Infallible> {
+    fn run(
+        &mut self,
+        frame: &impl Frame,
+        bans: &impl Bans,
+        memory: &impl Memory,
+    ) -> Step<core::convert::Infallible> {
         if self.origin.loopback && self.essentials() {
             return allow(Reason::Loopback);
         }
@@ -161,11 +168,11 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         match ether_type {
             parse::IPV4 => {
                 let (packet, class) = parse::ipv4(self, frame, start)?;
-                self.packet::<{ Plane::V4 as u8 }>(&packet, class, memory)
+                self.packet::<{ Plane::V4 as u8 }>(&packet, class, bans, memory)
             }
             parse::IPV6 => {
                 let (packet, class) = parse::ipv6(self, frame, start)?;
-                self.packet::<{ Plane::V6 as u8 }>(&packet, class, memory)
+                self.packet::<{ Plane::V6 as u8 }>(&packet, class, bans, memory)
             }
             parse::ARP if self.essentials() => allow(Reason::Arp),
             _ => self.end(ParseClass::NonIp),
@@ -231,6 +238,7 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         &self,
         packet: &Packet,
         source_class: u32,
+        bans: &impl Bans,
         memory: &impl Memory,
     ) -> Step<core::convert::Infallible> {
         let outbound = self.outbound();
@@ -238,6 +246,9 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
             && let Some(reason) = essentials::matching(packet, outbound)
         {
             return allow(reason);
+        }
+        if self.tables.setting(Setting::Bans) != 0 && ban::banned::<PLANE>(bans, packet.source) {
+            return Step::Break(End::because(Verdict::Deny, Reason::Ban));
         }
         let claims = self.tables.setting(Setting::FlowsUsed) != 0
             && match Claim::of(packet, outbound, self.origin) {

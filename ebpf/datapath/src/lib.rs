@@ -3,12 +3,13 @@
 //! The same code runs in the XDP program, in `ravelin explain`, and in every property test. It knows neither a kernel
 //! nor a runtime: bytes come through [`Frame`], tables through [`Tables`]. `docs/semantics.md` says what it must decide.
 //!
-//! A packet's way: [`judge()`] → `parse` (bytes to facts) → `essentials` → [`classify`] (facts to the first matching rule)
+//! A packet's way: [`judge()`] → `parse` (bytes to facts) → `essentials` → [`ban`] → [`classify`] (facts to the first matching rule)
 //! → [`Judgement`].
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod ban;
 pub mod classify;
 mod direction;
 mod essentials;
@@ -21,6 +22,7 @@ pub mod tables;
 pub mod verdict;
 pub mod wire;
 
+pub use ban::{Bans, NoBans};
 pub use direction::Direction;
 pub use flow::{FlowCell, Flows, Memory, Remembering, Stateless};
 pub use frame::{Frame, SliceFrame};
@@ -51,14 +53,15 @@ pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict}
 /// ```
 #[inline(always)]
 pub fn decide(frame: &impl Frame, tables: &impl Tables, origin: Origin) -> Decision {
-    decide_with(frame, tables, &Stateless, origin)
+    decide_with(frame, tables, &NoBans, &Stateless, origin)
 }
 
-/// The same, for a packet that others came before.
+/// As [`decide`], in a world with bans, for a packet that others came before.
 #[inline(always)]
 pub fn decide_with(
     frame: &impl Frame,
     tables: &impl Tables,
+    bans: &impl Bans,
     memory: &impl Memory,
     origin: Origin,
 ) -> Decision {
@@ -68,7 +71,7 @@ pub fn decide_with(
         reason,
         rule,
         observed,
-    } = judge(frame, tables, memory, origin, &mut seen);
+    } = judge(frame, tables, bans, memory, origin, &mut seen);
     Decision {
         verdict,
         reason,

@@ -150,6 +150,7 @@ vocabulary! {
         Dhcpv6Client = 25, "dhcpv6_client", "essential: replies to this host's DHCPv6 client";
         TableFault = 26, "table_fault", "a table lookup left its table: a bug in Ravelin, and the packet is dropped";
         Flow = 27, "flow", "it belongs to a flow that was let through";
+        Ban = 28, "ban", "a live ban covers the source";
     }
 }
 

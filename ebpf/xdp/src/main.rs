@@ -5,6 +5,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod bans;
 mod flows;
 mod frame;
 mod maps;
@@ -14,8 +15,9 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use ravelin_datapath::wire::Setting;
-use ravelin_datapath::{Frame, Origin, Verdict, judge};
+use ravelin_datapath::{Frame, NoBans, Origin, Verdict, judge};
 
+use crate::bans::MapBans;
 use crate::flows::KernelMemory;
 use crate::frame::XdpFrame;
 use crate::maps::{Inbound, Outbound};
@@ -29,8 +31,8 @@ const LOOPBACK: u32 = 1;
 #[inline(always)]
 pub fn ravelin_ingress(context: XdpContext) -> u32 {
     let frame = XdpFrame::new(&context);
-    let Some(tables) = Inbound::open() else {
-        // The map has one element, always.
+    let (Some(tables), Some(bans)) = (Inbound::open(), MapBans::open()) else {
+        // The maps have one element each, always.
         return xdp_action::XDP_ABORTED;
     };
     let origin = Origin {
@@ -42,6 +44,7 @@ pub fn ravelin_ingress(context: XdpContext) -> u32 {
     let judgement = judge(
         &frame,
         &tables,
+        &bans,
         &KernelMemory::<false>,
         origin,
         &mut Inbound::classes(&frame),
@@ -71,6 +74,7 @@ pub fn ravelin_egress(context: TcContext) -> i32 {
     let judgement = judge(
         &frame,
         &tables,
+        &NoBans,
         &KernelMemory::<true>,
         origin,
         &mut Outbound::classes(&frame),

@@ -48,6 +48,7 @@ pub(super) fn check(
         essentials: written.essentials.is_none_or(|essentials| essentials.value),
         stateful: written.stateful.is_none_or(|stateful| stateful.value),
         flow_timeouts: flow_timeouts(written.flows, reporter),
+        bans: written.bans.is_none_or(|bans| bans.value),
         mode: match written.mode.map(|word| word.value) {
             Some("observe") => Mode::Observe,
             _ => Mode::Enforce,

@@ -27,7 +27,7 @@ pub(crate) mod sets;
 mod socket;
 pub(crate) mod tcp_flags;
 mod tls;
-mod units;
+pub(crate) mod units;
 mod upstream;
 mod zones;
 

@@ -39,6 +39,12 @@ pub(super) fn duration(
     default
 }
 
+/// A duration of the policy language that may stand anywhere in it: above zero, at most a year.
+#[must_use]
+pub fn read_duration(text: &str) -> Option<Duration> {
+    parse_duration(text).filter(|duration| *duration > Duration::ZERO && *duration <= MAX_DURATION)
+}
+
 /// The rate, if it is there; reports one that is none.
 pub(super) fn rate(key: &str, text: Option<&Written<String>>, reporter: &mut Reporter) -> Option<Rate> {
     let text = text?;

@@ -177,6 +177,9 @@ impl TableImage {
         settings.set(Setting::Enforce, (policy.firewall.mode == Mode::Enforce).into());
         settings.set(Setting::Outbound, (direction == Direction::Outbound).into());
         settings.set(Setting::Essentials, policy.firewall.essentials.into());
+        // They are against sources: what the host sends is not for them.
+        let bans = policy.firewall.bans && direction == Direction::Inbound;
+        settings.set(Setting::Bans, bans.into());
         settings.set(Setting::Default, policy.firewall.default_of(direction) as u32);
         for class in ParseClass::ALL {
             settings.set_class(*class, policy.firewall.classes.of(*class));

@@ -282,6 +282,11 @@ fn settings(old: &Policy, new: &Policy) -> Vec<SettingChange> {
         word(old.firewall.essentials),
         word(new.firewall.essentials),
     );
+    compare(
+        "firewall.bans".to_owned(),
+        word(old.firewall.bans),
+        word(new.firewall.bans),
+    );
     let mode = |policy: &Policy| match policy.firewall.mode {
         crate::policy::Mode::Enforce => "enforce",
         crate::policy::Mode::Observe => "observe",

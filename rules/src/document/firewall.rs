@@ -16,6 +16,7 @@ pub(crate) struct Firewall {
     pub(crate) outbound: Option<Written<&'static str>>,
     pub(crate) stateful: Option<Written<bool>>,
     pub(crate) essentials: Option<Written<bool>>,
+    pub(crate) bans: Option<Written<bool>>,
     pub(crate) mode: Option<Written<&'static str>>,
     pub(crate) table_memory: Option<Written<String>>,
     pub(crate) flows: Flows,
@@ -50,6 +51,7 @@ impl Firewall {
             outbound: table.word("outbound", reporter),
             stateful: table.boolean("stateful", reporter),
             essentials: table.boolean("essentials", reporter),
+            bans: table.boolean("bans", reporter),
             mode: table.word("mode", reporter),
             table_memory: table.text("table_memory", reporter),
             flows: flows(table, reporter),
@@ -176,6 +178,14 @@ pub(crate) static FIREWALL: Table = Table {
             "Let in, before all rules, what a host cannot live without: loopback, ARP, ICMP errors, neighbour discovery, \
              multicast listener discovery, replies to the DHCP client (semantics, section 5).",
             "essentials = true",
+        ),
+        Key::optional(
+            "bans",
+            Kind::Boolean,
+            "`true`",
+            "Whether bans are carried out (semantics, section 11). `false`: packets pay nothing for them, those that are there do nothing, and \
+             new ones are refused.",
+            "bans = false",
         ),
         Key::optional(
             "mode",

@@ -229,7 +229,7 @@ pub(crate) static ROOT: Table = Table {
             "never_ban",
             Kind::Table(&set::NEVER_BAN),
             "nobody",
-            "Addresses that no feed can cover.",
+            "Addresses that no feed and no ban can cover.",
             "[never_ban]",
         ),
         Key::optional("log", Kind::Table(&host::LOG), "see there", "Logs.", "[log]"),

@@ -115,6 +115,8 @@ pub struct Firewall {
     pub stateful: bool,
     /// How long flows may be idle.
     pub flow_timeouts: FlowTimeouts,
+    /// `bans`: bans are carried out.
+    pub bans: bool,
     /// `mode`: whether verdicts are carried out.
     pub mode: Mode,
     /// `table_memory`: the most bytes that the tables of one generation may take.
@@ -134,6 +136,7 @@ impl Default for Firewall {
             essentials: true,
             stateful: true,
             flow_timeouts: FlowTimeouts::default(),
+            bans: true,
             mode: Mode::default(),
             table_memory: Self::TABLE_MEMORY,
             classes: ClassVerdicts::default(),

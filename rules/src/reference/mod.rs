@@ -7,6 +7,7 @@
 //! compiler, and a lookup that differs between user space and the kernel. It cannot rule out a misread sentence of the
 //! page: the fixture rows are there for that.
 
+mod bans;
 mod conditions;
 mod flows;
 mod parse;
@@ -18,6 +19,7 @@ use ravelin_datapath::{ClassSet, ClassVerdict, Decision, Origin, ParseClass, Rea
 
 use crate::policy::{Direction, HostFacts, Policy, Timestamp};
 
+pub use bans::Ban;
 pub(crate) use conditions::{Condition, covers, matches};
 pub use flows::Flows;
 pub(crate) use walk::{Met, Visit, walk};
@@ -32,6 +34,19 @@ pub fn judge(
     frame: &[u8],
 ) -> Decision {
     examine(policy, host, direction, origin, frame).decision
+}
+
+/// As [`judge`], in a world with bans.
+#[must_use]
+pub fn judge_with(
+    policy: &Policy,
+    host: &HostFacts,
+    direction: Direction,
+    origin: Origin,
+    bans: &[Ban],
+    frame: &[u8],
+) -> Decision {
+    examine_with(policy, host, direction, origin, bans, frame).decision
 }
 
 /// Judges one frame of a sequence, in which `flows` remembers what the frames before it have left.
@@ -77,6 +92,17 @@ pub(crate) fn examine(
     origin: Origin,
     frame: &[u8],
 ) -> Examination {
+    examine_with(policy, host, direction, origin, &[], frame)
+}
+
+fn examine_with(
+    policy: &Policy,
+    host: &HostFacts,
+    direction: Direction,
+    origin: Origin,
+    bans: &[Ban],
+    frame: &[u8],
+) -> Examination {
     let mut walk = Walk {
         policy,
         host,
@@ -84,6 +110,9 @@ pub(crate) fn examine(
         seen: ClassSet::default(),
     };
     let (decided, facts) = match walk.up_to_rules(origin.loopback, frame) {
+        Ok(facts) if bans::deny(policy, &walk.scene, bans, origin.now, facts.source) => {
+            (Decided::because(Verdict::Deny, Reason::Ban), Some(facts))
+        }
         Ok(facts) => (walk::by_rules(policy, &walk.scene, &facts), Some(facts)),
         Err(decided) => (decided, None),
     };
@@ -207,8 +236,12 @@ struct Decided {
 
 impl Decided {
     fn allow(reason: Reason) -> Self {
+        Self::because(Verdict::Allow, reason)
+    }
+
+    fn because(verdict: Verdict, reason: Reason) -> Self {
         Self {
-            verdict: Verdict::Allow,
+            verdict,
             reason,
             rule: None,
             observed: None,

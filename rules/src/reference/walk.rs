@@ -70,7 +70,7 @@ pub(crate) fn walk<'p>(
     })
 }
 
-/// Section 6, and step 9 of section 1.
+/// Section 6, and step 10 of section 1.
 pub(super) fn by_rules(policy: &Policy, scene: &Scene, facts: &Facts) -> Decided {
     let mut decided = Decided {
         verdict: policy.firewall.default_of(scene.direction),

@@ -3,10 +3,16 @@
 //! Compiler (`rules`) and daemon write these, the packet path reads them. Every value is a plain array of integers, so
 //! that both sides agree on the layout without a word of unsafe code.
 
+mod bans;
 mod flow;
 mod settings;
 pub(crate) mod trie;
 
+pub use bans::{
+    BAN_REASON_BYTES, BAN_REASONS, BANS, BanKey, BanNote, BanValue, FILTER_WORDS, Grain, Lengths,
+    NARROW_CLASS, NARROW_CLASSES, NARROW4, NARROW6, Prefix, bit4, bit6, filter_word, marks as ban_marks,
+    narrow_bits, narrow_class, narrow_mark,
+};
 pub(crate) use flow::word;
 pub use flow::{
     Ends, FLOW_KEY_WORDS, FLOW_WORDS, FLOWS, Flow, FlowKey, FlowRecord, FlowTables, Stage, marks,

@@ -288,6 +288,8 @@ settings! {
     FlowUdpBoth,
     /// The same for an ICMP echo.
     FlowIcmp,
+    /// 1: bans are carried out.
+    Bans,
 }
 
 /// The settings of one generation.
