@@ -74,7 +74,7 @@ pub enum EgressError {
     },
     /// The kernel is older than the hook.
     #[error(
-        "the policy judges what the host sends, and that needs Linux 6.6 (TCX); this is {major}.{minor}, and its `clsact` hook is not supported yet: write `outbound = \"allow\"` and take the outbound rules out"
+        "the policy keeps flows or judges what the host sends, and that needs Linux 6.6 (TCX); this is {major}.{minor}, and its `clsact` hook is not supported yet: write `stateful = false` and `outbound = \"allow\"`, and take the outbound rules out"
     )]
     Kernel {
         /// The kernel's version.
@@ -84,7 +84,7 @@ pub enum EgressError {
     },
     /// Frames without an Ethernet header.
     #[error(
-        "what goes out on `{0}` has no Ethernet header, and such packets are not supported yet: take the interface or the outbound rules out"
+        "what goes out on `{0}` has no Ethernet header, and such packets are not supported yet: take the interface out, or write `stateful = false` and take the outbound rules out"
     )]
     NoEthernet(String),
     /// The kernel attached without a link, which ends with the process.

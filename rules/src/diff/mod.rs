@@ -1,11 +1,12 @@
 //! What a change of policy changes: which traffic is now allowed, which denied, which judged by another rule.
 //!
 //! Two policies → two functions from packets to outcomes → **`Difference`**: boxes of packets whose outcome is another one, exactly.
-//! There are none if and only if every packet gets the same verdict by the rule of the same name. Each box has an example that both
+//! There are none if and only if every packet, by itself, gets the same verdict by the rule of the same name. Each box has an example that both
 //! oracles have confirmed.
 
 mod covers;
 mod example;
+mod flows;
 mod outcome;
 mod render;
 
@@ -31,7 +32,8 @@ pub struct Terms {
 pub struct Difference {
     /// By what happens to the packets: allowed, denied, by another rule.
     pub changes: Vec<Change>,
-    /// Settings that decide about packets which no box can describe: fragments, malformed headers, frames that are not IP.
+    /// Settings that decide about packets which no box can describe: fragments, malformed headers, frames that are not IP; and what flows
+    /// let through.
     pub settings: Vec<SettingChange>,
     /// There are more boxes than are listed.
     pub more: bool,
@@ -292,6 +294,7 @@ fn settings(old: &Policy, new: &Policy) -> Vec<SettingChange> {
         crate::policy::Mode::Observe => "observe",
     };
     compare("firewall.mode".to_owned(), mode(old), mode(new));
+    flows::settings(old, new, &mut compare);
     for class in ParseClass::ALL {
         let verdict = |policy: &Policy| policy.firewall.classes.of(*class).word();
         compare(

@@ -13,11 +13,13 @@ impl fmt::Display for Difference {
             return writeln!(f, "no packet is judged otherwise");
         }
         for setting in &self.settings {
-            writeln!(
-                f,
-                "`{}` was `{}` and is `{}`",
-                setting.key, setting.old, setting.new
-            )?;
+            let about = if setting.key.ends_with("stateful") {
+                "; it decides which replies pass"
+            } else {
+                ""
+            };
+            let (key, old, new) = (&setting.key, &setting.old, &setting.new);
+            writeln!(f, "`{key}` was `{old}` and is `{new}`{about}")?;
         }
         for kind in [Kind::Allowed, Kind::Denied, Kind::OtherRule] {
             let changes: Vec<&Change> = self.changes.iter().filter(|change| change.kind == kind).collect();

@@ -167,7 +167,8 @@ pub(crate) static FIREWALL: Table = Table {
             Kind::Boolean,
             "`true`",
             "`true`: what a rule, or a default, allows is a flow, and what goes on with it passes in both directions: replies to \
-             connections that this host opens come in, and replies to those that a rule lets in go out (semantics, section 10). \
+             connections that this host opens come in, and replies to those that a rule lets in go out (semantics, section 10); needs \
+             Linux 6.6. \
              `false`: each packet is judged alone. A rule may say otherwise for what it allows.",
             "stateful = false",
         ),
@@ -226,7 +227,7 @@ pub(crate) static FIREWALL: Table = Table {
 static INTERFACE: Table = Table {
     heading: "firewall.interfaces",
     about: "An interface written as a table.",
-    example: "[firewall]\ninterfaces = [{ name = \"eth0\", vpc = \"prod\" }]\nstateful = false\n\n\
+    example: "[firewall]\ninterfaces = [{ name = \"eth0\", vpc = \"prod\" }]\n\n\
               [[vpc]]\nname = \"prod\"\ncidrs = [\"10.20.0.0/16\"]\n",
     keys: &[
         Key::required(
@@ -288,7 +289,7 @@ static CLASSES: Table = Table {
     heading: "[firewall.classes]",
     about: "What happens to packets of an unusual or malformed shape, before the rules are asked: `deny` drops \
             it, `allow` lets it in, `judge` counts it and goes on to the rules.",
-    example: "[firewall]\nstateful = false\n\n[firewall.classes]\nfragment_orphan = \"judge\"\nnon_ip = \"deny\"\n",
+    example: "[firewall.classes]\nfragment_orphan = \"judge\"\nnon_ip = \"deny\"\n",
     keys: &[
         class(ParseClass::Truncated),
         class(ParseClass::BadVersion),

@@ -156,7 +156,7 @@ const RECOVERABLE: usize = 1024 * 1024;
 pub(crate) static ROOT: Table = Table {
     heading: "the policy",
     about: "What a policy file holds. An included file holds VPCs, sets, policies, rules, listeners and upstreams only.",
-    example: "include = [\"rules.d/*.toml\"]\n\n[firewall]\ninterfaces = [\"eth0\"]\nstateful = false\n",
+    example: "include = [\"rules.d/*.toml\"]\n\n[firewall]\ninterfaces = [\"eth0\"]\n",
     keys: &[
         Key::optional(
             "include",

@@ -112,7 +112,7 @@ pub(crate) static POLICY: Table = Table {
     about: "A named list of rules with a scope. Scopes are judged in the order `global`, `{ region = … }`, `{ vpc = … }`, `host`; inside a scope rules \
             with a priority come first, lowest number first, then the others in file order. The first rule that \
             matches decides.",
-    example: "[firewall]\nstateful = false\n\n[[policy]]\nname = \"company baseline\"\nscope = \"global\"\n\n\
+    example: "[[policy]]\nname = \"company baseline\"\nscope = \"global\"\n\n\
               [[policy.rule]]\nname = \"drop-telnet\"\npriority = 100\naction = \"deny\"\nprotocol = \"tcp\"\nports = 23\n",
     keys: &[
         Key::required(
@@ -146,7 +146,7 @@ pub(crate) static POLICY: Table = Table {
 static SCOPE: Table = Table {
     heading: "policy.scope",
     about: "A scope of some hosts: one of the two keys. On other hosts its rules are checked and explained, and decide nothing.",
-    example: "[host]\nregion = \"eu-west-1\"\n\n[firewall]\nstateful = false\n\n[[policy]]\nname = \"western europe\"\n\
+    example: "[host]\nregion = \"eu-west-1\"\n\n[[policy]]\nname = \"western europe\"\n\
               scope = { region = \"eu-west-1\" }\n\n[[policy.rule]]\nname = \"file-servers\"\naction = \"allow\"\n\
               source = \"10.20.0.0/16\"\nprotocol = \"tcp\"\nports = 445\n",
     keys: &[
@@ -171,7 +171,7 @@ pub(crate) static RULE: Table = Table {
     heading: "[[rule]]",
     about: "One rule of scope `host`. A rule matches a packet when every condition it has holds; a rule without conditions \
             matches every packet. All top-level rules, those of included files among them, count as one policy.",
-    example: "[firewall]\nstateful = false\n\n[[rule]]\nname = \"https\"\naction = \"allow\"\nprotocol = \"tcp\"\n\
+    example: "[[rule]]\nname = \"https\"\naction = \"allow\"\nprotocol = \"tcp\"\n\
               ports = [443, \"8000-8100\"]\nsource = [\"198.51.100.0/24\", \"2001:db8:1::/48\"]\ncomment = \"public API\"\n\n\
               [[rule]]\nname = \"ping\"\naction = \"allow\"\nprotocol = \"icmp\"\nicmp = \"echo-request\"\n",
     keys: &[

@@ -81,8 +81,7 @@ pub(crate) static SET: Table = Table {
     about: "A named list of addresses and prefixes, IPv4 and IPv6 together. Rules and listeners use it as `@name`. A set \
             without a single element is an error: an empty allowlist must never be read by accident.",
     example: "[[set]]\nname = \"partners\"\nentries = [\"198.51.100.0/24\", \"2001:db8:1::/48\"]\n\n\
-              [[rule]]\nname = \"partners\"\naction = \"allow\"\nsource = \"@partners\"\n\n\
-              [firewall]\nstateful = false\n",
+              [[rule]]\nname = \"partners\"\naction = \"allow\"\nsource = \"@partners\"\n",
     keys: &[
         Key::required(
             "name",
@@ -136,7 +135,7 @@ static MIN_PREFIX: Table = Table {
     heading: "set.min_prefix",
     about: "The shortest prefix lengths that the entries of a set may have.",
     example: "[[set]]\nname = \"blocklist\"\nentries = [\"198.51.100.0/24\"]\nmin_prefix = { v4 = 8, v6 = 19 }\n\n\
-              [[rule]]\nname = \"drop\"\naction = \"deny\"\nsource = \"@blocklist\"\n\n[firewall]\nstateful = false\n",
+              [[rule]]\nname = \"drop\"\naction = \"deny\"\nsource = \"@blocklist\"\n",
     keys: &[
         Key::optional(
             "v4",
@@ -173,7 +172,7 @@ pub(crate) static NEVER_BAN: Table = Table {
     heading: "[never_ban]",
     about: "Addresses that no feed can ever cover: what the files of a set contribute to a rule with the action `deny` never covers one \
             of them. What is written inline is taken as written. Main file only.",
-    example: "[never_ban]\nentries = [\"192.0.2.10\"]\n\n[firewall]\nstateful = false\n",
+    example: "[never_ban]\nentries = [\"192.0.2.10\"]\n",
     keys: &[Key::required(
         "entries",
         Kind::Texts,
@@ -186,8 +185,7 @@ static ENTRY: Table = Table {
     heading: "set.entries",
     about: "An entry written as a table.",
     example: "[[set]]\nname = \"on-call\"\nentries = [{ cidr = \"203.0.113.7/32\", comment = \"VPN change 4711\" }]\n\n\
-              [[rule]]\nname = \"on-call\"\naction = \"allow\"\nsource = \"@on-call\"\n\n\
-              [firewall]\nstateful = false\n",
+              [[rule]]\nname = \"on-call\"\naction = \"allow\"\nsource = \"@on-call\"\n",
     keys: &[
         Key::required(
             "cidr",

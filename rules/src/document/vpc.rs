@@ -44,8 +44,7 @@ pub(crate) static VPC: Table = Table {
     example: "[host]\nvpc = \"prod\"\n\n[[vpc]]\nname = \"prod\"\nprovider = \"aws\"\nregion = \"eu-west-1\"\n\
               cidrs = [\"10.20.0.0/16\", \"fd00:20::/48\"]\nenvironments = [\"production\"]\npeers = [\"shared-services\"]\n\n\
               [[vpc]]\nname = \"shared-services\"\ncidrs = [\"10.40.0.0/16\"]\n\n\
-              [[rule]]\nname = \"metrics\"\naction = \"allow\"\nsource = \"vpc:shared-services\"\nprotocol = \"tcp\"\nports = 9100\n\n\
-              [firewall]\nstateful = false\n",
+              [[rule]]\nname = \"metrics\"\naction = \"allow\"\nsource = \"vpc:shared-services\"\nprotocol = \"tcp\"\nports = 9100\n",
     keys: &[
         Key::required(
             "name",

@@ -12,7 +12,7 @@ mod words;
 use ravelin_datapath::{Decision, Origin, Reason, SliceFrame, Verdict, decide};
 
 use crate::policy::{Action, Direction, Mode, Protocols, Rule, Scope, Timestamp};
-use crate::reference::{Condition, Facts, Met, Scene, Visit, examine, walk};
+use crate::reference::{Condition, Facts, Met, Scene, Visit, examine, may_go_on, walk};
 use crate::{HostFacts, Policy, TableImage};
 
 use packet::Packet;
@@ -80,6 +80,11 @@ pub fn explain_frame(policy: &Policy, host: &HostFacts, image: &TableImage, way:
         interface: scene.interface,
         bytes: frame.len(),
         essentials: policy.firewall.essentials,
+        flows: policy.keeps_flows()
+            && oracle
+                .facts
+                .as_ref()
+                .is_some_and(|facts| may_go_on(facts, way.direction)),
         observe: policy.firewall.mode == Mode::Observe,
         reached_rules: oracle.facts.is_some(),
         not_asked,
@@ -110,6 +115,8 @@ pub struct Trace {
     interface: Option<String>,
     bytes: usize,
     essentials: bool,
+    /// A flow could let the packet through before any rule is asked; which flows there are, nobody was asked.
+    flows: bool,
     observe: bool,
     reached_rules: bool,
     not_asked: usize,

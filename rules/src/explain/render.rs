@@ -19,6 +19,12 @@ impl fmt::Display for Trace {
             writeln!(f, "{heading:<11} {}: {}", class.label(), class.sentence())?;
         }
         writeln!(f, "essentials  {}", self.essentials_say())?;
+        if self.flows {
+            writeln!(
+                f,
+                "flows       not asked: a packet of a flow that was let through passes here, before the rules"
+            )?;
+        }
         self.rules(f)?;
         writeln!(f, "verdict     {}", self.conclusion())?;
         if self.observe && self.verdict() == Verdict::Deny {
@@ -195,6 +201,7 @@ pub(super) fn json(trace: &Trace) -> String {
             "interface": trace.interface,
         },
         "classes": classes,
+        "passes_in_a_flow": trace.flows,
         "rules": rules,
         "rules_not_asked": trace.not_asked,
         "rules_of_other_scopes": trace.inert.iter().map(|(name, scope)| json!({ "name": name, "scope": scope })).collect::<Vec<_>>(),

@@ -1,4 +1,5 @@
-//! Anypoint VPC firewall rules: what may reach the workers of a VPC; everything else is denied.
+//! Anypoint VPC firewall rules: what may reach the workers of a VPC; everything else is denied, but answers to what the workers
+//! ask come in.
 //!
 //! A rule is a type, a source and ports. The types of the console that stand for ports are known here.
 

@@ -1,4 +1,4 @@
-//! AWS security groups: lists of what is allowed, in and out.
+//! AWS security groups: lists of what is allowed, in and out. They remember connections, as flows do.
 //!
 //! The union of all groups of an interface is allowed, everything else is denied
 //! (docs.aws.amazon.com, "Amazon VPC user guide", security groups).
@@ -39,11 +39,6 @@ pub(super) fn import(document: &Value, id: Option<&str>) -> Result<Draft, Import
     if egress {
         draft.outbound = Action::Deny;
     }
-    draft.miss(
-        "every group",
-        "replies to connections that this host opens",
-        "a security group remembers them, and flow state is not supported yet; add rules for them, like `tcp_flags = \"ack\"`",
-    );
     Ok(draft)
 }
 

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::Draft;
 use super::matches::{Clash, Matches};
+use super::states::{self, State};
 use crate::policy::{Action, Direction};
 
 /// One line of a chain.
@@ -19,6 +20,8 @@ pub(super) struct Line {
     pub(super) comment: String,
     pub(super) matches: Matches,
     pub(super) end: End,
+    /// It asks for first packets only (`new`), or for others.
+    pub(super) stateful: bool,
 }
 
 /// What a line does with packets that fit.
@@ -29,6 +32,8 @@ pub(super) enum End {
     /// Jump, and what comes behind the jump is not asked.
     Goto(String),
     Return,
+    /// Nothing that a rule has to say.
+    Told(Vec<State>),
 }
 
 pub(super) type Chains = HashMap<String, Vec<Line>>;
@@ -40,6 +45,7 @@ pub(super) fn flatten(draft: &mut Draft, chains: &Chains, base: &str, direction:
         chains,
         direction,
         steps: 0,
+        denied: false,
     };
     walk.chain(base, &Matches::default(), 0);
 }
@@ -49,6 +55,8 @@ struct Walk<'a> {
     chains: &'a Chains,
     direction: Direction,
     steps: usize,
+    /// A rule denied packets of known connections too.
+    denied: bool,
 }
 
 impl Walk<'_> {
@@ -77,12 +85,14 @@ impl Walk<'_> {
                     continue;
                 }
             };
+            self.draft.stateful |= line.stateful;
             match &line.end {
                 End::Decide(action) => {
                     self.draft
                         .rule(&line.words, &line.comment, self.direction, *action, matches);
-                    // What stands behind a rule for everything is never asked.
-                    if line.matches.is_everything() && line.matches.family.is_none() {
+                    self.denied |= *action == Action::Deny && !line.stateful;
+                    // What stands behind a rule for everything is never asked, but about packets of known connections.
+                    if !line.stateful && line.matches.is_everything() && line.matches.family.is_none() {
                         return;
                     }
                 }
@@ -102,6 +112,13 @@ impl Walk<'_> {
                     if !is_last && !self.always_decides(to) {
                         let why = "a list of rules cannot leave out those behind it; turn it into a jump";
                         self.draft.miss(&line.place, format!("goto {to}"), why);
+                    }
+                }
+                End::Told(told) => {
+                    self.draft.stateful = true;
+                    for state in told {
+                        let (draft, place) = (&mut *self.draft, &line.place);
+                        states::tell(draft, *state, place, self.direction, &matches, self.denied);
                     }
                 }
                 End::Return if line.matches.is_everything() => return,

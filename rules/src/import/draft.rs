@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Source;
 use super::matches::{Families, Matches};
+use super::states::Told;
 use crate::policy::{Action, Direction, RuleName};
 
 /// A drafted policy. `Display` is its TOML text.
@@ -16,6 +17,10 @@ pub struct Draft {
     /// What happens to packets that no rule decides, if that was said.
     pub(super) inbound: Action,
     pub(super) outbound: Action,
+    /// Replies pass by themselves.
+    pub(super) stateful: bool,
+    /// Lines that flows stand for.
+    pub(super) told: Vec<Told>,
     /// The host's VPC: name and prefixes.
     pub(super) vpc: Option<(String, Vec<String>)>,
     pub(super) sets: Vec<DraftSet>,
@@ -67,6 +72,8 @@ impl Draft {
             notes: Vec::new(),
             inbound: Action::Deny,
             outbound: Action::Allow,
+            stateful: matches!(source, Source::AwsSecurityGroup | Source::AnypointVpc),
+            told: Vec::new(),
             vpc: None,
             sets: Vec::new(),
             rules: Vec::new(),
@@ -86,6 +93,12 @@ impl Draft {
     #[must_use]
     pub fn rules(&self) -> usize {
         self.rules.len()
+    }
+
+    /// Whether anything may be denied, where `default` is what happens to the rest.
+    pub(super) fn denies(&self, direction: Direction, default: Action) -> bool {
+        let denies = |rule: &DraftRule| rule.direction == direction && rule.action == Action::Deny;
+        default == Action::Deny || self.rules.iter().any(denies)
     }
 
     pub(super) fn miss(&mut self, place: &str, what: impl Into<String>, why: impl Into<String>) {

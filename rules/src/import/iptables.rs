@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::chains::{Chains, End, Line, flatten};
 use super::matches::{Family, Matches, distinct, ports};
+use super::states::{self, NO_CONDITION, State};
 use super::value::{self, prefix};
 use super::{Draft, ImportError, Source};
 use crate::policy::{Action, Direction};
@@ -49,6 +50,7 @@ pub(super) fn import(text: &str) -> Result<Draft, ImportError> {
     }
     flatten(&mut draft, &chains, "INPUT", Direction::Inbound);
     flatten(&mut draft, &chains, "OUTPUT", Direction::Outbound);
+    states::conclude(&mut draft);
     Ok(draft)
 }
 
@@ -112,7 +114,7 @@ fn append(draft: &mut Draft, chains: &mut Chains, family: Family, rule: &str, pl
         },
         comment: String::new(),
         end: None,
-        left_out: Vec::new(),
+        state: None,
     };
     match reading.run() {
         Ok(()) => {}
@@ -121,10 +123,16 @@ fn append(draft: &mut Draft, chains: &mut Chains, family: Family, rule: &str, pl
             return;
         }
     }
-    for (what, why) in std::mem::take(&mut reading.left_out) {
-        draft.miss(place, what, why);
-    }
-    let Some(end) = reading.end else {
+    let state = reading.state;
+    let ended = state.map_or_else(|| Ok(reading.end.clone()), |state| state.end(reading.end.clone()));
+    let end = match ended {
+        Ok(end) => end,
+        Err(why) => {
+            draft.miss(place, rule, why);
+            return;
+        }
+    };
+    let Some(end) = end else {
         // A rule without a target counts, a LOG target logs: neither decides.
         return;
     };
@@ -159,6 +167,7 @@ fn append(draft: &mut Draft, chains: &mut Chains, family: Family, rule: &str, pl
         comment: format!("{place}: -A {rule}").chars().take(MAX_COMMENT).collect(),
         matches: reading.matches,
         end,
+        stateful: state.is_some(),
     });
 }
 
@@ -169,8 +178,8 @@ struct Reading<'a> {
     matches: Matches,
     comment: String,
     end: Option<End>,
-    /// Conditions without which the rule is wider than it was.
-    left_out: Vec<(String, &'static str)>,
+    /// The condition on connection state.
+    state: Option<State>,
 }
 
 impl<'a> Reading<'a> {
@@ -290,14 +299,12 @@ impl<'a> Reading<'a> {
     }
 
     fn states(&mut self, states: &str) -> Result<(), &'static str> {
-        if states.split(',').any(|state| state == "NEW") {
-            self.left_out.push((
-                format!("its condition on connection states {states}"),
-                "flow state is not supported yet; the rule is kept without it, and also matches packets of known connections",
-            ));
-            return Ok(());
+        let words = states.to_ascii_lowercase();
+        let state = State::of(words.split(',')).ok_or(NO_CONDITION)?;
+        if self.state.replace(state).is_some() {
+            return Err(NO_CONDITION);
         }
-        Err("flow state is not supported yet; rules like `tcp_flags = \"ack\"` let replies in")
+        Ok(())
     }
 
     fn target(&mut self, target: &str) {

@@ -11,6 +11,7 @@ mod draft;
 mod iptables;
 mod matches;
 mod nftables;
+mod states;
 mod value;
 mod write;
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::chains::{Chains, End, Line, flatten};
 use super::matches::{Family, Matches};
+use super::states;
 use super::value::{list, number, shown, text};
 use super::{Draft, ImportError, Source};
 use crate::policy::{Action, Direction};
@@ -46,6 +47,7 @@ pub(super) fn import(document: &Value) -> Result<Draft, ImportError> {
     }
     ruleset.read_rules(&mut draft);
     ruleset.draft_chains(&mut draft);
+    states::conclude(&mut draft);
     Ok(draft)
 }
 
@@ -138,7 +140,7 @@ impl<'a> Ruleset<'a> {
                     ..Matches::default()
                 },
                 end: None,
-                left_out: Vec::new(),
+                state: None,
             };
             let set = |name: &str| self.sets.get(&(table.clone(), name.to_owned()));
             let read = match read.rule(list(rule, "expr"), set) {
@@ -148,9 +150,6 @@ impl<'a> Ruleset<'a> {
                     continue;
                 }
             };
-            for (what, why) in read.left_out {
-                draft.miss(&place, what, why);
-            }
             let Some(end) = read.end else {
                 continue;
             };
@@ -173,6 +172,7 @@ impl<'a> Ruleset<'a> {
                 place,
                 matches: read.matches,
                 end,
+                stateful: read.state.is_some(),
             };
             let chains = self.chains.entry(table).or_default();
             chains.entry(chain.to_owned()).or_default().push(line);

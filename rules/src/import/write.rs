@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::draft::{Draft, DraftRule};
-use crate::policy::{Action, Direction};
+use crate::policy::Direction;
 
 pub(super) fn write(draft: &Draft, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "# A policy made by `ravelin import {}`.", draft.source.word())?;
@@ -13,7 +13,8 @@ pub(super) fn write(draft: &Draft, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             writeln!(f, "# {line}")?;
         }
     }
-    if guards_egress(draft) {
+    // Where flows are kept, answers pass by themselves.
+    if !draft.stateful && draft.denies(Direction::Outbound, draft.outbound) {
         writeln!(f, "#")?;
         for line in wrapped(EGRESS) {
             writeln!(f, "# {line}")?;
@@ -34,17 +35,14 @@ pub(super) fn write(draft: &Draft, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "# interfaces = [\"eth0\"]")?;
     writeln!(f, "inbound  = {}", quoted(draft.inbound.word()))?;
     writeln!(f, "outbound = {}", quoted(draft.outbound.word()))?;
-    writeln!(f, "stateful = false")?;
+    if !draft.stateful {
+        writeln!(f, "stateful = false")?;
+    }
     for set in &draft.sets {
         writeln!(f, "\n[[set]]\nname    = {}", quoted(&set.name))?;
         writeln!(f, "entries = {}", words(&set.entries))?;
     }
     draft.rules.iter().try_for_each(|rule| write_rule(rule, f))
-}
-
-fn guards_egress(draft: &Draft) -> bool {
-    let denies = |rule: &DraftRule| rule.direction == Direction::Outbound && rule.action == Action::Deny;
-    draft.outbound == Action::Deny || draft.rules.iter().any(denies)
 }
 
 fn write_rule(rule: &DraftRule, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -89,8 +89,14 @@ fn inert(rule: &Rule) -> Finding {
     )
 }
 
-/// Whether two rules would give a packet different verdicts.
+/// Whether it makes a difference which of two rules decides about a packet: by the verdict, or by whether its flow is kept.
 fn differ(one: &Rule, other: &Rule) -> bool {
+    let allow = one.action == Action::Allow && other.action == Action::Allow;
+    opposite(one, other) || (allow && one.stateful != other.stateful)
+}
+
+/// Whether two rules would give a packet different verdicts.
+fn opposite(one: &Rule, other: &Rule) -> bool {
     match (one.action, other.action) {
         (Action::Next, _) | (_, Action::Next) => true,
         (one, other) => one != other,

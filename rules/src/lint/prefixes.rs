@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{Finding, Thoroughness, decides, differ};
+use super::{Finding, Thoroughness, decides, opposite};
 use crate::Policy;
 use crate::diagnostic::Code;
 use crate::policy::{AddressMatch, PrefixSet, Rule};
@@ -67,7 +67,7 @@ fn order(policy: &Policy) -> Vec<Finding> {
     for (at, later) in rules.iter().enumerate() {
         let mut earlier = rules.iter().take(at).filter(|earlier| {
             earlier.direction == later.direction
-                && differ(earlier, later)
+                && opposite(earlier, later)
                 && (is_narrower(&later.source, &earlier.source)
                     || is_narrower(&later.destination, &earlier.destination))
         });

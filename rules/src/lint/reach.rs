@@ -283,7 +283,7 @@ impl<'a> Reach<'a> {
         Ok(matching == self.reaching)
     }
 
-    /// Whether all that gets to the rule would get the same verdict behind it.
+    /// Whether all that gets to the rule would get the same verdict behind it, and its flows be kept or not as by the rule.
     fn is_redundant(&mut self, of: &Rows<'_>, hits: &[Diagram], verdict: Verdict) -> Result<bool, TooLarge> {
         for row in &of.rows {
             let (Some(hit), Some(behind)) = (hits.get(*row), self.decisions.behind.get(*row)) else {
@@ -294,7 +294,8 @@ impl<'a> Reach<'a> {
                 let Some(answer) = self.decisions.answer(number) else {
                     continue;
                 };
-                if self.verdict(answer) != verdict {
+                let (behind, kept) = self.outcome(answer);
+                if behind != verdict || (verdict == Verdict::Allow && kept != of.rule.stateful) {
                     return Ok(false);
                 }
             }
@@ -302,13 +303,19 @@ impl<'a> Reach<'a> {
         Ok(true)
     }
 
-    fn verdict(&self, answer: Answer) -> Verdict {
+    /// The verdict, and whether the flow of what is allowed is kept.
+    fn outcome(&self, answer: Answer) -> (Verdict, bool) {
         let policy = self.side.policy;
         let rule = answer
             .rule
             .and_then(|index| policy.rules.get(usize::try_from(index).ok()?));
-        rule.and_then(|rule| rule.action.verdict())
-            .unwrap_or_else(|| policy.firewall.default_of(self.side.direction))
+        rule.and_then(|rule| Some((rule.action.verdict()?, rule.stateful)))
+            .unwrap_or_else(|| {
+                (
+                    policy.firewall.default_of(self.side.direction),
+                    policy.firewall.stateful,
+                )
+            })
     }
 
     /// A rule that rules before it take part of the traffic from, with another verdict.

@@ -110,9 +110,7 @@ impl Flows {
         let Some(talk) = talk else {
             return walk::by_rules(policy, &scene, facts);
         };
-        let opens =
-            matches!(facts.upper, Some(Upper::Tcp { flags, .. }) if flags & SYN != 0 && flags & ACK == 0);
-        if !opens && self.passes(policy, host, direction, origin, facts, &talk) {
+        if !opens(facts) && self.passes(policy, host, direction, origin, facts, &talk) {
             return Decided::allow(Reason::Flow);
         }
         let decided = walk::by_rules(policy, &scene, facts);
@@ -336,6 +334,16 @@ impl Connection {
         }
         false
     }
+}
+
+/// A TCP packet that opens a connection: rules judge it, whatever flows there are.
+fn opens(facts: &Facts) -> bool {
+    matches!(facts.upper, Some(Upper::Tcp { flags, .. }) if flags & SYN != 0 && flags & ACK == 0)
+}
+
+/// Whether some flow could let the packet through.
+pub(crate) fn may_go_on(facts: &Facts, direction: Direction) -> bool {
+    !opens(facts) && Talk::of(facts, direction).is_some()
 }
 
 impl Talk {

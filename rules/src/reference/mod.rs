@@ -22,6 +22,7 @@ use crate::policy::{Direction, HostFacts, Policy, Timestamp};
 pub use bans::Ban;
 pub(crate) use conditions::{Condition, covers, matches};
 pub use flows::Flows;
+pub(crate) use flows::may_go_on;
 pub(crate) use walk::{Met, Visit, walk};
 
 /// Judges one Ethernet frame of that direction, seen where and when `origin` says. Never panics, whatever the bytes are.

@@ -95,6 +95,8 @@ pub struct Summary {
     pub sampled: u64,
     /// Those of them that it judges otherwise: a bug in Ravelin.
     pub disagreements: u64,
+    /// The policy keeps flows, and each packet was judged alone all the same: what flows would let through is judged by rules.
+    pub judged_alone: bool,
     /// What the other policy judges otherwise.
     pub changed: Option<Flows>,
     decided: Vec<Count>,
@@ -116,6 +118,7 @@ impl Summary {
             unknown_links: BTreeMap::new(),
             sampled: 0,
             disagreements: 0,
+            judged_alone: judge.policy.keeps_flows(),
             changed: against.then(Flows::default),
             decided: vec![Count::default(); rules],
             observed: vec![Count::default(); rules],

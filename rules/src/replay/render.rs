@@ -33,6 +33,12 @@ impl fmt::Display for Summary {
                 self.snapped.packets - self.too_short.packets
             )?;
         }
+        if self.judged_alone {
+            writeln!(
+                f,
+                "each packet was judged alone: of those that a flow would let through, the rules were asked"
+            )?;
+        }
         writeln!(f, "by reason")?;
         for (reason, count) in Reason::ALL.iter().zip(&self.reasons) {
             if count.packets > 0 {
@@ -156,6 +162,7 @@ pub(super) fn json(summary: &Summary) -> String {
         "rules": summary.rules.iter().map(rule).collect::<Vec<_>>(),
         "sampled": summary.sampled,
         "disagreements": summary.disagreements,
+        "judged_alone": summary.judged_alone,
     });
     if let (Some(changed), Some(document)) = (&summary.changed, document.as_object_mut()) {
         document.insert("changed".to_owned(), changed.to_json());

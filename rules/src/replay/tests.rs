@@ -316,6 +316,21 @@ fn flows_that_are_judged_otherwise_are_told() {
 }
 
 #[test]
+fn a_policy_that_keeps_flows_is_said_to_judge_each_packet_alone() {
+    let frame = ethernet(&packet());
+    let file = pcap(u32::to_le_bytes, 0xa1b2_c3d4, 1, &[(&frame, frame.len())]);
+    for (stateful, said) in [(true, 1), (false, 0)] {
+        let policy = POLICY.replace("stateful = false", &format!("stateful = {stateful}"));
+        let text = judged(&policy, None, &file).to_string();
+        assert_eq!(
+            text.matches("each packet was judged alone").count(),
+            said,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn flows_beyond_the_bound_are_counted_all_the_same() {
     let mut flows = Flows::default();
     let was = crate::diff::Outcome {

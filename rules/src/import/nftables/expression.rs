@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::import::chains::End;
 use crate::import::matches::{Family, Matches, distinct, ports};
+use crate::import::states::{NO_CONDITION, State};
 use crate::import::value::{self, prefix, shown, text};
 use crate::policy::Action;
 
@@ -12,8 +13,8 @@ use crate::policy::Action;
 pub(super) struct Read {
     pub(super) matches: Matches,
     pub(super) end: Option<End>,
-    /// Conditions without which the rule is wider than it was.
-    pub(super) left_out: Vec<(String, &'static str)>,
+    /// The condition on connection state.
+    pub(super) state: Option<State>,
 }
 
 /// What cannot be said, and why.
@@ -63,8 +64,13 @@ impl Read {
                 "jump" => self.end = Some(End::Jump(target(value)?)),
                 "goto" => self.end = Some(End::Goto(target(value)?)),
                 "counter" | "log" | "comment" => {}
+                "vmap" => self.end = Some(state_map(value).ok_or_else(|| (shown(expression), UNKNOWN))?),
                 _ => return Err((shown(expression), UNKNOWN)),
             }
+        }
+        if let Some(state) = self.state {
+            let what = || shown(&Value::from(expressions));
+            self.end = state.end(self.end).map_err(|why| (what(), why))?;
         }
         Ok(self)
     }
@@ -188,19 +194,37 @@ impl Read {
 
     fn states(&mut self, right: &Value) -> Result<(), Miss> {
         let states: Vec<String> = each(right).into_iter().map(shown).collect();
-        let what = format!("ct state {}", states.join(","));
-        if states.iter().any(|state| state == "new") {
-            self.left_out.push((
-                what,
-                "flow state is not supported yet; the rule is kept without it, and also matches packets of known connections",
-            ));
-            return Ok(());
+        let what = || format!("ct state {}", states.join(","));
+        let state = State::of(states.iter().map(String::as_str)).ok_or_else(|| (what(), NO_CONDITION))?;
+        if self.state.replace(state).is_some() {
+            return Err((what(), NO_CONDITION));
         }
-        Err((
-            what,
-            "flow state is not supported yet; rules like `tcp_flags = \"ack\"` let replies in",
-        ))
+        Ok(())
     }
+}
+
+/// `ct state vmap { established : accept, invalid : drop }`, of states that no rule is needed for.
+fn state_map(value: &Value) -> Option<End> {
+    if text(value.get("key")?.get("ct")?, "key")? != "state" {
+        return None;
+    }
+    let mut told = Vec::new();
+    for pair in value.get("data")?.get("set")?.as_array()? {
+        let [word, verdict] = pair.as_array()?.as_slice() else {
+            return None;
+        };
+        let action = match verdict.as_object()?.keys().next()?.as_str() {
+            "accept" => Action::Allow,
+            "drop" => Action::Deny,
+            _ => return None,
+        };
+        let state = State::of(std::iter::once(word.as_str()?))?;
+        match state.end(Some(End::Decide(action))) {
+            Ok(Some(End::Told(states))) => told.extend(states),
+            _ => return None,
+        }
+    }
+    Some(End::Told(told))
 }
 
 /// What a condition asks for.

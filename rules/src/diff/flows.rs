@@ -1,0 +1,66 @@
+//! What a change does to flows: a box tells of one packet by itself, and flows let through others because of it.
+
+use crate::Direction;
+use crate::Policy;
+use crate::policy::{Action, FlowTimeouts, Rule};
+
+/// Tells `compare` the settings that decide which packets flows let through, with their words before and now.
+pub(super) fn settings(old: &Policy, new: &Policy, compare: &mut impl FnMut(String, &str, &str)) {
+    let word = |on: bool| if on { "true" } else { "false" };
+    let turned = old.firewall.stateful != new.firewall.stateful;
+    let of = |policy: &Policy, rule: &Rule| rule.stateful == policy.firewall.stateful;
+    let mut inherited = false;
+    for (before, now) in pairs(old, new) {
+        // A rule that says nothing itself turns with the setting, and one line tells all of them.
+        if turned && of(old, before) && of(new, now) {
+            inherited = true;
+        } else {
+            compare(
+                format!("rule.{}.stateful", now.name),
+                word(before.stateful),
+                word(now.stateful),
+            );
+        }
+    }
+    let allows = |policy: &Policy| {
+        let mut directions = Direction::ALL.iter();
+        directions.any(|direction| policy.firewall.default_of(*direction) == ravelin_datapath::Verdict::Allow)
+    };
+    if inherited || (allows(old) && allows(new)) {
+        compare(
+            "firewall.stateful".to_owned(),
+            word(old.firewall.stateful),
+            word(new.firewall.stateful),
+        );
+    }
+    if old.keeps_flows() && new.keeps_flows() {
+        timeouts(&old.firewall.flow_timeouts, &new.firewall.flow_timeouts, compare);
+    }
+}
+
+/// Rules that allow, in both policies under the same name. What another rule allows is told by boxes.
+fn pairs<'p>(old: &'p Policy, new: &'p Policy) -> impl Iterator<Item = (&'p Rule, &'p Rule)> {
+    let before: std::collections::HashMap<_, _> = old.rules.iter().map(|rule| (&rule.name, rule)).collect();
+    let allows = |rule: &Rule| rule.action == Action::Allow;
+    let pair = move |now: &'p Rule| Some((*before.get(&now.name)?, now));
+    new.rules
+        .iter()
+        .filter_map(pair)
+        .filter(move |(before, now)| allows(before) && allows(now))
+}
+
+fn timeouts(old: &FlowTimeouts, new: &FlowTimeouts, compare: &mut impl FnMut(String, &str, &str)) {
+    for (key, old, new) in [
+        ("tcp", old.tcp, new.tcp),
+        ("tcp_opening", old.tcp_short, new.tcp_short),
+        ("udp", old.udp, new.udp),
+        ("udp_replied", old.udp_both, new.udp_both),
+        ("icmp", old.icmp, new.icmp),
+    ] {
+        compare(
+            format!("firewall.flows.{key}"),
+            &format!("{old:?}"),
+            &format!("{new:?}"),
+        );
+    }
+}
