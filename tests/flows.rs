@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use ravelin_datapath::Reason;
+use std::net::IpAddr;
+
 use ravelin_datapath::wire::Setting;
+use ravelin_datapath::{ClassSet, Decision, Reason, Verdict};
 use ravelin_rules::reference::{self, Flows};
 use ravelin_rules::{Direction, HostFacts, Policy, TableImage};
-use ravelin_tests::prog_run::{self, Bench, FlowMemory, Kernel};
+use ravelin_tests::packet::ether;
+use ravelin_tests::prog_run::{self, Bench, FLOWS, FlowMemory, Kernel};
 use ravelin_tests::random;
 use ravelin_tests::requires;
 use ravelin_tests::sequence::{Sequence, host, sequences, story};
@@ -42,6 +45,80 @@ fn the_oracle_and_the_kernel_agree_on_every_packet_of_a_sequence() {
             "flows decide about too few packets to prove anything: {reasons:?}"
         );
     }
+}
+
+#[test]
+fn a_flood_of_opening_flows_pushes_out_none_that_has_settled_and_what_finds_no_room_goes_on_among_them() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    Bench::new("flows-full").run(|| {
+        let sequence = Sequence::under_policy("[firewall]\ninterfaces = [\"eth0\"]\n");
+        let mut world = World::of(&sequence);
+        let kernel = &mut world.kernels[0];
+        let mut passes = |direction: Direction, peer: u32, reason: Reason| {
+            kernel.turn(direction, 1_000_000_000);
+            let verdict = match (direction, reason) {
+                (Direction::Inbound, Reason::Default) => Verdict::Deny,
+                _ => Verdict::Allow,
+            };
+            let expected = Decision {
+                verdict,
+                reason,
+                rule: None,
+                observed: None,
+                seen: ClassSet::default(),
+            };
+            kernel.confirm(&datagram(direction, peer), &expected).is_ok()
+        };
+        let (settled, flood) = (FLOWS - 24, 10 * FLOWS);
+        for peer in 0..settled {
+            assert!(passes(Direction::Outbound, peer, Reason::Default));
+            assert!(passes(Direction::Inbound, peer, Reason::Flow));
+        }
+        for peer in settled..settled + flood {
+            assert!(passes(Direction::Outbound, peer, Reason::Default));
+        }
+        for peer in 0..settled {
+            assert!(
+                passes(Direction::Inbound, peer, Reason::Flow),
+                "{peer} was settled"
+            );
+        }
+        let [newest, oldest] = [settled + flood - 1, settled];
+        assert!(passes(Direction::Inbound, newest, Reason::Flow));
+        assert!(
+            passes(Direction::Inbound, oldest, Reason::Default),
+            "the oldest has given way"
+        );
+
+        // More settle than there is room for: they go on among those that may be pushed out.
+        for peer in settled + flood..settled + flood + FLOWS {
+            assert!(passes(Direction::Outbound, peer, Reason::Default));
+            assert!(passes(Direction::Inbound, peer, Reason::Flow));
+        }
+        let [opened, in_table, no_room, not_settled] = kernel.flow_events();
+        assert_eq!(opened, u64::from(settled + flood + FLOWS));
+        assert_eq!(in_table, u64::from(FLOWS));
+        assert_eq!((no_room, not_settled >= u64::from(FLOWS - 24)), (0, true));
+    });
+}
+
+/// A datagram between the host and one of many peers.
+fn datagram(direction: Direction, peer: u32) -> Vec<u8> {
+    let (host, peer) = (
+        IpAddr::from([203, 0, 113, 9]),
+        IpAddr::from((0x0a00_0000 | peer).to_be_bytes()),
+    );
+    let (from, to) = match direction {
+        Direction::Inbound => (peer, host),
+        Direction::Outbound => (host, peer),
+    };
+    ether()
+        .ipv4()
+        .source(from)
+        .destination(to)
+        .udp(53)
+        .with("source-port", 53)
+        .bytes()
 }
 
 /// Two policies in the kernel, over one memory of flows.

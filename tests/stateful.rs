@@ -40,6 +40,9 @@ fn a_host_behind_a_closed_door_talks_to_whom_it_likes_and_nobody_else_comes_in()
     let flows = filter.reason_packets_of("inbound", "allow", "flow");
     assert!(flows >= 12, "{flows}");
     assert!(filter.reason_packets_of("outbound", "allow", "flow") >= 8);
+    let events = |event: &str| filter.series(&format!("ravelin_flow_events_total{{event=\"{event}\"}}"));
+    assert!(events("opened") >= 6.0 && events("settled") >= 6.0);
+    assert_eq!(events("no_room") + events("not_settled"), 0.0);
 
     // Who is answered is who was asked: not another port of his, not another host.
     let host = scene

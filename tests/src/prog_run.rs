@@ -16,7 +16,7 @@ use ravelin_daemon::network::pins::PinDir;
 use ravelin_daemon::network::shared;
 use ravelin_daemon::network::tables::{self, TableMap};
 use ravelin_datapath::wire::{
-    CLASS_COUNTERS, Counter, Ends, Flow, FlowKey, FlowRecord, REASON_COUNTERS, Setting, Settings,
+    CLASS_COUNTERS, Counter, Ends, Flow, FlowKey, FlowRecord, FlowTables, REASON_COUNTERS, Setting, Settings,
     class_counter, reason_counter,
 };
 use ravelin_datapath::{ClassSet, Decision, Direction, ParseClass, Reason, Verdict};
@@ -93,7 +93,7 @@ impl FlowMemory {
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
-        Self::with_room(MEMORY)
+        Self::with_room(FLOWS)
     }
 
     /// The same, in tables that hold so many flows each.
@@ -319,6 +319,23 @@ impl Kernel {
         for (tables, image) in self.tables.iter_mut().zip(images) {
             tables.write(image, &slots, epoch);
         }
+    }
+
+    /// What became of flows: how often each of [`FlowTables::ALL`].
+    ///
+    /// # Panics
+    /// When the counters cannot be read.
+    #[must_use]
+    pub fn flow_events(&self) -> [u64; FlowTables::ALL.len()] {
+        let map = self
+            .ebpf
+            .map(shared::FLOW_COUNTERS)
+            .expect("the map is in the object");
+        let counters: PerCpuArray<_, u64> = map.try_into().expect("a per-CPU array of numbers");
+        FlowTables::ALL.map(|event| {
+            let values = counters.get(&(event as u32), 0).expect("its element");
+            values.iter().sum()
+        })
     }
 
     /// Judges one frame and reads every counter.
@@ -577,6 +594,6 @@ pub fn interfaces() -> Vec<u32> {
 const LOOPBACK: u32 = 1;
 
 /// Flows that a [`FlowMemory`] has room for in each of its tables.
-const MEMORY: u32 = 1024;
+pub const FLOWS: u32 = 1024;
 /// Where the programs read the time of flows, when they are told it.
 const FLOW_CLOCK: &str = "FLOW_CLOCK";

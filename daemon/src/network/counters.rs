@@ -2,8 +2,10 @@
 //!
 //! kernel → **counters** → metrics, `ravelin rules`. Opens its own handles, so reading never waits for a reload.
 
+use std::path::PathBuf;
+
 use aya::maps::{MapData, MapError, PerCpuArray};
-use ravelin_datapath::wire::{Counter, class_counter, reason_counter};
+use ravelin_datapath::wire::{Counter, FlowTables, class_counter, reason_counter};
 use ravelin_datapath::{Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::policy::RuleName;
 
@@ -17,6 +19,8 @@ pub struct Counters {
     reasons: PerCpuArray<MapData, Counter>,
     classes: PerCpuArray<MapData, Counter>,
     directory: Directory<MapData>,
+    /// Where the counters of flows are pinned while flows are kept: a later generation may begin to.
+    flows: PathBuf,
 }
 
 /// How much of something went by.
@@ -53,6 +57,7 @@ impl Counters {
                     name: shared::RULE_SLOTS,
                     source,
                 })?,
+            flows: pins.map(shared::FLOW_COUNTERS),
         })
     }
 
@@ -91,6 +96,30 @@ impl Counters {
             class_counter(direction, class),
             shared::CLASS_COUNTERS,
         )
+    }
+
+    /// How often each thing has become of a flow since flows are kept; `None` when they are not.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not answer.
+    pub fn flows(&self) -> Result<Option<[u64; FlowTables::ALL.len()]>, CountersError> {
+        let name = shared::FLOW_COUNTERS;
+        if !self.flows.exists() {
+            return Ok(None);
+        }
+        let map = MapData::from_pin(&self.flows).and_then(aya::maps::Map::from_map_data);
+        let map: PerCpuArray<MapData, u64> = map
+            .and_then(TryInto::try_into)
+            .map_err(|source| CountersError::Open { name, source })?;
+        let mut counts = [0; FlowTables::ALL.len()];
+        for (event, count) in FlowTables::ALL.iter().zip(&mut counts) {
+            let values = map
+                .get(&(*event as u32), 0)
+                .map_err(|source| CountersError::Read { name, source })?;
+            *count = values.iter().fold(0, |sum: u64, value| sum.wrapping_add(*value));
+        }
+        Ok(Some(counts))
     }
 
     /// Every name that has a counter, of this policy or an earlier one, sorted.

@@ -9,7 +9,7 @@ use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
-use ravelin_datapath::wire::BANS;
+use ravelin_datapath::wire::{BANS, FLOWS, FlowTables};
 use ravelin_datapath::{Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::policy::ListedSet;
 
@@ -61,6 +61,7 @@ pub fn text(counters: &Counters, facts: Facts<'_>) -> Result<String, MetricsErro
     let registry = Registry::new();
     packets(&registry, counters)?;
     rules(&registry, counters, facts.rules)?;
+    flows(&registry, counters)?;
     generation(&registry, facts)?;
     sets(&registry, facts.sets)?;
     reloads(&registry, facts)?;
@@ -125,6 +126,30 @@ fn rules(registry: &Registry, counters: &Counters, rules: &[RuleSlot]) -> Result
     )?;
     for rule in rules {
         by_rule.set(&[rule.name.as_str()], counters.rule(rule.slot)?)?;
+    }
+    Ok(())
+}
+
+fn flows(registry: &Registry, counters: &Counters) -> Result<(), MetricsError> {
+    let Some(counts) = counters.flows()? else {
+        return Ok(());
+    };
+    int_gauge(
+        registry,
+        "ravelin_flow_table_capacity",
+        "Flows that each of the two tables can hold: of opening ones, and of settled ones",
+    )?
+    .set(FLOWS.into());
+    let events = counter_vec(
+        registry,
+        "ravelin_flow_events_total",
+        "What became of flows: opened, settled (both ends are there), no room to open, no room to settle",
+        &["event"],
+    )?;
+    for (event, count) in FlowTables::ALL.iter().zip(counts) {
+        events
+            .get_metric_with_label_values(&[event.word()])?
+            .inc_by(count);
     }
     Ok(())
 }

@@ -54,6 +54,12 @@ impl Sequence {
         Self::under(policies, random.bits(), packets)
     }
 
+    /// No packets, under one policy.
+    #[must_use]
+    pub fn under_policy(text: &str) -> Self {
+        Self::under(vec![text.to_owned()], 0, 0)
+    }
+
     /// Another one, under the same policies.
     #[must_use]
     pub fn another(&self, seed: u64) -> Self {

@@ -34,8 +34,23 @@ pub enum FlowTables {
 }
 
 impl FlowTables {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNTERS as usize] =
+        [Self::Opened, Self::Settled, Self::NoRoom, Self::NotSettled];
+
     /// How many counters there are.
     pub const COUNTERS: u32 = 4;
+
+    /// The word in metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Settled => "settled",
+            Self::NoRoom => "no_room",
+            Self::NotSettled => "not_settled",
+        }
+    }
 }
 
 /// The two ends of a flow, seen from the host: what comes in goes from `remote` to `local`, what goes out the other way.
