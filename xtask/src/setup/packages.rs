@@ -153,6 +153,12 @@ const NEEDS: [Need; 6] = [
         by: Purpose::runs_tests,
     },
     Need {
+        program: "nmap",
+        package: "nmap",
+        reason: "scans of a filtered host, by somebody else's packets",
+        by: Purpose::runs_tests,
+    },
+    Need {
         program: "systemd-analyze",
         package: "systemd",
         reason: "`systemd-analyze security` measures the units' sandbox; it is not started",
