@@ -24,10 +24,10 @@ pub trait Memory {
     /// The packet of this judgement claims this; the other methods are about it.
     fn claim(&self, claim: &Claim);
 
-    /// Whether its flow lets it through; see [`pass`].
+    /// Whether its flow lets it through; see [`pass()`].
     fn pass(&self, again: Again) -> Passage;
 
-    /// What the tables by which its flow was let in say of that now; see [`again`].
+    /// What the tables by which its flow was let in say of that now; see [`again()`].
     fn again<const PLANE: u8>(&self, by_remote: bool) -> Again;
 
     /// A rule has allowed it, and its flow is kept; see [`open`]. `None` when a table is broken.
