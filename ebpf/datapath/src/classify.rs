@@ -64,7 +64,8 @@ impl FirstMatch {
 }
 
 /// The classes of a packet in the dimensions that combine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Classes {
     /// Of its source, without marks.
     pub source: u32,
@@ -261,22 +262,40 @@ pub(crate) fn first_match<const PLANE: u8>(
     source: u32,
     context: u32,
 ) -> Option<Found> {
-    let combine = tables.setting(if PLANE == Plane::V4 as u8 {
-        Setting::Combine4
-    } else {
-        Setting::Combine6
-    });
-    if combine == Combine::Nothing as u32 {
+    if combine_of::<PLANE>(tables) == Combine::Nothing as u32 {
         return Some(Found::NONE);
+    }
+    combined::<PLANE>(tables, classes::<PLANE>(tables, packet, source, context)?)
+}
+
+/// The classes of a packet, whose source has that one.
+#[inline(always)]
+pub(crate) fn classes<const PLANE: u8>(
+    tables: &impl Tables,
+    packet: &Packet,
+    source: u32,
+    context: u32,
+) -> Option<Classes> {
+    if combine_of::<PLANE>(tables) == Combine::Nothing as u32 {
+        return Some(Classes::default());
     }
     let destination = address::class::<PLANE, _>(tables, packet.destination, destination_lookup::<PLANE>())?;
     let service = service::class(tables, packet)?;
     let service = context::service(tables, service, context)?;
-    let classes = Classes {
+    Some(Classes {
         source,
         destination,
         service,
-    };
+    })
+}
+
+/// The first rule that matches a packet of these classes.
+#[inline(always)]
+pub(crate) fn combined<const PLANE: u8>(tables: &impl Tables, classes: Classes) -> Option<Found> {
+    let combine = combine_of::<PLANE>(tables);
+    if combine == Combine::Nothing as u32 {
+        return Some(Found::NONE);
+    }
     if combine == Combine::CrossProduct as u32 {
         return combine::cross_product::<PLANE>(tables, classes);
     }
@@ -284,6 +303,15 @@ pub(crate) fn first_match<const PLANE: u8>(
         Walked::FAULT => None,
         Walked(double) => Some(Found::of_double(double)),
     }
+}
+
+#[inline(always)]
+fn combine_of<const PLANE: u8>(tables: &impl Tables) -> u32 {
+    tables.setting(if PLANE == Plane::V4 as u8 {
+        Setting::Combine4
+    } else {
+        Setting::Combine6
+    })
 }
 
 /// The first rule that matches, by bit vectors.

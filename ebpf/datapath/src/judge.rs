@@ -5,7 +5,7 @@
 
 use core::ops::ControlFlow;
 
-use crate::classify::{FirstMatch, Found};
+use crate::classify::{Classes, FirstMatch, Found};
 use crate::flow::{self, Claim, Memory, Passage};
 use crate::packet::{Address, Packet};
 use crate::wire::{self, InterfaceEntry, Plane, RuleEntry, Setting};
@@ -251,9 +251,9 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
             return Step::Break(End::because(Verdict::Deny, Reason::Ban));
         }
         let claims = self.tables.setting(Setting::FlowsUsed) != 0
-            && match Claim::of(packet, outbound, self.origin) {
-                Some(claim) => {
-                    memory.claim(&claim);
+            && match flow::ends(packet, outbound) {
+                Some(ends) => {
+                    memory.claim(|| Claim::of(packet, ends, outbound, self.origin));
                     true
                 }
                 None => false,
@@ -333,18 +333,24 @@ impl Said {
     }
 }
 
-/// What tables say of a packet that was judged before. `None` when one is broken.
+/// The classes of a packet that was judged before. `None` when a table is broken.
 #[inline(always)]
-pub(crate) fn judge_again<const PLANE: u8>(
+pub(crate) fn classes_again<const PLANE: u8>(
     tables: &impl Tables,
     packet: &Packet,
     interface: u32,
     now: u64,
-) -> Option<Said> {
+) -> Option<Classes> {
     let interface = classify::interface(tables, interface)?;
     let context = classify::context(tables, interface.class, now)?;
     let source = classify::source::<PLANE, _>(tables, packet.source)?;
-    let first = classify::first_match::<PLANE>(tables, packet, source.number(), context)?;
+    classify::classes::<PLANE>(tables, packet, source.number(), context)
+}
+
+/// What tables say of a packet of these classes. `None` when one is broken.
+#[inline(always)]
+pub(crate) fn said_again<const PLANE: u8>(tables: &impl Tables, classes: Classes) -> Option<Said> {
+    let first = classify::combined::<PLANE>(tables, classes)?;
     Some(Said::of(tables, matched(tables, first.decided)?))
 }
 

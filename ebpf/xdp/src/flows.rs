@@ -8,6 +8,7 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use ravelin_datapath::classify::Classes;
 use ravelin_datapath::flow::{self, Again, Claim, Passage};
 use ravelin_datapath::wire::{FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting};
 use ravelin_datapath::{FlowCell, Flows, Memory, Tables};
@@ -49,15 +50,19 @@ pub fn tick(tables: &impl Tables) -> u64 {
 #[map]
 static FLOW_CLAIM: PerCpuArray<Claim> = PerCpuArray::with_max_entries(1, 0);
 
+/// The classes of its flow's first packet, for the same reason.
+#[map]
+static FLOW_CLASSES: PerCpuArray<Classes> = PerCpuArray::with_max_entries(1, 0);
+
 /// What the program of one direction remembers.
 pub struct KernelMemory<const OUTBOUND: bool>;
 
 impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
     #[inline(always)]
-    fn claim(&self, claim: &Claim) {
+    fn claim(&self, make: impl FnOnce() -> Claim) {
         if let Some(at) = FLOW_CLAIM.get_ptr_mut(0) {
             // SAFETY: this CPU's own element.
-            unsafe { at.write(*claim) }
+            unsafe { at.write(make()) }
         }
     }
 
@@ -74,6 +79,15 @@ impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
     #[inline(always)]
     fn again<const PLANE: u8>(&self, by_remote: bool) -> Again {
         // Calls by name, each: there are no calls by address here.
+        let fault = match (by_remote, PLANE == Plane::V4 as u8) {
+            (true, true) => ravelin_classes4(),
+            (true, false) => ravelin_classes6(),
+            (false, true) => ravelin_outbound_classes4(),
+            (false, false) => ravelin_outbound_classes6(),
+        };
+        if fault != 0 {
+            return Again::FAULT;
+        }
         Again(match (by_remote, PLANE == Plane::V4 as u8) {
             (true, true) => ravelin_again4(),
             (true, false) => ravelin_again6(),
@@ -129,23 +143,52 @@ macro_rules! flows {
 flows!(ravelin_pass, ravelin_open, Inbound, Outbound);
 flows!(ravelin_outbound_pass, ravelin_outbound_open, Outbound, Inbound);
 
-/// What tables say again of the flow that this packet claims, and that they let in: the inbound ones those of the other host.
+/// What tables say again of the flow that this packet claims, and that they let in: the inbound ones those of the other host. First the
+/// classes of the flow's first packet, for which 0 is done; then what these lead to.
 macro_rules! again {
-    ($name:ident, $tables:ty, $by_remote:literal, $plane:expr) => {
+    ($classes:ident, $again:ident, $tables:ty, $by_remote:literal, $plane:expr) => {
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $name() -> u64 {
-            let (Some(claim), Some(tables)) = (claim(), <$tables>::open()) else {
+        extern "C" fn $classes() -> u32 {
+            let (Some(claim), Some(tables), Some(to)) =
+                (claim(), <$tables>::open(), FLOW_CLASSES.get_ptr_mut(0))
+            else {
+                return 1;
+            };
+            let Some(classes) = flow::classes_again::<{ $plane as u8 }>(&tables, claim, $by_remote) else {
+                return 1;
+            };
+            // SAFETY: this CPU's own element.
+            unsafe { to.write(classes) };
+            0
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $again() -> u64 {
+            let (Some(classes), Some(tables)) = (FLOW_CLASSES.get(0), <$tables>::open()) else {
                 return Again::FAULT.0;
             };
-            flow::again::<{ $plane as u8 }>(&tables, claim, $by_remote).0
+            flow::again::<{ $plane as u8 }>(&tables, *classes).0
         }
     };
 }
-again!(ravelin_again4, Inbound, true, Plane::V4);
-again!(ravelin_again6, Inbound, true, Plane::V6);
-again!(ravelin_outbound_again4, Outbound, false, Plane::V4);
-again!(ravelin_outbound_again6, Outbound, false, Plane::V6);
+again!(ravelin_classes4, ravelin_again4, Inbound, true, Plane::V4);
+again!(ravelin_classes6, ravelin_again6, Inbound, true, Plane::V6);
+again!(
+    ravelin_outbound_classes4,
+    ravelin_outbound_again4,
+    Outbound,
+    false,
+    Plane::V4
+);
+again!(
+    ravelin_outbound_classes6,
+    ravelin_outbound_again6,
+    Outbound,
+    false,
+    Plane::V6
+);
 
 /// The flow tables.
 struct MapFlows;

@@ -121,7 +121,7 @@ fn apt(what: &str, arguments: &[&str]) -> Result<(), Failure> {
     )
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         program: "ip",
         package: "iproute2",

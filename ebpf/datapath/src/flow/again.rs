@@ -2,9 +2,9 @@
 
 use super::Claim;
 use super::claim::first_packet;
-use crate::Tables;
-use crate::judge::judge_again;
+use crate::classify::Classes;
 use crate::wire::Ends;
+use crate::{Tables, judge};
 
 /// What tables say of a flow that was let in before, in one register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +35,24 @@ impl Again {
     }
 }
 
-/// What these tables, by which the flow of `claim` was let in once, say now.
+/// The classes of the packet that opened the flow of `claim`, in these tables, by which it was let in once. `None` when one is
+/// broken. By itself, and what they lead to too: the kernel's stack is too short for both at once.
 #[inline(always)]
 #[must_use]
-pub fn again<const PLANE: u8>(tables: &impl Tables, claim: &Claim, by_remote: bool) -> Again {
+pub fn classes_again<const PLANE: u8>(
+    tables: &impl Tables,
+    claim: &Claim,
+    by_remote: bool,
+) -> Option<Classes> {
     let first = first_packet(Ends::of(&claim.key), by_remote, claim.upper_kind());
-    match judge_again::<PLANE>(tables, &first, claim.interface, claim.now) {
+    judge::classes_again::<PLANE>(tables, &first, claim.interface, claim.now)
+}
+
+/// What these tables say of a flow whose first packet has these classes.
+#[inline(always)]
+#[must_use]
+pub fn again<const PLANE: u8>(tables: &impl Tables, classes: Classes) -> Again {
+    match judge::said_again::<PLANE>(tables, classes) {
         Some(said) => said.kept().map_or(Again::ENDS, Again::stays),
         None => Again::FAULT,
     }

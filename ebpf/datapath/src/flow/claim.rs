@@ -34,15 +34,14 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// What a packet claims; `None`: it belongs to no flow.
+    /// What a packet claims: to belong to the flow with these ends.
     #[inline(always)]
-    #[must_use]
-    pub(crate) fn of(packet: &Packet, outbound: bool, origin: Origin) -> Option<Self> {
+    pub(crate) fn of(packet: &Packet, ends: Ends, outbound: bool, origin: Origin) -> Self {
         let upper = packet.upper;
-        Some(Self {
+        Self {
             tick: origin.tick,
             now: origin.now,
-            key: ends(packet, outbound)?.key(),
+            key: ends.key(),
             interface: origin.interface,
             outbound: outbound.into(),
             kind: upper.kind as u32,
@@ -51,7 +50,7 @@ impl Claim {
             acknowledged: upper.acknowledged,
             payload: upper.payload,
             zero: 0,
-        })
+        }
     }
 
     /// Whether it is TCP.
@@ -95,7 +94,7 @@ pub(crate) const fn opens_connection(packet: &Packet) -> bool {
 /// TCP, UDP and SCTP by addresses and ports, ICMP echo by addresses, identifier and who asks, every other protocol by addresses alone. A
 /// fragment without its upper header belongs to none.
 #[inline(always)]
-const fn ends(packet: &Packet, outbound: bool) -> Option<Ends> {
+pub(crate) const fn ends(packet: &Packet, outbound: bool) -> Option<Ends> {
     let upper = packet.upper;
     let (source_port, port) = match upper.kind {
         UpperKind::Tcp | UpperKind::Ports => (upper.source_port, upper.key),

@@ -14,15 +14,16 @@ use core::cell::Cell;
 use crate::Tables;
 use crate::wire::{FlowKey, FlowRecord};
 
-pub use again::{Again, again};
+pub use again::{Again, again, classes_again};
 pub use claim::Claim;
-pub(crate) use claim::opens_connection;
+pub(crate) use claim::{ends, opens_connection};
 pub use pass::{Passage, open, pass};
 
 /// What a judgement remembers of the packets before: the seam between it and flows.
 pub trait Memory {
-    /// The packet of this judgement claims this; the other methods are about it.
-    fn claim(&self, claim: &Claim);
+    /// The packet of this judgement claims what `make` says; the other methods are about it. A function, so that it is made where it is
+    /// kept: the kernel's stack is short.
+    fn claim(&self, make: impl FnOnce() -> Claim);
 
     /// Whether its flow lets it through; see [`pass()`].
     fn pass(&self, again: Again) -> Passage;
@@ -52,7 +53,7 @@ pub struct Stateless;
 
 impl Memory for Stateless {
     #[inline(always)]
-    fn claim(&self, _: &Claim) {}
+    fn claim(&self, _: impl FnOnce() -> Claim) {}
 
     #[inline(always)]
     fn pass(&self, _: Again) -> Passage {
@@ -96,8 +97,8 @@ impl<'m, T, O, F> Remembering<'m, T, O, F> {
 }
 
 impl<T: Tables, O: Tables, F: Flows> Memory for Remembering<'_, T, O, F> {
-    fn claim(&self, claim: &Claim) {
-        self.claim.set(Some(*claim));
+    fn claim(&self, make: impl FnOnce() -> Claim) {
+        self.claim.set(Some(make()));
     }
 
     fn pass(&self, again: Again) -> Passage {
@@ -108,8 +109,8 @@ impl<T: Tables, O: Tables, F: Flows> Memory for Remembering<'_, T, O, F> {
 
     fn again<const PLANE: u8>(&self, by_remote: bool) -> Again {
         match self.claim.get() {
-            Some(claim) if by_remote != claim.is_outbound() => again::<PLANE>(self.tables, &claim, by_remote),
-            Some(claim) => again::<PLANE>(self.other, &claim, by_remote),
+            Some(claim) if by_remote != claim.is_outbound() => both::<PLANE>(self.tables, &claim, by_remote),
+            Some(claim) => both::<PLANE>(self.other, &claim, by_remote),
             None => Again::ENDS,
         }
     }
@@ -119,6 +120,13 @@ impl<T: Tables, O: Tables, F: Flows> Memory for Remembering<'_, T, O, F> {
             Some(claim) => open(self.tables, self.flows, &claim, rule),
             None => Some(()),
         }
+    }
+}
+
+fn both<const PLANE: u8>(tables: &impl Tables, claim: &Claim, by_remote: bool) -> Again {
+    match classes_again::<PLANE>(tables, claim, by_remote) {
+        Some(classes) => again::<PLANE>(tables, classes),
+        None => Again::FAULT,
     }
 }
 
