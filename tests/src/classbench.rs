@@ -44,6 +44,7 @@ pub fn policy(family: &str, size: usize) -> Policy {
         firewall: Firewall {
             essentials: false,
             classes,
+            stateful: false,
             ..Firewall::default()
         },
         rules,

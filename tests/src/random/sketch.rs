@@ -261,6 +261,8 @@ impl Sketch {
                         vpc: vpc.map(|vpc| format!("vpc-{vpc}")),
                     })
                     .collect(),
+                // As the text says: each packet is judged alone.
+                stateful: false,
                 ..Firewall::default()
             },
             host: Host {
