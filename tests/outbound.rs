@@ -162,7 +162,10 @@ fn under_a_flood_no_reload_and_no_kill_lets_a_packet_out() {
         for _ in 0..5 {
             let before = outbound_program(&filter);
             filter.kill();
-            thread::sleep(Duration::from_millis(50));
+            let so_far = sent.load(Ordering::Relaxed);
+            wait::until("packets without a daemon", Duration::from_secs(10), || {
+                (sent.load(Ordering::Relaxed) > so_far + 500).then_some(())
+            });
             assert_eq!(programs(&scene), 1, "the link is pinned");
             filter.start();
             assert_ne!(outbound_program(&filter), before, "adopted, and swapped");
