@@ -81,18 +81,6 @@ impl Flows {
         self.policies += 1;
     }
 
-    /// How many flows are remembered, those that have been idle for too long included.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.known.len()
-    }
-
-    /// Whether nothing is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
-    }
-
     pub(super) fn judge(
         &mut self,
         policy: &Policy,

@@ -60,23 +60,12 @@ pub fn judge_in_sequence(
     origin: Origin,
     frame: &[u8],
 ) -> Decision {
-    let mut walk = Walk {
-        policy,
-        host,
-        scene: Scene::of(host, direction, origin),
-        seen: ClassSet::default(),
-    };
+    let mut walk = Walk::of(policy, host, direction, origin);
     let decided = match walk.up_to_rules(origin.loopback, frame) {
         Ok(facts) => flows.judge(policy, host, direction, origin, &facts),
         Err(decided) => decided,
     };
-    Decision {
-        verdict: decided.verdict,
-        reason: decided.reason,
-        rule: decided.rule,
-        observed: decided.observed,
-        seen: walk.seen,
-    }
+    decided.with(walk.seen)
 }
 
 /// The judgement and what was read from the frame on the way.
@@ -104,12 +93,7 @@ fn examine_with(
     bans: &[Ban],
     frame: &[u8],
 ) -> Examination {
-    let mut walk = Walk {
-        policy,
-        host,
-        scene: Scene::of(host, direction, origin),
-        seen: ClassSet::default(),
-    };
+    let mut walk = Walk::of(policy, host, direction, origin);
     let (decided, facts) = match walk.up_to_rules(origin.loopback, frame) {
         Ok(facts) if bans::deny(policy, &walk.scene, bans, origin.now, facts.source) => {
             (Decided::because(Verdict::Deny, Reason::Ban), Some(facts))
@@ -118,13 +102,7 @@ fn examine_with(
         Err(decided) => (decided, None),
     };
     Examination {
-        decision: Decision {
-            verdict: decided.verdict,
-            reason: decided.reason,
-            rule: decided.rule,
-            observed: decided.observed,
-            seen: walk.seen,
-        },
+        decision: decided.with(walk.seen),
         facts,
     }
 }
@@ -137,12 +115,7 @@ pub(crate) fn read(
     origin: Origin,
     frame: &[u8],
 ) -> Option<Facts> {
-    let mut walk = Walk {
-        policy,
-        host,
-        scene: Scene::of(host, direction, origin),
-        seen: ClassSet::default(),
-    };
+    let mut walk = Walk::of(policy, host, direction, origin);
     walk.up_to_rules(origin.loopback, frame).ok()
 }
 
@@ -248,6 +221,17 @@ impl Decided {
             observed: None,
         }
     }
+
+    /// The decision, with the classes that were seen on the way.
+    fn with(self, seen: ClassSet) -> Decision {
+        Decision {
+            verdict: self.verdict,
+            reason: self.reason,
+            rule: self.rule,
+            observed: self.observed,
+            seen,
+        }
+    }
 }
 
 /// One judgement under way.
@@ -258,7 +242,16 @@ struct Walk<'a> {
     seen: ClassSet,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn of(policy: &'a Policy, host: &'a HostFacts, direction: Direction, origin: Origin) -> Self {
+        Self {
+            policy,
+            host,
+            scene: Scene::of(host, direction, origin),
+            seen: ClassSet::default(),
+        }
+    }
+
     /// Sections 1 to 5.
     fn up_to_rules(&mut self, loopback: bool, frame: &[u8]) -> Step<Facts> {
         let essentials = self.policy.firewall.essentials;
