@@ -72,10 +72,16 @@ fn conditions(report: &mut Report) {
 
 /// What a policy does not use is gone from the program.
 fn extremes(report: &mut Report) {
-    let [least, most] = [conditions::least(), conditions::most()].map(|text| loaded(&text));
+    let [least, bans, most] = [
+        conditions::least() + "bans = false\n",
+        conditions::least(),
+        conditions::most(),
+    ]
+    .map(|text| loaded(&text));
     let subject = |name, policy: &Policy| Subject::new(name, policy, packets::towards(policy, FRAMES));
     let subjects = vec![
         subject("minimal policy", &least),
+        subject("with bans, of which there is none", &bans),
         subject("maximal policy", &most),
     ];
     show(report, "pay for what you use", subjects);
@@ -173,7 +179,7 @@ fn loaded(text: &str) -> Policy {
     }
 }
 
-const HEAD: &str = "[firewall]\ninterfaces = [\"wan\", \"lan\"]\nstateful = false\n";
+const HEAD: &str = "[firewall]\ninterfaces = [\"wan\", \"lan\"]\nstateful = false\nbans = false\n";
 const OWN: [&str; 2] = ["198.51.100.1", "2001:db8:1::1"];
 const COLUMNS: [Column; 5] = [
     ("net", "ns"),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use ravelin_daemon::network::bans::{key, never};
-use ravelin_datapath::Bans;
+use ravelin_datapath::ban::BanTables;
 use ravelin_datapath::wire::{
     BanKey, FILTER_WORDS, Lengths, NARROW_CLASS, Prefix, ban_marks, filter_word, narrow_mark,
 };
@@ -73,7 +73,7 @@ impl MemoryBans {
     }
 }
 
-impl Bans for MemoryBans {
+impl BanTables for MemoryBans {
     fn filter(&self, index: u32) -> u64 {
         self.filter.get(index as usize).copied().unwrap_or(u64::MAX)
     }

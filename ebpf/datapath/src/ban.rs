@@ -9,8 +9,17 @@ use crate::wire::{
     narrow_bits,
 };
 
-/// Who holds bans: the seam between this step and its maps.
+/// What the judgement of a packet asks about bans.
 pub trait Bans {
+    /// The lengths of prefixes that bans may have now; without any, nobody of the family is banned.
+    fn lengths(&self, lengths: Lengths) -> u64;
+
+    /// Whether the source is banned, when bans of its family are there: [`behind_filter`]. A seam, as [`crate::Tables::walk`] is.
+    fn holds<const PLANE: u8>(&self, source: Address) -> bool;
+}
+
+/// Who holds bans: the seam between this step and its maps.
+pub trait BanTables {
     /// The word at `index` of the filter. Outside of it all bits are set: a fault costs a search and lets nobody in.
     fn filter(&self, index: u32) -> u64;
 
@@ -36,25 +45,29 @@ pub trait Bans {
     }
 }
 
+impl<T: BanTables> Bans for T {
+    #[inline(always)]
+    fn lengths(&self, lengths: Lengths) -> u64 {
+        self.filter(lengths as u32)
+    }
+
+    #[inline(always)]
+    fn holds<const PLANE: u8>(&self, source: Address) -> bool {
+        behind_filter::<PLANE>(self, source)
+    }
+}
+
 /// A world without bans.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoBans;
 
 impl Bans for NoBans {
-    fn filter(&self, _: u32) -> u64 {
+    fn lengths(&self, _: Lengths) -> u64 {
         0
     }
-    fn end(&self, _: BanKey) -> Option<u64> {
-        None
-    }
-    fn never_lengths(&self, _: Lengths) -> u64 {
-        0
-    }
-    fn never(&self, _: BanKey) -> bool {
+
+    fn holds<const PLANE: u8>(&self, _: Address) -> bool {
         false
-    }
-    fn now(&self) -> u64 {
-        0
     }
 }
 
@@ -71,14 +84,22 @@ pub struct Asked {
     pub short: u64,
 }
 
-/// Whether the source is banned now.
+/// Whether the source is banned now. While nobody of its family is, this is a read of one word, or two.
 #[inline(always)]
 pub(crate) fn banned<const PLANE: u8>(bans: &impl Bans, address: Address) -> bool {
+    let lengths = if PLANE == Plane::V4 as u8 {
+        bans.lengths(Lengths::V4)
+    } else {
+        bans.lengths(Lengths::Short6) | bans.lengths(Lengths::Long6)
+    };
+    lengths != 0 && bans.holds::<PLANE>(address)
+}
+
+/// Whether a source is banned, when bans of its family are there.
+#[inline(always)]
+pub fn behind_filter<const PLANE: u8>(bans: &impl BanTables, address: Address) -> bool {
     let asked = if PLANE == Plane::V4 as u8 {
         let lengths = bans.filter(Lengths::V4 as u32);
-        if lengths == 0 {
-            return false;
-        }
         let mut short = 0;
         if lengths & NARROW4 != 0 && narrow(bans, address) {
             short = NARROW4;
@@ -96,9 +117,6 @@ pub(crate) fn banned<const PLANE: u8>(bans: &impl Bans, address: Address) -> boo
     } else {
         let lengths = bans.filter(Lengths::Short6 as u32);
         let mut long = bans.filter(Lengths::Long6 as u32);
-        if (lengths | long) == 0 {
-            return false;
-        }
         let mut short = lengths & NARROW6;
         if (long | short) != 0 && !narrow(bans, address) {
             (long, short) = (0, 0);
@@ -120,7 +138,7 @@ pub(crate) fn banned<const PLANE: u8>(bans: &impl Bans, address: Address) -> boo
 }
 
 #[inline(always)]
-fn narrow(bans: &impl Bans, address: Address) -> bool {
+fn narrow(bans: &impl BanTables, address: Address) -> bool {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "what is no class leads outside of the filter"
@@ -131,13 +149,13 @@ fn narrow(bans: &impl Bans, address: Address) -> bool {
 }
 
 #[inline(always)]
-fn marked(bans: &impl Bans, bit: u32) -> bool {
+fn marked(bans: &impl BanTables, bit: u32) -> bool {
     bans.filter(filter_word(bit)) >> (bit & 63) & 1 != 0
 }
 
 /// Whether a live ban of one of these lengths covers the address, and nothing says that it is never banned.
 #[inline(always)]
-pub fn search(bans: &impl Bans, asked: Asked) -> bool {
+pub fn search(bans: &impl BanTables, asked: Asked) -> bool {
     // The clock is read where there is an end to compare with it, once is enough for a packet, and most have none.
     let live = |key| bans.end(key).is_some_and(|end| bans.now() < end);
     if !any(asked, live) {

@@ -6,15 +6,11 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap};
-use ravelin_datapath::Bans;
-use ravelin_datapath::ban::{self, Asked};
+use ravelin_datapath::ban::{self, Asked, BanTables, Bans};
 use ravelin_datapath::packet::Address;
 use ravelin_datapath::wire::{
     BAN_REASON_BYTES, BAN_REASONS as REASONS, BANS as MOST, BanKey, BanValue, FILTER_WORDS, Lengths, Plane,
-    Setting,
 };
-
-use crate::maps::Inbound;
 
 /// Every ban. Shared by all generations, pinned. Memory is taken as bans come.
 #[map]
@@ -37,26 +33,96 @@ static NEVER_BAN: HashMap<BanKey, u32> = HashMap::with_max_entries(1, 0);
 #[unsafe(no_mangle)]
 static NEVER_BAN_LENGTHS: [u64; Lengths::COUNT] = [0; Lengths::COUNT];
 
-/// The bans of this host.
+/// The bans of this host, as the program of a packet sees them.
 #[derive(Clone, Copy)]
-pub struct MapBans {
+pub struct MapBans;
+
+impl Bans for MapBans {
+    #[inline(always)]
+    fn lengths(&self, lengths: Lengths) -> u64 {
+        Opened::open().map_or(u64::MAX, |bans| bans.filter(lengths as u32))
+    }
+
+    #[inline(always)]
+    fn holds<const PLANE: u8>(&self, Address { high, low }: Address) -> bool {
+        let banned = if PLANE == Plane::V4 as u8 {
+            ravelin_banned4(high)
+        } else {
+            ravelin_banned6(high, low)
+        };
+        banned != 0
+    }
+}
+
+// What is asked once there are bans, by itself: global functions to the kernel, verified once for all values of their arguments.
+
+/// Whether an IPv4 source is banned.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ravelin_banned4(high: u64) -> u32 {
+    banned::<{ Plane::V4 as u8 }>(Address { high, low: 0 })
+}
+
+/// Whether an IPv6 source is banned.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ravelin_banned6(high: u64, low: u64) -> u32 {
+    banned::<{ Plane::V6 as u8 }>(Address { high, low })
+}
+
+#[inline(always)]
+fn banned<const PLANE: u8>(source: Address) -> u32 {
+    // The map has one element, always.
+    Opened::open().map_or(1, |bans| u32::from(ban::behind_filter::<PLANE>(&bans, source)))
+}
+
+/// The search through these lengths of IPv4 prefixes.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ravelin_searched4(high: u64, short: u64) -> u32 {
+    let address = Address { high, low: 0 };
+    searched(Asked {
+        address,
+        plane: Plane::V4,
+        long: 0,
+        short,
+    })
+}
+
+/// The search through these lengths of IPv6 prefixes.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ravelin_searched6(high: u64, low: u64, long: u64, short: u64) -> u32 {
+    let address = Address { high, low };
+    searched(Asked {
+        address,
+        plane: Plane::V6,
+        long,
+        short,
+    })
+}
+
+#[inline(always)]
+fn searched(asked: Asked) -> u32 {
+    // It asks nothing of the filter: whoever calls it has.
+    let filter = core::ptr::null();
+    u32::from(ban::search(&Opened { filter }, asked))
+}
+
+/// The maps, with the place of the filter.
+struct Opened {
     filter: *const u64,
 }
 
-impl MapBans {
-    /// The filter: looked up once a packet, unless bans are switched off and nobody asks it.
+impl Opened {
     #[inline(always)]
-    pub fn open() -> Option<Self> {
-        if Inbound::setting(Setting::Bans) == 0 {
-            let filter = core::ptr::null();
-            return Some(Self { filter });
-        }
-        let filter = BAN_FILTER.get_ptr(0)?.cast::<u64>();
+    fn open() -> Option<Self> {
+        let filter = BAN_FILTER.get_ptr(0)?.cast();
         Some(Self { filter })
     }
 }
 
-impl Bans for MapBans {
+impl BanTables for Opened {
     #[inline(always)]
     fn filter(&self, index: u32) -> u64 {
         if index >= FILTER_WORDS {
@@ -99,49 +165,12 @@ impl Bans for MapBans {
 
     #[inline(always)]
     fn search(&self, asked: Asked) -> bool {
-        let Asked {
-            address: Address { high, low },
-            plane,
-            long,
-            short,
-        } = asked;
-        if matches!(plane, Plane::V4) {
-            ravelin_banned4(high, short) != 0
+        let Address { high, low } = asked.address;
+        let found = if matches!(asked.plane, Plane::V4) {
+            ravelin_searched4(high, asked.short)
         } else {
-            ravelin_banned6(high, low, long, short) != 0
-        }
+            ravelin_searched6(high, low, asked.long, asked.short)
+        };
+        found != 0
     }
-}
-
-/// The search through all lengths, by itself: a global function to the kernel, verified once for all values of its arguments.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn ravelin_banned4(high: u64, short: u64) -> u64 {
-    let address = Address { high, low: 0 };
-    searched(Asked {
-        address,
-        plane: Plane::V4,
-        long: 0,
-        short,
-    })
-}
-
-/// The same for IPv6.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn ravelin_banned6(high: u64, low: u64, long: u64, short: u64) -> u64 {
-    let address = Address { high, low };
-    searched(Asked {
-        address,
-        plane: Plane::V6,
-        long,
-        short,
-    })
-}
-
-#[inline(always)]
-fn searched(asked: Asked) -> u64 {
-    // The search asks nothing of the filter: whoever calls it has.
-    let filter = core::ptr::null();
-    u64::from(ban::search(&MapBans { filter }, asked))
 }

@@ -31,8 +31,8 @@ const LOOPBACK: u32 = 1;
 #[inline(always)]
 pub fn ravelin_ingress(context: XdpContext) -> u32 {
     let frame = XdpFrame::new(&context);
-    let (Some(tables), Some(bans)) = (Inbound::open(), MapBans::open()) else {
-        // The maps have one element each, always.
+    let Some(tables) = Inbound::open() else {
+        // The map has one element, always.
         return xdp_action::XDP_ABORTED;
     };
     let origin = Origin {
@@ -44,7 +44,7 @@ pub fn ravelin_ingress(context: XdpContext) -> u32 {
     let judgement = judge(
         &frame,
         &tables,
-        &bans,
+        &MapBans,
         &KernelMemory::<false>,
         origin,
         &mut Inbound::classes(&frame),
