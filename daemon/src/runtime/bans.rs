@@ -15,6 +15,7 @@ use super::applier::failed;
 use crate::causes::chain;
 use crate::control::Answer;
 use crate::control::bans::{BanLine, BansPage, Done, NewBan, NotDone, Which};
+use crate::control::peer::Standing;
 use crate::network::Network;
 use crate::network::bans::{Ban, Bans, BansError, Refusal, Wish};
 use crate::network::metrics::BanFacts;
@@ -44,11 +45,13 @@ impl Book {
         *self.lock() = None;
     }
 
-    pub(super) fn ban(&self, wanted: &[NewBan], user: u32) -> Answer {
+    pub(super) fn ban(&self, wanted: &[NewBan], user: u32, standing: Standing) -> Answer {
         self.with(|bans| {
             let mut done = Done::default();
             for (index, wanted) in wanted.iter().enumerate() {
                 let result = match wish(wanted) {
+                    // An edge that was taken over must not be able to end an operator's ban by a short one in its place.
+                    Ok(wish) if standing == Standing::Edge => bans.ban_no_shorter(&wish, user),
                     Ok(wish) => bans.ban(&wish, user),
                     Err(refusal) => {
                         bans.count_refused(&refusal);

@@ -57,6 +57,14 @@ pub struct Ban {
     pub reason: String,
 }
 
+/// Which ban of the same prefix a new one takes the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replace {
+    Any,
+    /// One that ends earlier.
+    Shorter,
+}
+
 /// Some of the live bans.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -164,14 +172,27 @@ impl Bans {
     ///
     /// Why not; everything is as it was, and the refusal is counted.
     pub fn ban(&mut self, wish: &Wish, user: u32) -> Result<(), Refusal> {
-        let done = self.try_ban(wish, user);
+        self.counted(wish, user, Replace::Any)
+    }
+
+    /// The same, but a ban of the same prefix that ends later stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// Why not; everything is as it was, and the refusal is counted.
+    pub fn ban_no_shorter(&mut self, wish: &Wish, user: u32) -> Result<(), Refusal> {
+        self.counted(wish, user, Replace::Shorter)
+    }
+
+    fn counted(&mut self, wish: &Wish, user: u32, replace: Replace) -> Result<(), Refusal> {
+        let done = self.try_ban(wish, user, replace);
         if let Err(refusal) = &done {
             self.count_refused(refusal);
         }
         done
     }
 
-    fn try_ban(&mut self, wish: &Wish, user: u32) -> Result<(), Refusal> {
+    fn try_ban(&mut self, wish: &Wish, user: u32, replace: Replace) -> Result<(), Refusal> {
         if !self.on {
             return Err(Refusal::Off);
         }
@@ -194,18 +215,29 @@ impl Bans {
         }
         let now = since_boot()?;
         let end = now.saturating_add(u64::try_from(wish.lasts.as_nanos()).unwrap_or(u64::MAX));
-        // Before the reason has its number: the walk takes away those that no ban has.
-        self.make_room(now)?;
-        let reason = self.reasons.number(&wish.reason).map_err(Refusal::Kernel)?;
         let [key] = key::keys(prefix)[..] else {
             return Err(Refusal::TooWide { prefix, least });
         };
+        if replace == Replace::Shorter && self.end_of(key)?.is_some_and(|there| there >= end) {
+            return Ok(());
+        }
+        // Before the reason has its number: the walk takes away those that no ban has.
+        self.make_room(now)?;
+        let reason = self.reasons.number(&wish.reason).map_err(Refusal::Kernel)?;
         let value = [end, now, BanNote { user, reason }.pack()];
         if self.enter(key, value)? {
             self.add(key, 1);
         }
         self.mark(key, reason);
         Ok(())
+    }
+
+    fn end_of(&self, key: BanKey) -> Result<Option<u64>, Refusal> {
+        match self.bans.get(&key, 0) {
+            Ok([end, ..]) => Ok(Some(end)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(Refusal::Kernel(error)),
+        }
     }
 
     /// Takes a ban away. Says whether it was there.
