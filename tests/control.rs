@@ -90,6 +90,46 @@ fn the_edge_may_ask_for_metrics_and_serves_them_with_its_own() {
 }
 
 #[test]
+fn the_edge_bans_single_sources_for_a_while_and_takes_no_ban_away() {
+    requires!(Root, Bpf, NetworkNamespaces, Tool("setpriv"));
+    let scene = Scene::new("control-edge-bans");
+    let filter = scene.filter("control-edge-bans", POLICY);
+    let socket = filter.home().socket();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("open the socket to all");
+    let edge = |arguments: &[&str]| as_user(&filter, NOBODY, arguments);
+    expect_success("a ban", &edge(&["ban", "192.0.2.7", "--for", "7d"]));
+    expect_success("a ban", &edge(&["ban", "2001:db8::/64", "--for", "1h"]));
+    for (arguments, wanted) in [
+        (&["ban", "192.0.2.0/24", "--for", "1h"][..], "single sources"),
+        (&["ban", "2001:db8::/63", "--for", "1h"], "single sources"),
+        (&["ban", "192.0.2.8", "--for", "8d"], "at most 7 days"),
+        (&["unban", "192.0.2.7"], "may not ask for `unban`"),
+    ] {
+        let output = edge(arguments);
+        assert_ne!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(
+            words(&output).contains(wanted),
+            "{arguments:?}: {}",
+            words(&output)
+        );
+    }
+
+    // A short one in the place of a long one would be the end of it.
+    expect_success("a ban", &filter.ravelin(&["ban", "192.0.2.9", "--for", "1d"]));
+    expect_success("a ban", &edge(&["ban", "192.0.2.9", "--for", "10ms"]));
+    let ban = filter.ravelin(&["bans", "192.0.2.9", "--format", "json"]);
+    let ban = String::from_utf8_lossy(&ban.stdout).into_owned();
+    assert!(ban.contains("\"user\":0"), "{ban}");
+    // A long one in the place of a short one is taken.
+    expect_success("a ban", &filter.ravelin(&["ban", "192.0.2.10", "--for", "1h"]));
+    expect_success("a ban", &edge(&["ban", "192.0.2.10", "--for", "1d"]));
+    let ban = filter.ravelin(&["bans", "192.0.2.10", "--format", "json"]);
+    let ban = String::from_utf8_lossy(&ban.stdout).into_owned();
+    assert!(ban.contains(&format!("\"user\":{NOBODY}")), "{ban}");
+    assert_eq!(filter.series("ravelin_bans"), 4.0);
+}
+
+#[test]
 fn oversized_garbled_and_silent_clients_do_not_keep_others_from_being_answered() {
     requires!(Root, Bpf, NetworkNamespaces);
     let scene = Scene::new("control-hostile");
