@@ -1,10 +1,6 @@
 //! From offences to bans: the rule against a model, what counts as an offence, and the whole way into the kernel and out again.
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and tells its figures"
-)]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bans;
 mod memory;
