@@ -28,11 +28,8 @@ struct World {
     _backend: Backend,
 }
 
-/// `lasts` is how long bans last; `more` stands behind everything else in the policy.
-fn world(test: &str, lasts: &str, more: &str) -> World {
-    let scene = Scene::new(test);
-    let backend = scene.host.run(|| Backend::http("served"));
-    let policy = format!(
+fn policy(server: SocketAddr, lasts: &str) -> String {
+    format!(
         r#"
 [firewall]
 interfaces = ["wan"]
@@ -52,22 +49,31 @@ certificates = [{{ cert = "api.pem", key = "api.key" }}]
 ban = {{ offences = {OFFENCES}, window = "5m", for = "{lasts}" }}
 [[upstream]]
 name = "app"
-servers = ["{}"]
+servers = ["{server}"]
 [metrics]
 bind = "127.0.0.1:9465"
-{more}
-"#,
-        backend.address()
-    );
+"#
+    )
+}
+
+fn write_certificate(daemon: &Daemon) {
+    let authority = Authority::new();
+    let pair = authority.issue(&[NAME]);
+    daemon.home().write("authority.pem", &authority.pem());
+    daemon.home().write("api.pem", &pair.cert);
+    daemon.home().write("api.key", &pair.key);
+}
+
+/// `lasts` is how long bans last; `more` stands behind everything else in the policy.
+fn world(test: &str, lasts: &str, more: &str) -> World {
+    let scene = Scene::new(test);
+    let backend = scene.host.run(|| Backend::http("served"));
+    let policy = policy(backend.address(), lasts) + more;
     let filter = scene.filter(&format!("{test}-f"), &policy);
     let edge = Daemon::new(&format!("{test}-e"), Half::Edge, &policy).inside(&scene.host);
     // Each has a folder of its own; this is where the edge looks for the filter.
     symlink(filter.home().socket(), edge.home().socket()).expect("a link to the filter's socket");
-    let authority = Authority::new();
-    let pair = authority.issue(&[NAME]);
-    edge.home().write("authority.pem", &authority.pem());
-    edge.home().write("api.pem", &pair.cert);
-    edge.home().write("api.key", &pair.key);
+    write_certificate(&edge);
     World {
         scene,
         filter,
@@ -283,6 +289,31 @@ fn bans_outlive_the_edge_that_asked_for_them_and_the_next_one_begins_anew() {
     world.offend(GUEST).expect("a connection");
     world.await_ban(GUEST);
     assert_eq!(world.asked(), 1.0);
+}
+
+#[test]
+fn under_one_command_too_refused_connections_get_a_source_banned() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("escal-run");
+    let refusing = policy("127.0.0.1:1".parse().expect("an address"), "1h")
+        .replace("[listener.tls]", "deny = [\"10.77.0.9\"]\n[listener.tls]");
+    let daemon = Daemon::new("escal-run", Half::Both, &refusing).inside(&scene.host);
+    write_certificate(&daemon);
+    let daemon = daemon.started();
+    let connects = |source: &str| {
+        let (source, target) = (source.parse().expect("an address"), "10.77.0.2:443");
+        let target = target.parse().expect("an address");
+        scene.client.run(|| connect_from(source, target)).is_ok()
+    };
+    // The edge resets what it refuses; some of these end before they are noticed as connections.
+    wait::until("the ban", SOON, || {
+        let _reset = connects(GUEST);
+        (daemon.ravelin(&["bans", GUEST]).status.code() == Some(0)).then_some(())
+    });
+    let listed = text(&daemon.ravelin(&["bans"]));
+    assert!(listed.contains("web: address"), "{listed}");
+    assert!(!connects(GUEST));
+    assert!(connects(NEIGHBOUR));
 }
 
 fn text(output: &Output) -> String {
