@@ -330,6 +330,7 @@ mod tests {
     use ravelin_rules::policy::DelayQueue;
 
     use super::*;
+    use crate::metrics::names::Offence;
 
     fn limiter(count: u64, burst: u32, max_sources: u32) -> (Arc<Limiter>, Instant) {
         let epoch = Instant::now();
@@ -469,5 +470,31 @@ mod tests {
             Refusal::Rate
         );
         assert_eq!(limiter.judged_by_shared.get(), 3);
+    }
+
+    #[test]
+    fn a_source_is_to_blame_for_its_own_bucket_and_not_for_what_others_took_from_a_shared_one() {
+        let (limiter, now) = limiter(1, 2, 4);
+        let later = |millis| now + Duration::from_millis(millis);
+        let refused = |number, at| limiter.judge(address(number), REFUSE, at).unwrap_err();
+        let spend = |numbers: std::ops::Range<u32>, at| {
+            for number in numbers {
+                drop(limiter.judge(address(number), REFUSE, at).unwrap());
+            }
+        };
+        // Twice each is what a source may.
+        spend(0..4, now);
+        spend(0..4, now);
+        assert_eq!(refused(0, now).offence, Some(Offence::Rate));
+        // The table is full: two newcomers empty the shared bucket, and the third finds it so.
+        spend(5..7, now);
+        let third = refused(7, now);
+        assert_eq!((third.check, third.offence), (Refusal::Rate, None));
+        // Until that is paid, a source of the same table may owe what is not its own: one with an entry too.
+        assert_eq!(refused(0, later(10)).offence, None);
+        // There is room again at 2 s, and the debt is paid at the same moment.
+        spend(7..8, later(2_000));
+        spend(7..8, later(2_000));
+        assert_eq!(refused(7, later(2_000)).offence, Some(Offence::Rate));
     }
 }
