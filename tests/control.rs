@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use ravelin_datapath::wire::BANS;
 use ravelin_tests::daemon::{Daemon, Half, ask, binary};
 use ravelin_tests::netns::expect_success;
 use ravelin_tests::scene::Scene;
@@ -127,6 +129,34 @@ fn the_edge_bans_single_sources_for_a_while_and_takes_no_ban_away() {
     let ban = String::from_utf8_lossy(&ban.stdout).into_owned();
     assert!(ban.contains(&format!("\"user\":{NOBODY}")), "{ban}");
     assert_eq!(filter.series("ravelin_bans"), 4.0);
+}
+
+#[test]
+fn half_of_the_room_for_bans_is_out_of_the_edges_reach() {
+    requires!(Root, Bpf, NetworkNamespaces, Tool("setpriv"));
+    let scene = Scene::new("control-edge-share");
+    let filter = scene.filter("control-edge-share", POLICY);
+    fs::set_permissions(filter.home().socket(), fs::Permissions::from_mode(0o666)).expect("open the socket");
+    let most = BANS / 2;
+    let mut lines = String::new();
+    for number in 1..most {
+        let address = std::net::Ipv4Addr::from_bits(0xc633_0000_u32.wrapping_sub(number));
+        writeln!(lines, "{address} 1d").expect("text");
+    }
+    let begin = Instant::now();
+    expect_success("bans", &filter.ravelin_reading(&["ban", "--from-stdin"], &lines));
+    eprintln!("{} bans in {:?}", most - 1, begin.elapsed());
+    let ban = |address| as_user(&filter, NOBODY, &["ban", address, "--for", "1h"]);
+    expect_success("the last one", &ban("2001:db8::1"));
+    let refused = ban("2001:db8::2");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        words(&refused).contains("the room for more is for operators"),
+        "{}",
+        words(&refused)
+    );
+    assert_eq!(filter.series("ravelin_bans_refused_total{reason=\"full\"}"), 1.0);
+    expect_success("a ban", &filter.ravelin(&["ban", "2001:db8::2", "--for", "1h"]));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use ravelin_datapath::wire::BANS;
 use ravelin_rules::{Policy, read_duration};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -51,7 +52,7 @@ impl Book {
             for (index, wanted) in wanted.iter().enumerate() {
                 let result = match wish(wanted) {
                     // An edge that was taken over must not be able to end an operator's ban by a short one in its place.
-                    Ok(wish) if standing == Standing::Edge => bans.ban_no_shorter(&wish, user),
+                    Ok(wish) if standing == Standing::Edge => bans.ban_within(&wish, user, EDGE_MOST),
                     Ok(wish) => bans.ban(&wish, user),
                     Err(refusal) => {
                         bans.count_refused(&refusal);
@@ -196,6 +197,10 @@ fn line(ban: Ban) -> BanLine {
         reason: ban.reason,
     }
 }
+
+/// The edge's bans are taken while the table is less than half full: an edge that was taken over must not be able to fill it, which
+/// would keep operators' bans out.
+const EDGE_MOST: u32 = BANS / 2;
 
 /// A walk through a million takes some ten seconds and hardly any of a processor.
 const BETWEEN_STEPS: Duration = Duration::from_millis(20);

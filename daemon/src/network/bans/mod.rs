@@ -61,8 +61,10 @@ pub struct Ban {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replace {
     Any,
-    /// One that ends earlier.
-    Shorter,
+    /// One that ends earlier, while there are less than `most` in all.
+    Shorter {
+        most: u32,
+    },
 }
 
 /// Some of the live bans.
@@ -175,13 +177,13 @@ impl Bans {
         self.counted(wish, user, Replace::Any)
     }
 
-    /// The same, but a ban of the same prefix that ends later stays as it is.
+    /// The same for who may not do everything: a ban of the prefix that ends later stays, and there must be less than `most` in all.
     ///
     /// # Errors
     ///
     /// Why not; everything is as it was, and the refusal is counted.
-    pub fn ban_no_shorter(&mut self, wish: &Wish, user: u32) -> Result<(), Refusal> {
-        self.counted(wish, user, Replace::Shorter)
+    pub fn ban_within(&mut self, wish: &Wish, user: u32, most: u32) -> Result<(), Refusal> {
+        self.counted(wish, user, Replace::Shorter { most })
     }
 
     fn counted(&mut self, wish: &Wish, user: u32, replace: Replace) -> Result<(), Refusal> {
@@ -218,8 +220,13 @@ impl Bans {
         let [key] = key::keys(prefix)[..] else {
             return Err(Refusal::TooWide { prefix, least });
         };
-        if replace == Replace::Shorter && self.end_of(key)?.is_some_and(|there| there >= end) {
-            return Ok(());
+        if let Replace::Shorter { most } = replace {
+            if self.end_of(key)?.is_some_and(|there| there >= end) {
+                return Ok(());
+            }
+            if self.total >= most {
+                return Err(Refusal::Share(most));
+            }
         }
         // Before the reason has its number: the walk takes away those that no ban has.
         self.make_room(now)?;
@@ -508,6 +515,9 @@ pub enum Refusal {
         "the reason is longer than {BAN_REASON_BYTES} bytes, or has control characters: write fewer words"
     )]
     Reason,
+    /// No room for who may not use all of it.
+    #[error("there are {0} bans, and the room for more is for operators")]
+    Share(u32),
     /// What is written is no prefix, no duration.
     #[error("{0}")]
     Text(String),
@@ -527,7 +537,7 @@ impl Refusal {
 
     const fn kind(&self) -> usize {
         match self {
-            Self::Full => 0,
+            Self::Full | Self::Share(_) => 0,
             Self::Reason | Self::Text(_) => 1,
             Self::Bans(_) | Self::Kernel(_) => 2,
             Self::NeverBan { .. } => 3,
