@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use ravelin_datapath::wire::BANS;
 use ravelin_tests::daemon::{Daemon, Half, ask, binary};
 use ravelin_tests::netns::expect_success;
 use ravelin_tests::scene::Scene;
@@ -87,6 +89,74 @@ fn the_edge_may_ask_for_metrics_and_serves_them_with_its_own() {
     );
     let edge = ask(&daemon.home().edge_socket(), "status").expect("the edge answers");
     assert_eq!(edge["half"], "edge");
+}
+
+#[test]
+fn the_edge_bans_single_sources_for_a_while_and_takes_no_ban_away() {
+    requires!(Root, Bpf, NetworkNamespaces, Tool("setpriv"));
+    let scene = Scene::new("control-edge-bans");
+    let filter = scene.filter("control-edge-bans", POLICY);
+    let socket = filter.home().socket();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("open the socket to all");
+    let edge = |arguments: &[&str]| as_user(&filter, NOBODY, arguments);
+    expect_success("a ban", &edge(&["ban", "192.0.2.7", "--for", "7d"]));
+    expect_success("a ban", &edge(&["ban", "2001:db8::/64", "--for", "1h"]));
+    for (arguments, wanted) in [
+        (&["ban", "192.0.2.0/24", "--for", "1h"][..], "single sources"),
+        (&["ban", "2001:db8::/63", "--for", "1h"], "single sources"),
+        (&["ban", "192.0.2.8", "--for", "8d"], "at most 7 days"),
+        (&["unban", "192.0.2.7"], "may not ask for `unban`"),
+    ] {
+        let output = edge(arguments);
+        assert_ne!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(
+            words(&output).contains(wanted),
+            "{arguments:?}: {}",
+            words(&output)
+        );
+    }
+
+    // A short one in the place of a long one would be the end of it.
+    expect_success("a ban", &filter.ravelin(&["ban", "192.0.2.9", "--for", "1d"]));
+    expect_success("a ban", &edge(&["ban", "192.0.2.9", "--for", "10ms"]));
+    let ban = filter.ravelin(&["bans", "192.0.2.9", "--format", "json"]);
+    let ban = String::from_utf8_lossy(&ban.stdout).into_owned();
+    assert!(ban.contains("\"user\":0"), "{ban}");
+    // A long one in the place of a short one is taken.
+    expect_success("a ban", &filter.ravelin(&["ban", "192.0.2.10", "--for", "1h"]));
+    expect_success("a ban", &edge(&["ban", "192.0.2.10", "--for", "1d"]));
+    let ban = filter.ravelin(&["bans", "192.0.2.10", "--format", "json"]);
+    let ban = String::from_utf8_lossy(&ban.stdout).into_owned();
+    assert!(ban.contains(&format!("\"user\":{NOBODY}")), "{ban}");
+    assert_eq!(filter.series("ravelin_bans"), 4.0);
+}
+
+#[test]
+fn half_of_the_room_for_bans_is_out_of_the_edges_reach() {
+    requires!(Root, Bpf, NetworkNamespaces, Tool("setpriv"));
+    let scene = Scene::new("control-edge-share");
+    let filter = scene.filter("control-edge-share", POLICY);
+    fs::set_permissions(filter.home().socket(), fs::Permissions::from_mode(0o666)).expect("open the socket");
+    let most = BANS / 2;
+    let mut lines = String::new();
+    for number in 1..most {
+        let address = std::net::Ipv4Addr::from_bits(0xc633_0000_u32.wrapping_sub(number));
+        writeln!(lines, "{address} 1d").expect("text");
+    }
+    let begin = Instant::now();
+    expect_success("bans", &filter.ravelin_reading(&["ban", "--from-stdin"], &lines));
+    eprintln!("{} bans in {:?}", most - 1, begin.elapsed());
+    let ban = |address| as_user(&filter, NOBODY, &["ban", address, "--for", "1h"]);
+    expect_success("the last one", &ban("2001:db8::1"));
+    let refused = ban("2001:db8::2");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        words(&refused).contains("the room for more is for operators"),
+        "{}",
+        words(&refused)
+    );
+    assert_eq!(filter.series("ravelin_bans_refused_total{reason=\"full\"}"), 1.0);
+    expect_success("a ban", &filter.ravelin(&["ban", "2001:db8::2", "--for", "1h"]));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 use ravelin_rules::policy::{
     Action, Balance, DelayQueue, IcmpMatch, LogFormat, Mode, OverLimit, PortRange, Protocols, ProxyHeader,
-    Scope, SniPattern, SniPolicy, TcpFlags, TlsVersion, XdpMode,
+    Scope, SniPattern, SniPolicy, SourceBan, TcpFlags, TlsVersion, XdpMode,
 };
 use ravelin_rules::{Code, Loaded, Policy, load};
 use tempfile::TempDir;
@@ -330,6 +330,7 @@ fn a_listener_without_limits_has_the_defaults() {
         (None, 20_000)
     );
     assert_eq!(limits.max_sources, 100_000);
+    assert_eq!(limits.ban, None);
     let upstream = policy.upstream("app").unwrap();
     assert_eq!(upstream.connect_timeout, Duration::from_secs(3));
     assert_eq!(
@@ -351,6 +352,7 @@ fn every_limit_of_a_listener_arrives() {
         delay = { max = "5s", queue = 7 }
         concurrent = { per_source = 9, total = 10 }
         max_sources = 11
+        ban = { offences = 12, window = "13s", for = "7d" }
         "#,
     ))
     .policy;
@@ -378,6 +380,12 @@ fn every_limit_of_a_listener_arrives() {
         (Some(9), 10)
     );
     assert_eq!(listener.limits.max_sources, 11);
+    let ban = SourceBan {
+        offences: 12,
+        window: Duration::from_secs(13),
+        lasts: SourceBan::LONGEST,
+    };
+    assert_eq!(listener.limits.ban, Some(ban));
 }
 
 #[test]

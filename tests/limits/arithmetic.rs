@@ -143,7 +143,7 @@ fn delayed_arrivals_take_exactly_the_turns_the_rate_allows() {
                 waiting.push((turn, slot));
             }
             Err(refusal) => {
-                assert_eq!(refusal, Refusal::DelayTooLong);
+                assert_eq!(refusal.check, Refusal::DelayTooLong);
                 refused += 1;
             }
         }
@@ -234,7 +234,8 @@ fn entries_are_used_again_when_their_buckets_are_full_and_not_before() {
     assert_eq!(
         limiter
             .judge(address(65), REFUSE, at(99))
-            .expect_err("and now empty"),
+            .expect_err("and now empty")
+            .check,
         Refusal::Rate
     );
     assert_eq!(shared.get(), 2);

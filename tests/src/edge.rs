@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ravelin_daemon::transport::{EdgeHandle, EdgeOptions, EdgeService};
+use ravelin_daemon::transport::{BanQueue, EdgeHandle, EdgeOptions, EdgeService};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -30,6 +30,14 @@ impl Edge {
     #[must_use]
     #[track_caller]
     pub fn start(test: &str, policy: &str, pairs: &[(&str, &Pair)]) -> Self {
+        let (bans, _nobody) = BanQueue::bounded();
+        Self::start_asking(test, policy, pairs, bans)
+    }
+
+    /// The same, with somebody at the other end of the queue of bans.
+    #[must_use]
+    #[track_caller]
+    pub fn start_asking(test: &str, policy: &str, pairs: &[(&str, &Pair)], bans: BanQueue) -> Self {
         let home = Home::new(test);
         for (name, pair) in pairs {
             write_pair(&home, name, pair);
@@ -44,6 +52,7 @@ impl Edge {
             policy: home.policy(),
             load: Arc::new(load),
             filter: None,
+            bans,
             drain: DRAIN,
         };
         let service = runtime

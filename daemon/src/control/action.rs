@@ -10,7 +10,7 @@ use super::peer::Standing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// Drop packets from these prefixes for a while. An operator; the filter only, at any time.
+    /// Drop packets from these prefixes for a while. An operator, and of single sources the edge's user; the filter only, at any time.
     Ban,
     /// List live bans. An operator; the filter only, at any time.
     Bans,
@@ -61,8 +61,9 @@ impl Action {
     pub const fn allowed(self, standing: Standing) -> bool {
         match standing {
             Standing::Operator => true,
-            // The edge parses hostile bytes: whoever takes it over gets numbers, and no say in what is filtered.
-            Standing::Edge => matches!(self, Self::Metrics),
+            // The edge parses hostile bytes: whoever takes it over gets numbers, and can keep people out (`edge_bans` says whom, and for
+            // how long), but lets nobody in.
+            Standing::Edge => matches!(self, Self::Ban | Self::Metrics),
             Standing::Stranger => false,
         }
     }
@@ -79,11 +80,12 @@ mod tests {
     use super::{Action, Standing};
 
     #[test]
-    fn a_stranger_may_nothing_and_the_edge_only_metrics() {
+    fn a_stranger_may_nothing_and_the_edge_only_bans_and_metrics() {
         for action in Action::ALL {
             assert!(action.allowed(Standing::Operator));
             assert!(!action.allowed(Standing::Stranger));
-            assert_eq!(action.allowed(Standing::Edge), action == Action::Metrics);
+            let for_edges = [Action::Ban, Action::Metrics].contains(&action);
+            assert_eq!(action.allowed(Standing::Edge), for_edges);
         }
     }
 

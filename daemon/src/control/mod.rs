@@ -6,6 +6,7 @@
 pub mod action;
 pub mod bans;
 pub mod client;
+mod edge_bans;
 pub mod peer;
 pub mod protocol;
 pub mod server;

@@ -87,7 +87,7 @@ pub fn edge_user() -> Option<User> {
         .find_map(|name| User::from_name(name).ok().flatten())
 }
 
-/// The group that may connect to the control socket: `ravelin`, else the edge's own, so that the edge can ask for metrics.
+/// The group that may connect to the control socket: `ravelin`, else the edge's own, so that the edge can ask for metrics and bans.
 #[must_use]
 pub fn socket_group() -> Option<Gid> {
     operators()

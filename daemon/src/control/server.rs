@@ -18,14 +18,16 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use super::edge_bans;
 use super::peer::{Access, Peer, Standing};
 use super::protocol::{REQUEST_BYTES, Reply, Request, VERSION};
 use super::{Action, Answer};
 
 /// Carries out what peers may ask for.
 pub trait Handler: Send + Sync + 'static {
-    /// Does what `peer` requests, and may, and tells what came of it.
-    fn handle(&self, request: Request, peer: Peer) -> impl Future<Output = Answer> + Send;
+    /// Does what `peer` requests, and may by its `standing`, and tells what came of it.
+    fn handle(&self, request: Request, peer: Peer, standing: Standing)
+    -> impl Future<Output = Answer> + Send;
 
     /// The answer to `action` has been sent, or its peer is gone: the place for what ends the process.
     fn answered(&self, _action: Action) {}
@@ -234,7 +236,12 @@ async fn answer<H: Handler>(request: Request, peer: Peer, standing: Standing, ha
         );
         return Answer::Forbidden { error };
     }
-    handler.handle(request, peer).await
+    if standing == Standing::Edge
+        && let Some(error) = edge_bans::too_much(&request.ban)
+    {
+        return Answer::Forbidden { error };
+    }
+    handler.handle(request, peer, standing).await
 }
 
 enum Line {
@@ -283,13 +290,13 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use super::{Answer, BindError, ControlSocket, Handler, Peer, REQUEST_BYTES, Request};
+    use super::{Answer, BindError, ControlSocket, Handler, Peer, REQUEST_BYTES, Request, Standing};
     use crate::control::peer::Access;
 
     struct Echo;
 
     impl Handler for Echo {
-        async fn handle(&self, request: Request, _: Peer) -> Answer {
+        async fn handle(&self, request: Request, _: Peer, _: Standing) -> Answer {
             Answer::Metrics {
                 text: request.action.word().to_owned(),
             }

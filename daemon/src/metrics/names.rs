@@ -119,6 +119,48 @@ pub const LIMITER_SHARED: Metric = Metric {
     labels: &["listener"],
 };
 
+/// What sources did that counts towards a ban.
+pub const OFFENCES: Metric = Metric {
+    name: "ravelin_edge_offences_total",
+    help: "Failed handshakes and refused connections that a source is to blame for, by kind; `ban` of the listener counts these.",
+    labels: &["listener", "offence"],
+};
+
+/// Offences of sources that there was no room to remember.
+pub const OFFENCES_NOT_COUNTED: Metric = Metric {
+    name: "ravelin_edge_offences_not_counted_total",
+    help: "Offences that count towards no ban, because as many other sources are remembered as there is room for.",
+    labels: &["listener"],
+};
+
+/// Sources that are remembered for what they did.
+pub const OFFENDERS: Metric = Metric {
+    name: "ravelin_edge_offenders",
+    help: "Sources whose offences are remembered, with those that were banned and are left alone until the ban ends.",
+    labels: &["listener"],
+};
+
+/// Sources that can be remembered.
+pub const OFFENDERS_CAPACITY: Metric = Metric {
+    name: "ravelin_edge_offenders_capacity",
+    help: "Sources whose offences can be remembered; newcomers beyond it are not counted. 0: the listener bans nobody.",
+    labels: &["listener"],
+};
+
+/// Bans asked for.
+pub const BANS_ASKED: Metric = Metric {
+    name: "ravelin_edge_bans_asked_total",
+    help: "Bans that the offences of a source called for.",
+    labels: &["listener"],
+};
+
+/// What came of bans that were asked for.
+pub const BANS: Metric = Metric {
+    name: "ravelin_edge_bans_total",
+    help: "Bans that were asked for, by what came of them: made, refused by the filter, or lost because it did not answer in time.",
+    labels: &["listener", "result"],
+};
+
 /// Connections to upstream servers.
 pub const UPSTREAM_CONNECTS: Metric = Metric {
     name: "ravelin_edge_upstream_connects_total",
@@ -251,6 +293,42 @@ label_values! {
         SourceConnections = "source_connections",
         /// Over `concurrent.total`.
         TotalConnections = "total_connections",
+    }
+}
+
+label_values! {
+    /// What a source did that counts towards a ban. Nothing that others can bring about is among them.
+    Offence {
+        /// It connected though it is not in `allow`, or is in `deny`.
+        Address = "address",
+        /// It would have had to wait longer than `delay.max`.
+        DelayTooLong = "delay_too_long",
+        /// Its handshake failed, and not by an alert of its own.
+        HandshakeFailed = "handshake_failed",
+        /// Its handshake was not done in `handshake_timeout`.
+        HandshakeTimeout = "handshake_timeout",
+        /// It began to speak and hung up before the handshake was done.
+        HungUp = "hung_up",
+        /// It spoke something else than TLS.
+        NotTls = "not_tls",
+        /// It was over `connections.rate`.
+        Rate = "rate",
+        /// It was over `concurrent.per_source`.
+        SourceConnections = "source_connections",
+        /// It asked for a server name that has no route.
+        UnknownName = "unknown_name",
+    }
+}
+
+label_values! {
+    /// What came of a ban that was asked for.
+    BanResult {
+        /// The filter did not answer in time, or so many others wait for it that there was no room.
+        Lost = "lost",
+        /// Packets of the source are dropped.
+        Made = "made",
+        /// The filter said no: the address is never banned, the table is full, bans are off.
+        Refused = "refused",
     }
 }
 

@@ -13,7 +13,8 @@ use prometheus::{
 };
 
 use super::names::{
-    self, AcceptFailure, Closure, Connect, Direction, HandshakeFailure, LabelValue, Metric, Refusal, Version,
+    self, AcceptFailure, BanResult, Closure, Connect, Direction, HandshakeFailure, LabelValue, Metric,
+    Offence, Refusal, Version,
 };
 
 /// Every metric of the edge, in a registry of its own.
@@ -34,6 +35,12 @@ pub struct EdgeMetrics {
     limiter_capacity: IntGaugeVec,
     limiter_memory_bound: IntGaugeVec,
     limiter_shared: IntCounterVec,
+    offences: IntCounterVec,
+    offences_not_counted: IntCounterVec,
+    offenders: IntGaugeVec,
+    offenders_capacity: IntGaugeVec,
+    bans_asked: IntCounterVec,
+    bans: IntCounterVec,
     upstream_connects: IntCounterVec,
     upstream_open: IntGaugeVec,
     accept_failures: IntCounterVec,
@@ -48,6 +55,8 @@ pub struct ListenerMetrics {
     refused: PerValue<Refusal>,
     handshake_failures: PerValue<HandshakeFailure>,
     accept_failures: PerValue<AcceptFailure>,
+    offences: PerValue<Offence>,
+    bans: PerValue<BanResult>,
     tls_full: PerValue<Version>,
     tls_resumed: PerValue<Version>,
     /// Connections that passed every limit.
@@ -72,6 +81,14 @@ pub struct ListenerMetrics {
     pub limiter_memory_bound: IntGauge,
     /// Connections judged by the shared bucket.
     pub limiter_shared: IntCounter,
+    /// Offences there was no room to remember.
+    pub offences_not_counted: IntCounter,
+    /// Sources whose offences are remembered.
+    pub offenders: IntGauge,
+    /// Sources whose offences can be remembered.
+    pub offenders_capacity: IntGauge,
+    /// Bans asked for.
+    pub bans_asked: IntCounter,
 }
 
 /// The counters of one upstream.
@@ -120,6 +137,12 @@ impl EdgeMetrics {
             limiter_capacity: gauges(&registry, names::LIMITER_CAPACITY)?,
             limiter_memory_bound: gauges(&registry, names::LIMITER_MEMORY_BOUND)?,
             limiter_shared: counters(&registry, names::LIMITER_SHARED)?,
+            offences: counters(&registry, names::OFFENCES)?,
+            offences_not_counted: counters(&registry, names::OFFENCES_NOT_COUNTED)?,
+            offenders: gauges(&registry, names::OFFENDERS)?,
+            offenders_capacity: gauges(&registry, names::OFFENDERS_CAPACITY)?,
+            bans_asked: counters(&registry, names::BANS_ASKED)?,
+            bans: counters(&registry, names::BANS)?,
             upstream_connects: counters(&registry, names::UPSTREAM_CONNECTS)?,
             upstream_open: gauges(&registry, names::UPSTREAM_OPEN)?,
             accept_failures: counters(&registry, names::ACCEPT_FAILURES)?,
@@ -156,6 +179,10 @@ impl EdgeMetrics {
             accept_failures: PerValue::new(|failure: AcceptFailure| {
                 self.accept_failures.with_label_values(&[name, failure.word()])
             }),
+            offences: PerValue::new(|offence: Offence| {
+                self.offences.with_label_values(&[name, offence.word()])
+            }),
+            bans: PerValue::new(|result: BanResult| self.bans.with_label_values(&[name, result.word()])),
             tls_full: tls("no"),
             tls_resumed: tls("yes"),
             admitted: self.admitted.with_label_values(&[name]),
@@ -169,6 +196,10 @@ impl EdgeMetrics {
             limiter_capacity: self.limiter_capacity.with_label_values(&[name]),
             limiter_memory_bound: self.limiter_memory_bound.with_label_values(&[name]),
             limiter_shared: self.limiter_shared.with_label_values(&[name]),
+            offences_not_counted: self.offences_not_counted.with_label_values(&[name]),
+            offenders: self.offenders.with_label_values(&[name]),
+            offenders_capacity: self.offenders_capacity.with_label_values(&[name]),
+            bans_asked: self.bans_asked.with_label_values(&[name]),
         }
     }
 
@@ -202,6 +233,8 @@ impl EdgeMetrics {
         forget(&self.handshake_failures, name, HandshakeFailure::ALL);
         forget(&self.accept_failures, name, AcceptFailure::ALL);
         forget(&self.bytes, name, Direction::ALL);
+        forget(&self.offences, name, Offence::ALL);
+        forget(&self.bans, name, BanResult::ALL);
         for version in Version::ALL {
             for resumed in ["no", "yes"] {
                 drop(
@@ -210,7 +243,13 @@ impl EdgeMetrics {
                 );
             }
         }
-        for counter in [&self.admitted, &self.limiter_shared] {
+        let single = [
+            &self.admitted,
+            &self.limiter_shared,
+            &self.offences_not_counted,
+            &self.bans_asked,
+        ];
+        for counter in single {
             drop(counter.remove_label_values(&[name]));
         }
         let gauges = [
@@ -219,6 +258,8 @@ impl EdgeMetrics {
             &self.limiter_sources,
             &self.limiter_capacity,
             &self.limiter_memory_bound,
+            &self.offenders,
+            &self.offenders_capacity,
         ];
         for gauge in gauges {
             drop(gauge.remove_label_values(&[name]));
@@ -272,6 +313,16 @@ impl ListenerMetrics {
     /// Counts a failed handshake.
     pub fn handshake_failed(&self, failure: HandshakeFailure) {
         self.handshake_failures.inc(failure);
+    }
+
+    /// Counts an offence.
+    pub fn offence(&self, offence: Offence) {
+        self.offences.inc(offence);
+    }
+
+    /// Counts what came of a ban that was asked for.
+    pub fn ban(&self, result: BanResult) {
+        self.bans.inc(result);
     }
 
     /// Counts a finished handshake.

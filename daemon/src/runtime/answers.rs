@@ -9,7 +9,7 @@ use super::applier::{Applier, failed};
 use super::live::Live;
 use super::reload::Cause;
 use crate::causes::chain;
-use crate::control::peer::Peer;
+use crate::control::peer::{Peer, Standing};
 use crate::control::protocol::{ClassCount, ReasonCount, Request, RuleCount, Rules, Status};
 use crate::control::server::Handler;
 use crate::control::{Action, Answer};
@@ -20,14 +20,14 @@ use crate::network::counters::{Counters, CountersError};
 pub(super) struct Answers(pub(super) Arc<Applier>);
 
 impl Handler for Answers {
-    async fn handle(&self, request: Request, peer: Peer) -> Answer {
+    async fn handle(&self, request: Request, peer: Peer, standing: Standing) -> Answer {
         match request.action {
             Action::Reload => self.0.queue().wish_and_wait(Cause::Control).await,
             action => {
                 let applier = Arc::clone(&self.0);
                 // System calls by the thousand: other connections are answered meanwhile.
                 let answer = spawn_blocking(move || match action {
-                    Action::Ban => applier.bans.ban(&request.ban, peer.uid),
+                    Action::Ban => applier.bans.ban(&request.ban, peer.uid, standing),
                     Action::Bans => applier.bans.list(&request.bans.unwrap_or_default()),
                     Action::Unban => applier.bans.unban(&request.unban, peer.uid),
                     Action::Detach => applier.detach(),

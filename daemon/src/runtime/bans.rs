@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use ravelin_datapath::wire::BANS;
 use ravelin_rules::{Policy, read_duration};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -15,6 +16,7 @@ use super::applier::failed;
 use crate::causes::chain;
 use crate::control::Answer;
 use crate::control::bans::{BanLine, BansPage, Done, NewBan, NotDone, Which};
+use crate::control::peer::Standing;
 use crate::network::Network;
 use crate::network::bans::{Ban, Bans, BansError, Refusal, Wish};
 use crate::network::metrics::BanFacts;
@@ -44,11 +46,13 @@ impl Book {
         *self.lock() = None;
     }
 
-    pub(super) fn ban(&self, wanted: &[NewBan], user: u32) -> Answer {
+    pub(super) fn ban(&self, wanted: &[NewBan], user: u32, standing: Standing) -> Answer {
         self.with(|bans| {
             let mut done = Done::default();
             for (index, wanted) in wanted.iter().enumerate() {
                 let result = match wish(wanted) {
+                    // An edge that was taken over must not be able to end an operator's ban by a short one in its place.
+                    Ok(wish) if standing == Standing::Edge => bans.ban_within(&wish, user, EDGE_MOST),
                     Ok(wish) => bans.ban(&wish, user),
                     Err(refusal) => {
                         bans.count_refused(&refusal);
@@ -193,6 +197,10 @@ fn line(ban: Ban) -> BanLine {
         reason: ban.reason,
     }
 }
+
+/// The edge's bans are taken while the table is less than half full: an edge that was taken over must not be able to fill it, which
+/// would keep operators' bans out.
+const EDGE_MOST: u32 = BANS / 2;
 
 /// A walk through a million takes some ten seconds and hardly any of a processor.
 const BETWEEN_STEPS: Duration = Duration::from_millis(20);

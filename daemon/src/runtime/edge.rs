@@ -20,15 +20,15 @@ use tokio::task::spawn_blocking;
 use super::logging::LoggingError;
 use super::sandbox::SandboxError;
 use super::shutdown::StopSignals;
-use super::{logging, notify, sandbox};
+use super::{ban_requests, logging, notify, sandbox};
 use crate::causes::chain;
-use crate::control::peer::{Access, Peer, operators};
+use crate::control::peer::{Access, Peer, Standing, operators};
 use crate::control::protocol::{LastReload, Request, Status};
 use crate::control::server::{BindError, ControlSocket, Handler};
 use crate::control::{Action, Answer, client};
 use crate::metrics::export::Exposition;
 use crate::settings::Settings;
-use crate::transport::{EdgeHandle, EdgeOptions, EdgeService, ServiceError};
+use crate::transport::{BanQueue, EdgeHandle, EdgeOptions, EdgeService, ServiceError};
 
 /// Runs the edge until a signal ends it. `parent` is the process that must not be outlived.
 ///
@@ -97,6 +97,7 @@ pub enum EdgeError {
 
 async fn serve(settings: &Settings, mut socket: ControlSocket) -> Result<(), EdgeError> {
     let mut stop = StopSignals::listen().map_err(EdgeError::Runtime)?;
+    let (bans, wishes) = BanQueue::bounded();
     let service = EdgeService::start(EdgeOptions {
         policy: settings.config.clone(),
         load: Arc::new(|path| match load(path) {
@@ -106,9 +107,11 @@ async fn serve(settings: &Settings, mut socket: ControlSocket) -> Result<(), Edg
         filter: Some(Arc::new(FilterMetrics {
             socket: settings.socket.clone(),
         })),
+        bans,
         drain: DRAIN,
     })
     .await?;
+    let carrying = tokio::spawn(ban_requests::carry(settings.socket.clone(), wishes));
     let answers = Arc::new(EdgeAnswers {
         handle: service.handle(),
         policy: settings.config.display().to_string(),
@@ -126,6 +129,7 @@ async fn serve(settings: &Settings, mut socket: ControlSocket) -> Result<(), Edg
         notify::stopping();
     });
     service.await;
+    carrying.abort();
     Ok(())
 }
 
@@ -136,7 +140,7 @@ struct EdgeAnswers {
 }
 
 impl Handler for EdgeAnswers {
-    async fn handle(&self, request: Request, _: Peer) -> Answer {
+    async fn handle(&self, request: Request, _: Peer, _: Standing) -> Answer {
         let action = request.action;
         match action {
             Action::Reload => match self.handle.reload().await {
@@ -178,7 +182,7 @@ impl EdgeAnswers {
     }
 }
 
-/// The filter's metrics, over its control socket: the one thing that the edge may ask for there.
+/// The filter's metrics, over its control socket: these and bans are all that the edge may ask for there.
 struct FilterMetrics {
     socket: PathBuf,
 }

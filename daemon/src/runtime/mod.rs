@@ -6,6 +6,7 @@
 mod amend;
 mod answers;
 mod applier;
+mod ban_requests;
 mod bans;
 pub mod edge;
 pub mod filter;

@@ -53,11 +53,14 @@ fn admit(stream: TcpStream, client: SocketAddr, listener: &Arc<Listener>, live: 
             }
             live.spawn(|cut| connection::serve(listener, stream, client, admission, now, cut));
         }
-        Err(refusal) => {
-            listener.metrics.refused(refusal);
+        Err(refused) => {
+            listener.metrics.refused(refused.check);
             reset(&stream);
+            if let Some(offence) = refused.offence {
+                listener.offended(client.ip(), offence, now);
+            }
             if let Some(suppressed) = listener.quiet.may_write(now) {
-                let reason = crate::metrics::names::LabelValue::word(refusal);
+                let reason = crate::metrics::names::LabelValue::word(refused.check);
                 tracing::info!(listener = listener.name, %client, reason, suppressed, "connection refused");
             }
         }

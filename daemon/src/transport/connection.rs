@@ -18,7 +18,7 @@ use super::proxy_header::ProxyHeader;
 use super::relay::relay;
 use super::tls::{HandshakeEnd, Session, handshake};
 use super::upstream::{Connected, Unreachable, Upstream};
-use crate::metrics::names::{Closure, LabelValue as _};
+use crate::metrics::names::{Closure, HandshakeFailure, LabelValue as _, Offence};
 
 /// Serves a connection that the gate let in at `accepted`, until its end or until it is cut.
 pub(super) async fn serve(
@@ -107,20 +107,28 @@ async fn secure(
     let metrics = &listener.metrics;
     let deadline = admitted + listener.handshake_timeout;
     let shaken = handshake(stream, Arc::clone(&listener.tls), |name| listener.route(name));
-    let (closure, error) = match timeout_at(deadline.into(), shaken).await {
+    let (closure, offence, error) = match timeout_at(deadline.into(), shaken).await {
         Ok(Ok(session)) => {
             metrics.handshake_done(session.version, session.resumed, admitted.elapsed());
             return Ok(session);
         }
-        Ok(Err(HandshakeEnd::ClosedEarly)) => (Closure::ClosedEarly, None),
+        // Browsers connect ahead, and checks of a load balancer do no more than that.
+        Ok(Err(HandshakeEnd::ClosedEarly)) => (Closure::ClosedEarly, None, None),
         Ok(Err(HandshakeEnd::Failed(failure, error))) => {
             metrics.handshake_failed(failure);
-            (Closure::HandshakeFailed, Some(error))
+            // An alert of the client says that it does not like our certificate: an expired one must not get all visitors banned.
+            let offence = (failure != HandshakeFailure::ClientAlert).then_some(Offence::HandshakeFailed);
+            (Closure::HandshakeFailed, offence, Some(error))
         }
-        Ok(Err(HandshakeEnd::NotTls)) => (Closure::NotTls, None),
-        Ok(Err(HandshakeEnd::UnknownName)) => (Closure::UnknownName, None),
-        Err(_) => (Closure::HandshakeTimeout, None),
+        Ok(Err(HandshakeEnd::HungUp)) => (Closure::ClosedEarly, Some(Offence::HungUp), None),
+        Ok(Err(HandshakeEnd::NotTls)) => (Closure::NotTls, Some(Offence::NotTls), None),
+        Ok(Err(HandshakeEnd::UnknownName)) => (Closure::UnknownName, Some(Offence::UnknownName), None),
+        Err(_) => (Closure::HandshakeTimeout, Some(Offence::HandshakeTimeout), None),
     };
+    if let Some(offence) = offence {
+        // The far end of the socket, always: what bytes say of an address could be anybody's.
+        listener.offended(client.ip(), offence, Instant::now());
+    }
     if let Some(suppressed) = listener.quiet.may_write(Instant::now()) {
         let error = error.map(|error| error.to_string());
         let result = closure.word();

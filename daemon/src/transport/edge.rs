@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::accept::accept;
+use super::escalation::BanQueue;
 use super::listen::listen;
 use super::listener::{Listener, ListenerError};
 use super::live::Live;
@@ -27,6 +28,7 @@ use crate::metrics::{EdgeMetrics, Exposition};
 pub struct Edge {
     metrics: Arc<EdgeMetrics>,
     provider: Arc<CryptoProvider>,
+    bans: BanQueue,
     live: Live,
     /// Held by a reload from its first look at the state to its last change.
     reloading: Mutex<()>,
@@ -67,11 +69,12 @@ struct Prepared {
 }
 
 impl Edge {
-    /// An edge that listens to nothing yet.
+    /// An edge that listens to nothing yet. Whom it wants banned it puts into `bans`.
     #[must_use]
-    pub fn new(metrics: Arc<EdgeMetrics>) -> Self {
+    pub fn new(metrics: Arc<EdgeMetrics>, bans: BanQueue) -> Self {
         Self {
             metrics,
+            bans,
             provider: Arc::new(aws_lc_rs::default_provider()),
             live: Live::new(),
             reloading: Mutex::new(()),
@@ -84,8 +87,8 @@ impl Edge {
     /// # Errors
     ///
     /// When a listener cannot be served as the policy asks; nothing is left listening.
-    pub fn start(policy: &Policy, metrics: Arc<EdgeMetrics>) -> Result<Self, EdgeError> {
-        let edge = Self::new(metrics);
+    pub fn start(policy: &Policy, metrics: Arc<EdgeMetrics>, bans: BanQueue) -> Result<Self, EdgeError> {
+        let edge = Self::new(metrics, bans);
         edge.reload(policy)?;
         Ok(edge)
     }
@@ -159,9 +162,15 @@ impl Edge {
             };
             let previous = old_listeners.get(&policy.name).map(Arc::as_ref);
             let upstream = |name: &str| upstreams.get(name).map(Arc::clone);
-            let listener =
-                Listener::new(policy, upstream, previous, &self.provider, &self.metrics).map_err(failed)?;
-            let listener = Arc::new(listener);
+            let listener = Listener::new(
+                policy,
+                upstream,
+                previous,
+                &self.provider,
+                &self.metrics,
+                &self.bans,
+            );
+            let listener = Arc::new(listener.map_err(failed)?);
             for address in &policy.bind {
                 let endpoint = Endpoint::of(&policy.name, *address);
                 let bind = || {
@@ -213,6 +222,9 @@ impl Edge {
             }
             keep
         });
+        for (name, old) in &state.listeners {
+            old.retire(listeners.get(name).map(Arc::as_ref));
+        }
         for gone in state
             .listeners
             .keys()

@@ -4,6 +4,7 @@
 //! began with. What must outlive a reload (open connections, limiter state, ticket keys) is handed from old to new.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,10 +13,12 @@ use ravelin_rules::policy::{self, OverLimit, Rate, SniPattern, SniPolicy};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 
+use super::escalation::{BanQueue, Escalation};
 use super::limit::{AddressRanges, Gate, Limiter, Terms, Total};
 use super::quiet::Quiet;
 use super::tls::{Certificate, CertificateError, NameMap, Tickets, TlsError, server_config, tickets};
 use super::upstream::Upstream;
+use crate::metrics::names::Offence;
 use crate::metrics::{EdgeMetrics, ListenerMetrics};
 
 /// A `[[listener]]`, ready to serve.
@@ -34,6 +37,8 @@ pub(super) struct Listener {
     /// Where unknown names go; `None`: they are refused.
     fallback: Option<Arc<Upstream>>,
     limiting: Option<Limiting>,
+    /// `None`: nobody is banned because of this listener.
+    escalation: Option<Arc<Escalation>>,
     tickets: Tickets,
 }
 
@@ -53,6 +58,7 @@ impl Listener {
         previous: Option<&Self>,
         provider: &Arc<CryptoProvider>,
         metrics: &EdgeMetrics,
+        bans: &BanQueue,
     ) -> Result<Self, ListenerError> {
         let certificates = policy
             .tls
@@ -78,6 +84,7 @@ impl Listener {
         Ok(Self {
             name: policy.name.clone(),
             gate: gate(policy, limiting, previous, &counters),
+            escalation: escalation(policy, previous, &counters, bans),
             tls: server_config(&policy.tls, &certificates, Arc::clone(&tickets), provider)?,
             handshake_timeout: policy.limits.handshake_timeout,
             idle_timeout: policy.limits.idle_timeout,
@@ -103,8 +110,35 @@ impl Listener {
             .map(Arc::clone)
     }
 
-    /// Shows the limiter's state in the metrics.
+    /// The far end of an accepted socket has offended.
+    pub(super) fn offended(&self, peer: IpAddr, offence: Offence, now: Instant) {
+        self.metrics.offence(offence);
+        if let Some(escalation) = &self.escalation {
+            escalation.offended(peer, offence, now);
+        }
+    }
+
+    /// `next` takes its place, if there is one: connections that go on with this listener must not get anybody banned by terms that are
+    /// no longer the policy's.
+    pub(super) fn retire(&self, next: Option<&Self>) {
+        if let Some(escalation) = &self.escalation
+            && !next
+                .and_then(|next| next.escalation.as_ref())
+                .is_some_and(|kept| Arc::ptr_eq(kept, escalation))
+        {
+            escalation.retire();
+        }
+    }
+
+    /// Shows the state of the limiter, and of the sources that have offended, in the metrics.
     pub(super) fn observe(&self) {
+        match &self.escalation {
+            Some(escalation) => escalation.observe(),
+            None => {
+                self.metrics.offenders.set(0);
+                self.metrics.offenders_capacity.set(0);
+            }
+        }
         if let Some((limiter, _)) = &self.gate.sources {
             self.metrics.limiter_sources.set(gauge(limiter.sources()));
             self.metrics.limiter_capacity.set(gauge(limiter.capacity()));
@@ -172,6 +206,21 @@ fn gate(
         total_cap: limits.concurrent.total,
         sources,
     }
+}
+
+/// What `previous` remembers stays, if the terms do.
+fn escalation(
+    policy: &policy::Listener,
+    previous: Option<&Listener>,
+    metrics: &ListenerMetrics,
+    bans: &BanQueue,
+) -> Option<Arc<Escalation>> {
+    let terms = policy.limits.ban?;
+    let kept = previous
+        .and_then(|previous| previous.escalation.as_ref())
+        .filter(|kept| kept.terms() == terms);
+    let new = || Escalation::new(&policy.name, terms, bans.clone(), metrics.clone(), Instant::now());
+    Some(kept.map_or_else(new, Arc::clone))
 }
 
 /// What works, and will not do what the operator wants.

@@ -7,6 +7,7 @@ mod accept;
 mod connection;
 mod descriptors;
 pub mod edge;
+pub mod escalation;
 pub mod limit;
 mod listen;
 mod listener;
@@ -19,4 +20,5 @@ pub mod tls;
 mod upstream;
 
 pub use edge::{Edge, EdgeError};
+pub use escalation::{BanQueue, BanWish};
 pub use service::{EdgeHandle, EdgeOptions, EdgeService, LoadPolicy, ServiceError};

@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 
 use super::descriptors;
 use super::edge::{Edge, EdgeError};
+use super::escalation::BanQueue;
 use crate::metrics::export::{Exposition, Server, Sources, serve};
 use crate::metrics::registry::EdgeMetrics;
 use crate::watch::{Seen, Watch, policy_files};
@@ -32,6 +33,8 @@ pub struct EdgeOptions {
     pub load: LoadPolicy,
     /// The filter's metrics, asked for at each scrape and served together with the edge's own.
     pub filter: Option<Arc<dyn Exposition>>,
+    /// Where wishes for bans go: to somebody who may talk to the filter.
+    pub bans: BanQueue,
     /// How long live connections may go on after a stop before they are cut.
     pub drain: Duration,
 }
@@ -85,6 +88,7 @@ impl EdgeService {
             policy,
             load,
             filter,
+            bans,
             drain,
         } = options;
         // From here on, not from `run`: a signal nobody listens for ends the process.
@@ -95,7 +99,7 @@ impl EdgeService {
             policy,
             load,
             filter,
-            edge: Arc::new(Edge::new(Arc::clone(&metrics))),
+            edge: Arc::new(Edge::new(Arc::clone(&metrics), bans)),
             metrics,
             reloading: tokio::sync::Mutex::new(()),
             reloaded: Notify::new(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{numbers, units};
 use crate::diagnostic::{Code, Reporter};
-use crate::document::limits::{Connections, Delay, Limits};
-use crate::policy::{ConcurrentLimit, ConnectionLimit, DelayQueue, ListenerLimits, OverLimit};
+use crate::document::limits::{Ban, Connections, Delay, Limits};
+use crate::policy::{ConcurrentLimit, ConnectionLimit, DelayQueue, ListenerLimits, OverLimit, SourceBan};
 
 /// The table with its defaults.
 pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> ListenerLimits {
@@ -19,6 +19,7 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
                 total: CONCURRENT_TOTAL,
             },
             max_sources: SOURCES,
+            ban: None,
         };
     };
     let handshake = written.handshake_timeout.as_ref();
@@ -48,6 +49,7 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
             SOURCES,
             reporter,
         ),
+        ban: written.ban.as_ref().map(|written| ban(written, reporter)),
     }
 }
 
@@ -71,6 +73,27 @@ fn delay(written: Option<&Delay>, reporter: &mut Reporter) -> DelayQueue {
         max: units::duration("max", max, DELAY, reporter),
         queue: numbers::bounded("queue", queue, 1..=MAX_QUEUE, QUEUE, reporter),
     }
+}
+
+/// A key that is absent was reported by the reader; what stands for it here is never used.
+fn ban(written: &Ban, reporter: &mut Reporter) -> SourceBan {
+    let lasts = written.lasts.as_ref();
+    let ban = SourceBan {
+        offences: numbers::bounded("offences", written.offences, 1..=MAX_OFFENCES, 1, reporter),
+        window: units::duration(
+            "window",
+            written.window.as_ref(),
+            Duration::from_secs(1),
+            reporter,
+        ),
+        lasts: units::duration("for", lasts, Duration::from_secs(1), reporter),
+    };
+    if let Some(lasts) = lasts.filter(|_| ban.lasts > SourceBan::LONGEST) {
+        let message = "`for` is longer than a week";
+        let help = "write a duration of at most `7d`; who is to stay out belongs into `deny` or a rule";
+        reporter.report(Code::OutOfRange, lasts.span, message, help);
+    }
+    ban
 }
 
 fn report_unused_delay(delay: Option<&Delay>, connections: Option<&Connections>, reporter: &mut Reporter) {
@@ -99,6 +122,9 @@ const MAX_SOURCES: u32 = 10_000_000;
 
 /// Each waiting connection holds a descriptor and a timer.
 const MAX_QUEUE: u32 = 1_000_000;
+
+/// Each remembered offence is 8 bytes of every source that has offended.
+const MAX_OFFENCES: u32 = 1_000;
 
 /// The largest number a rate can have.
 const MAX_BURST: u32 = 1_000_000_000;

@@ -7,8 +7,8 @@ use super::upstream::Upstreams;
 use super::{limits, routes, tls};
 use crate::diagnostic::{Code, Reporter};
 use crate::document::listener::Listener as WrittenListener;
-use crate::policy::{AddressMatch, Listener, PrefixSet, SniPolicy};
-use crate::source::Written;
+use crate::policy::{AddressMatch, Firewall, Listener, PrefixSet, SniPolicy};
+use crate::source::{Span, Written};
 
 /// Checks every listener.
 pub(super) fn check(
@@ -16,12 +16,16 @@ pub(super) fn check(
     upstreams: &Upstreams,
     words: &mut Words<'_>,
     bound: &mut Bound,
+    firewall: &Firewall,
     reporter: &mut Reporter,
 ) -> Vec<Listener> {
     let mut names = Names::new("listener");
     let mut listeners = Vec::new();
     for listener in written {
         let name = names.check(listener.name.as_ref(), reporter);
+        if let Some(ban) = listener.limits.as_ref().and_then(|limits| limits.ban.as_ref()) {
+            ban_is_possible(ban.span, listener.behind_proxy, firewall, reporter);
+        }
         listeners.extend(one(listener, name, upstreams, words, bound, reporter));
     }
     listeners
@@ -58,6 +62,20 @@ fn one(
         limits,
         place: reporter.sources.place(written.span),
     })
+}
+
+/// A ban is of the address at the other end of the socket, and the filter's to make.
+fn ban_is_possible(ban: Span, behind_proxy: bool, firewall: &Firewall, reporter: &mut Reporter) {
+    if behind_proxy {
+        let message = "`ban` on a listener whose clients come through a proxy";
+        let help = "take `ban` out: the peer is the proxy, so the ban would shut out everybody behind it; let the proxy ban";
+        reporter.report(Code::BanBehindProxy, ban, message, help);
+    }
+    if !firewall.bans {
+        let message = "`ban` has no effect with `bans = false` in `[firewall]`";
+        let help = "take `ban` out, or switch bans on";
+        reporter.report(Code::BansSwitchedOff, ban, message, help);
+    }
 }
 
 fn bind(

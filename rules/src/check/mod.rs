@@ -53,7 +53,14 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
     let rules = rules::check(document.policies, document.rules, &mut words, &firewall, reporter);
     let upstreams = upstream::check(document.upstreams, reporter);
     let mut bound = socket::Bound::default();
-    let listeners = listener::check(document.listeners, &upstreams, &mut words, &mut bound, reporter);
+    let listeners = listener::check(
+        document.listeners,
+        &upstreams,
+        &mut words,
+        &mut bound,
+        &firewall,
+        reporter,
+    );
     let metrics = host::metrics(document.metrics, &mut bound, reporter);
     if !reporter.has_errors() {
         // A misspelt name would be reported twice: as not defined, and as not used.

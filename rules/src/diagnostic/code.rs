@@ -120,6 +120,7 @@ codes! {
     BadServerName = "E0404", Error, "a text that is not a server name or a wildcard of one";
     RouteUnreachable = "E0405", Error, "a route that an earlier route hides";
     BadAlpn = "E0406", Error, "a text that is not an ALPN protocol name, or one that is named twice";
+    BanBehindProxy = "E0407", Error, "`ban` on a listener whose peers are proxies, not clients";
     // The tables.
     DoesNotFit = "E0501", Error, "the policy is sound, and its tables do not fit the bounds of a generation";
     // Warnings.
@@ -135,6 +136,7 @@ codes! {
     SetFileOld = "W0011", Warning, "a set file older than the set's `max_age`";
     FeedCut = "W0012", Warning, "a feed that lists addresses of `[never_ban]`";
     SetKeptBack = "W0013", Warning, "a set whose files change more than its `max_change` allows";
+    BansSwitchedOff = "W0014", Warning, "`ban` on a listener while `[firewall] bans` is false";
     // Lints: what rules do, and do not do.
     Unreachable = "W0101", Warning, "a rule that no packet can match when it gets to the rules";
     Shadowed = "W0102", Warning, "a rule that does nothing, because rules before it decide about all it matches";

@@ -61,6 +61,14 @@ impl<'a> Cursor<'a> {
             .map(|(name, _)| self.span.file.span(name.span()))
     }
 
+    /// The key's text as it stands there, unchecked and without a report: for questions beside the reading.
+    pub(crate) fn raw_text(&self, key: &str) -> Option<&'a str> {
+        match self.table.get(key)?.get_ref() {
+            DeValue::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     pub(crate) fn boolean(&self, key: &str, reporter: &mut Reporter) -> Option<Written<bool>> {
         let (value, span) = self.value(key)?;
         let DeValue::Boolean(value) = value else {

@@ -15,6 +15,7 @@ pub(crate) struct Limits {
     pub(crate) delay: Option<Delay>,
     pub(crate) concurrent: Option<Concurrent>,
     pub(crate) max_sources: Option<Written<i64>>,
+    pub(crate) ban: Option<Ban>,
 }
 
 impl Limits {
@@ -22,6 +23,7 @@ impl Limits {
         let connections = table.table("connections", reporter);
         let delay = table.table("delay", reporter);
         let concurrent = table.table("concurrent", reporter);
+        let ban = table.table("ban", reporter);
         Self {
             handshake_timeout: table.text("handshake_timeout", reporter),
             idle_timeout: table.text("idle_timeout", reporter),
@@ -36,6 +38,12 @@ impl Limits {
                 total: table.integer("total", reporter),
             }),
             max_sources: table.integer("max_sources", reporter),
+            ban: ban.map(|table| Ban {
+                span: table.span,
+                offences: table.integer("offences", reporter),
+                window: table.text("window", reporter),
+                lasts: table.text("for", reporter),
+            }),
         }
     }
 }
@@ -73,6 +81,16 @@ pub(crate) struct Delay {
 pub(crate) struct Concurrent {
     pub(crate) per_source: Option<Written<i64>>,
     pub(crate) total: Option<Written<i64>>,
+}
+
+/// `ban` as written.
+#[derive(Debug)]
+pub(crate) struct Ban {
+    pub(crate) span: Span,
+    pub(crate) offences: Option<Written<i64>>,
+    pub(crate) window: Option<Written<String>>,
+    /// `for`, which is no name in Rust.
+    pub(crate) lasts: Option<Written<String>>,
 }
 
 pub(super) static LIMITS: Table = Table {
@@ -123,11 +141,15 @@ pub(super) static LIMITS: Table = Table {
              share one bucket.",
             "max_sources = 100000",
         ),
-        Key::later("bandwidth", "leave `bandwidth` out: bytes are not limited yet"),
-        Key::later(
+        Key::optional(
             "ban",
-            "leave `ban` out: there are no bans yet; `connections` refuses or delays",
+            Kind::Table(&BAN),
+            "nobody is banned",
+            "Sources that offend again and again are banned: the filter drops every packet of theirs for a while. [Bans](bans.md) \
+             says what an offence is.",
+            "ban = { offences = 20, window = \"1m\", for = \"10m\" }",
         ),
+        Key::later("bandwidth", "leave `bandwidth` out: bytes are not limited yet"),
     ],
 };
 
@@ -215,6 +237,33 @@ static CONCURRENT: Table = Table {
             "`20000`",
             "1 to 10000000: connections open at once on the listener. Always there: it bounds descriptors and memory.",
             "total = 20000",
+        ),
+    ],
+};
+
+static BAN: Table = Table {
+    heading: "listener.limits.ban",
+    about: "When a source is banned: at an offence, if it and the offences before it make `offences` within `window`. Each listener \
+            counts for itself. Not on a listener whose clients come through a proxy: the ban would be the proxy's.",
+    example: EXAMPLE,
+    keys: &[
+        Key::required(
+            "offences",
+            Kind::Integer,
+            "1 to 1000: how many are too many.",
+            "offences = 20",
+        ),
+        Key::required(
+            "window",
+            Kind::Text,
+            "The longest time from the first of them to the last.",
+            "window = \"1m\"",
+        ),
+        Key::required(
+            "for",
+            Kind::Text,
+            "How long the ban lasts, at most `7d`. Then the source begins with a clean record.",
+            "for = \"10m\"",
         ),
     ],
 };

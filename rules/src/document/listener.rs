@@ -18,6 +18,8 @@ pub(crate) struct Listener {
     pub(crate) sni_policy: Option<Written<&'static str>>,
     pub(crate) tls: Option<Tls>,
     pub(crate) limits: Option<Limits>,
+    /// Clients come through a proxy, or whoever wrote this thinks so: refused keys count too.
+    pub(crate) behind_proxy: bool,
 }
 
 impl Listener {
@@ -39,6 +41,8 @@ impl Listener {
             limits: table
                 .table("limits", reporter)
                 .map(|table| Limits::read(table, reporter)),
+            behind_proxy: table.key_span("trusted_proxies").is_some()
+                || table.raw_text("proxy_protocol") == Some("require"),
         }
     }
 }
@@ -323,6 +327,7 @@ handshake_timeout = "5s"
 connections = { rate = "50/s", burst = 100, over = "delay" }
 delay = { max = "2s", queue = 1000 }
 concurrent = { per_source = 200, total = 20000 }
+ban = { offences = 20, window = "1m", for = "10m" }
 
 [[upstream]]
 name = "app"

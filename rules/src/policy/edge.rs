@@ -120,6 +120,25 @@ pub struct ListenerLimits {
     pub concurrent: ConcurrentLimit,
     /// The bound on limiter memory: this many sources have a bucket of their own, newcomers share one. Default 100,000.
     pub max_sources: u32,
+    /// `ban`: `None` when nobody is banned.
+    pub ban: Option<SourceBan>,
+}
+
+/// When a source is banned, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceBan {
+    /// How many offences are too many; at least 1.
+    pub offences: u32,
+    /// From the first of them to the last, at most.
+    pub window: Duration,
+    /// `for`: how long the ban lasts.
+    pub lasts: Duration,
+}
+
+impl SourceBan {
+    /// The longest ban that an edge may ask for. The filter holds it too: somebody who has taken over the edge must not be able to
+    /// shut people out for longer than it takes to notice.
+    pub const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 }
 
 /// New connections per source (IPv4 /32, IPv6 /64).

@@ -22,7 +22,7 @@ use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 pub use address::{AddressMatch, Element, List, Origin, PrefixSet};
 pub use edge::{
     Balance, CertificateFiles, ConcurrentLimit, ConnectionLimit, DelayQueue, Listener, ListenerLimits,
-    OverLimit, ProxyHeader, Route, SniPattern, SniPolicy, Tls, TlsVersion, Upstream,
+    OverLimit, ProxyHeader, Route, SniPattern, SniPolicy, SourceBan, Tls, TlsVersion, Upstream,
 };
 pub use facts::{HostFacts, InterfaceFacts};
 pub use name::RuleName;

@@ -57,6 +57,16 @@ pub struct Ban {
     pub reason: String,
 }
 
+/// Which ban of the same prefix a new one takes the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replace {
+    Any,
+    /// One that ends earlier, while there are less than `most` in all.
+    Shorter {
+        most: u32,
+    },
+}
+
 /// Some of the live bans.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -164,14 +174,27 @@ impl Bans {
     ///
     /// Why not; everything is as it was, and the refusal is counted.
     pub fn ban(&mut self, wish: &Wish, user: u32) -> Result<(), Refusal> {
-        let done = self.try_ban(wish, user);
+        self.counted(wish, user, Replace::Any)
+    }
+
+    /// The same for who may not do everything: a ban of the prefix that ends later stays, and there must be less than `most` in all.
+    ///
+    /// # Errors
+    ///
+    /// Why not; everything is as it was, and the refusal is counted.
+    pub fn ban_within(&mut self, wish: &Wish, user: u32, most: u32) -> Result<(), Refusal> {
+        self.counted(wish, user, Replace::Shorter { most })
+    }
+
+    fn counted(&mut self, wish: &Wish, user: u32, replace: Replace) -> Result<(), Refusal> {
+        let done = self.try_ban(wish, user, replace);
         if let Err(refusal) = &done {
             self.count_refused(refusal);
         }
         done
     }
 
-    fn try_ban(&mut self, wish: &Wish, user: u32) -> Result<(), Refusal> {
+    fn try_ban(&mut self, wish: &Wish, user: u32, replace: Replace) -> Result<(), Refusal> {
         if !self.on {
             return Err(Refusal::Off);
         }
@@ -194,18 +217,34 @@ impl Bans {
         }
         let now = since_boot()?;
         let end = now.saturating_add(u64::try_from(wish.lasts.as_nanos()).unwrap_or(u64::MAX));
-        // Before the reason has its number: the walk takes away those that no ban has.
-        self.make_room(now)?;
-        let reason = self.reasons.number(&wish.reason).map_err(Refusal::Kernel)?;
         let [key] = key::keys(prefix)[..] else {
             return Err(Refusal::TooWide { prefix, least });
         };
+        if let Replace::Shorter { most } = replace {
+            if self.end_of(key)?.is_some_and(|there| there >= end) {
+                return Ok(());
+            }
+            if self.total >= most {
+                return Err(Refusal::Share(most));
+            }
+        }
+        // Before the reason has its number: the walk takes away those that no ban has.
+        self.make_room(now)?;
+        let reason = self.reasons.number(&wish.reason).map_err(Refusal::Kernel)?;
         let value = [end, now, BanNote { user, reason }.pack()];
         if self.enter(key, value)? {
             self.add(key, 1);
         }
         self.mark(key, reason);
         Ok(())
+    }
+
+    fn end_of(&self, key: BanKey) -> Result<Option<u64>, Refusal> {
+        match self.bans.get(&key, 0) {
+            Ok([end, ..]) => Ok(Some(end)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(Refusal::Kernel(error)),
+        }
     }
 
     /// Takes a ban away. Says whether it was there.
@@ -476,6 +515,9 @@ pub enum Refusal {
         "the reason is longer than {BAN_REASON_BYTES} bytes, or has control characters: write fewer words"
     )]
     Reason,
+    /// No room for who may not use all of it.
+    #[error("there are {0} bans, and the room for more is for operators")]
+    Share(u32),
     /// What is written is no prefix, no duration.
     #[error("{0}")]
     Text(String),
@@ -495,7 +537,7 @@ impl Refusal {
 
     const fn kind(&self) -> usize {
         match self {
-            Self::Full => 0,
+            Self::Full | Self::Share(_) => 0,
             Self::Reason | Self::Text(_) => 1,
             Self::Bans(_) | Self::Kernel(_) => 2,
             Self::NeverBan { .. } => 3,

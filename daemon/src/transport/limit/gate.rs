@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::limiter::{Limiter, SourceSlot, Terms, Turn};
 use super::ranges::AddressRanges;
+use super::refused::Refused;
 use super::total::{Total, TotalSlot};
 use crate::metrics::names::Refusal;
 
@@ -49,11 +50,12 @@ impl Gate {
     /// # Errors
     ///
     /// The check that refused it.
-    pub fn admit(&self, client: IpAddr, now: Instant, unix: u64) -> Result<Admission, Refusal> {
+    pub fn admit(&self, client: IpAddr, now: Instant, unix: u64) -> Result<Admission, Refused> {
         if !self.allow.contains(client, unix) || self.deny.contains(client, unix) {
-            return Err(Refusal::Address);
+            return Err(Refused::by_listener(Refusal::Address));
         }
-        let total = self.total.take(self.total_cap).ok_or(Refusal::TotalConnections)?;
+        let full = || Refused::by_listener(Refusal::TotalConnections);
+        let total = self.total.take(self.total_cap).ok_or_else(full)?;
         let Some((limiter, terms)) = &self.sources else {
             return Ok(Admission::Now(Permit {
                 _total: total,

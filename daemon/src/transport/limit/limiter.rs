@@ -14,6 +14,7 @@ use prometheus::IntCounter;
 use ravelin_rules::policy::{OverLimit, Rate};
 
 use super::meter::{FULL, Meter};
+use super::refused::Refused;
 use super::source::Source;
 use super::table::Table;
 use crate::metrics::names::Refusal;
@@ -126,7 +127,7 @@ impl Limiter {
     /// # Errors
     ///
     /// The limit it is over. A refused connection takes nothing from the bucket.
-    pub fn judge(self: &Arc<Self>, address: IpAddr, terms: Terms, now: Instant) -> Result<Turn, Refusal> {
+    pub fn judge(self: &Arc<Self>, address: IpAddr, terms: Terms, now: Instant) -> Result<Turn, Refused> {
         let source = Source::of(address);
         let nanos = self.nanos(now);
         let mut shard = self.shard(source);
@@ -135,19 +136,22 @@ impl Limiter {
             meter,
             shared_until,
         } = &mut *shard;
+        // Until the shared bucket is full again, what a source of this shard owes may be what others took from it.
+        let debt = *shared_until > nanos;
+        let refused = |check| Refused::by_account(check, false, debt);
         if let Some(entry) = table.find(source) {
-            let judged = self.charge(&mut entry.full_at, &mut entry.open, meter.as_mut(), terms, nanos)?;
+            let judged = self
+                .charge(&mut entry.full_at, &mut entry.open, meter.as_mut(), terms, nanos)
+                .map_err(refused)?;
             return Ok(self.turn(source, false, judged));
         }
         // A source that was judged by the shared bucket until now takes its state along, or the change of bucket would
         // be a second burst.
-        let inherited = if *shared_until > nanos {
-            *shared_until
-        } else {
-            FULL
-        };
+        let inherited = if debt { *shared_until } else { FULL };
         if let Some(entry) = table.insert(source, inherited, nanos) {
-            let judged = self.charge(&mut entry.full_at, &mut entry.open, meter.as_mut(), terms, nanos)?;
+            let judged = self
+                .charge(&mut entry.full_at, &mut entry.open, meter.as_mut(), terms, nanos)
+                .map_err(refused)?;
             return Ok(self.turn(source, false, judged));
         }
         self.judged_by_shared.inc();
@@ -155,7 +159,8 @@ impl Limiter {
         let Account { full_at, open } = &mut *shared;
         let judged = self.charge(full_at, open, meter.as_mut(), terms, nanos);
         *shared_until = *full_at;
-        Ok(self.turn(source, true, judged?))
+        let judged = judged.map_err(|check| Refused::by_account(check, true, debt))?;
+        Ok(self.turn(source, true, judged))
     }
 
     /// How many sources have an entry.
@@ -325,6 +330,7 @@ mod tests {
     use ravelin_rules::policy::DelayQueue;
 
     use super::*;
+    use crate::metrics::names::Offence;
 
     fn limiter(count: u64, burst: u32, max_sources: u32) -> (Arc<Limiter>, Instant) {
         let epoch = Instant::now();
@@ -354,7 +360,10 @@ mod tests {
         for _ in 0..2 {
             assert!(matches!(limiter.judge(address(1), REFUSE, now), Ok(Turn::Now(_))));
         }
-        assert_eq!(limiter.judge(address(1), REFUSE, now).unwrap_err(), Refusal::Rate);
+        assert_eq!(
+            limiter.judge(address(1), REFUSE, now).unwrap_err().check,
+            Refusal::Rate
+        );
         assert!(matches!(limiter.judge(address(2), REFUSE, now), Ok(Turn::Now(_))));
         assert!(matches!(
             limiter.judge(address(1), REFUSE, now + Duration::from_secs(1)),
@@ -371,7 +380,7 @@ mod tests {
         };
         let first = limiter.judge(address(1), terms, now).unwrap();
         assert_eq!(
-            limiter.judge(address(1), terms, now).unwrap_err(),
+            limiter.judge(address(1), terms, now).unwrap_err().check,
             Refusal::SourceConnections
         );
         assert!(limiter.judge(address(2), terms, now).is_ok());
@@ -401,7 +410,7 @@ mod tests {
         }
         assert_eq!(limiter.waiting(), 5);
         assert_eq!(
-            limiter.judge(address(1), terms, now).unwrap_err(),
+            limiter.judge(address(1), terms, now).unwrap_err().check,
             Refusal::QueueFull
         );
         // Who leaves as the last in line gives the turn back.
@@ -427,7 +436,7 @@ mod tests {
             over: OverLimit::Delay(impatient),
         };
         assert_eq!(
-            limiter.judge(address(1), terms, now).unwrap_err(),
+            limiter.judge(address(1), terms, now).unwrap_err().check,
             Refusal::DelayTooLong
         );
     }
@@ -444,7 +453,10 @@ mod tests {
             .collect();
         let _fifth = limiter.judge(address(5), terms, now).unwrap();
         let _sixth = limiter.judge(address(6), terms, now).unwrap();
-        assert_eq!(limiter.judge(address(7), terms, now).unwrap_err(), Refusal::Rate);
+        assert_eq!(
+            limiter.judge(address(7), terms, now).unwrap_err().check,
+            Refusal::Rate
+        );
         assert_eq!(limiter.judged_by_shared.get(), 3);
         let _known = limiter
             .judge(address(0), terms, now)
@@ -454,9 +466,35 @@ mod tests {
         let later = now + Duration::from_millis(1500);
         assert!(limiter.judge(address(5), terms, later).is_ok());
         assert_eq!(
-            limiter.judge(address(5), terms, later).unwrap_err(),
+            limiter.judge(address(5), terms, later).unwrap_err().check,
             Refusal::Rate
         );
         assert_eq!(limiter.judged_by_shared.get(), 3);
+    }
+
+    #[test]
+    fn a_source_is_to_blame_for_its_own_bucket_and_not_for_what_others_took_from_a_shared_one() {
+        let (limiter, now) = limiter(1, 2, 4);
+        let later = |millis| now + Duration::from_millis(millis);
+        let refused = |number, at| limiter.judge(address(number), REFUSE, at).unwrap_err();
+        let spend = |numbers: std::ops::Range<u32>, at| {
+            for number in numbers {
+                drop(limiter.judge(address(number), REFUSE, at).unwrap());
+            }
+        };
+        // Twice each is what a source may.
+        spend(0..4, now);
+        spend(0..4, now);
+        assert_eq!(refused(0, now).offence, Some(Offence::Rate));
+        // The table is full: two newcomers empty the shared bucket, and the third finds it so.
+        spend(5..7, now);
+        let third = refused(7, now);
+        assert_eq!((third.check, third.offence), (Refusal::Rate, None));
+        // Until that is paid, a source of the same table may owe what is not its own: one with an entry too.
+        assert_eq!(refused(0, later(10)).offence, None);
+        // There is room again at 2 s, and the debt is paid at the same moment.
+        spend(7..8, later(2_000));
+        spend(7..8, later(2_000));
+        assert_eq!(refused(7, later(2_000)).offence, Some(Offence::Rate));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 /// The key of a source in the limiter: 8 bytes for both families.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(u64);
 
 impl Source {

@@ -33,8 +33,10 @@ pub(crate) struct Session<R> {
 /// Why there is no session. The client is at fault, or gone.
 #[derive(Debug)]
 pub(crate) enum HandshakeEnd {
-    /// It hung up.
+    /// It hung up without a byte.
     ClosedEarly,
+    /// It began, and hung up.
+    HungUp,
     /// The handshake failed.
     Failed(HandshakeFailure, io::Error),
     /// The first byte is not of TLS.
@@ -108,7 +110,7 @@ async fn read_and_tell(mut stream: TcpStream, alert: &[u8]) -> io::Result<()> {
 fn end(error: io::Error) -> HandshakeEnd {
     use rustls::Error;
     let failure = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        None => return HandshakeEnd::ClosedEarly,
+        None => return HandshakeEnd::HungUp,
         Some(Error::AlertReceived(_)) => HandshakeFailure::ClientAlert,
         Some(Error::NoApplicationProtocol) => HandshakeFailure::NoApplicationProtocol,
         Some(Error::PeerIncompatible(_)) => HandshakeFailure::Incompatible,
