@@ -140,6 +140,7 @@ same ruleset for all rows, and filters nothing that the host sends:";
 const READING: &str = "A row *comes in* at Ravelin when each of its packets is allowed, and at nftables when all of it is counted behind the ruleset. nftables stands behind
 the host's stack and connection tracking: `stack` means that the frame never came to the ruleset. The stack checks checksums, addresses and
 options before; frames with a VLAN tag go to the VLAN's interface, which this host does not have; and fragments are put together before the ruleset sees them
-(`nf_defrag_ipv4`, `nf_defrag_ipv6`), so it judges whole datagrams, and what is not complete waits in the host's memory. XDP stands before all that:
+(`nf_defrag_ipv4`, `nf_defrag_ipv6`), so it judges whole datagrams, and what is not complete waits in the host's memory. Fragments of IPv6 that can be no part of a datagram,
+as a first one without its whole header chain (RFC 8200, section 4.5), come to the ruleset as they are. XDP stands before all that:
 it judges each fragment by itself and by what became of the first. What Ravelin lets in still has to pass the same stack, so a packet that is refused there under nftables is
 refused there behind Ravelin too. A row says what becomes of the packets that it names; what was there before is not counted.";
