@@ -10,7 +10,7 @@ use ravelin_daemon::network::bans::never::Never;
 use ravelin_daemon::network::bans::{Bans, Refusal, Wish};
 use ravelin_datapath::{Origin, Reason};
 use ravelin_rules::policy::{Clock, Mode};
-use ravelin_rules::reference::{self, Ban};
+use ravelin_rules::reference::{Ban, World};
 use ravelin_rules::{Direction, TableImage};
 use ravelin_tests::bans::{bans, source};
 use ravelin_tests::packet::ether;
@@ -71,6 +71,7 @@ fn the_oracle_and_the_kernel_agree_on_random_bans() {
                     Err(refusal) => panic!("{refusal}"),
                 }
             }
+            let world = World::with_bans(live.clone());
             for probe in case
                 .probes
                 .iter()
@@ -92,7 +93,9 @@ fn the_oracle_and_the_kernel_agree_on_random_bans() {
                         now: since_boot(),
                         ..Origin::default()
                     };
-                    reference::judge_with(&policy, &host, Direction::Inbound, origin, &live, &bytes)
+                    world
+                        .clone()
+                        .judge(&policy, &host, Direction::Inbound, origin, &bytes)
                 };
                 let before = oracle();
                 let said = kernel.decide_on(&bytes, interface);

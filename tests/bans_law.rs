@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use ravelin_datapath::wire::NARROW_CLASSES;
 use ravelin_datapath::{Reason, SliceFrame, Stateless, decide_with};
 use ravelin_rules::policy::Direction;
-use ravelin_rules::reference::{self, Ban};
+use ravelin_rules::reference::{Ban, World};
 use ravelin_rules::{Policy, TableImage};
 use ravelin_tests::bans::{MemoryBans, bans, source};
 use ravelin_tests::random::{self, Case, Random};
@@ -60,6 +60,7 @@ fn judge_case(case: &Case, random: &mut Random, told: &mut BTreeMap<&'static str
     });
     memory.unban(STALE.parse().expect("a prefix"));
     bans.iter().for_each(|ban| memory.ban(*ban));
+    let world = World::with_bans(bans.clone());
     for probe in &case.probes {
         let bytes = probe.packet.bytes();
         let mut origin = probe.origin(&host);
@@ -67,7 +68,9 @@ fn judge_case(case: &Case, random: &mut Random, told: &mut BTreeMap<&'static str
             origin.now = now;
         }
         memory.set_clock(origin.now);
-        let oracle = reference::judge_with(&policy, &host, probe.direction, origin, &bans, &bytes);
+        let oracle = world
+            .clone()
+            .judge(&policy, &host, probe.direction, origin, &bytes);
         let image = &images[probe.direction as usize];
         let decided = decide_with(&SliceFrame(&bytes), image, &memory, &Stateless, origin);
         assert_eq!(

@@ -4,17 +4,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use ravelin_daemon::network::bans::never::Never;
 use ravelin_datapath::wire::Setting;
 use ravelin_datapath::{
     ClassSet, Decision, NoBans, Origin, Reason, Remembering, SliceFrame, Verdict, decide_with,
 };
-use ravelin_rules::reference::{self, Flows};
+use ravelin_rules::reference::World;
 use ravelin_rules::{Direction, HostFacts, Policy, TableImage};
 use ravelin_tests::evasion::nftables::{self, Outcome};
 use ravelin_tests::evasion::{Row, all, host, page};
 use ravelin_tests::figures;
 use ravelin_tests::fixture::fits_a_test_run;
-use ravelin_tests::prog_run::{self, Bench, FlowMemory, Kernel};
+use ravelin_tests::prog_run::{self, Bench, FlowMemory, Kernel, TestPins};
 use ravelin_tests::requires;
 use ravelin_tests::sequence::Remembered;
 
@@ -48,11 +49,10 @@ fn the_oracle_decides_as_every_row_says() {
     let mut differences = vec![];
     for row in all() {
         let host = host(row.policy());
-        let mut flows = Flows::default();
+        let mut oracle = World::default();
         for (number, step) in row.steps.iter().enumerate() {
             let (origin, bytes) = (origin(number, INTERFACE), step.packet.bytes());
-            let decision =
-                reference::judge_in_sequence(&mut flows, row.policy(), &host, step.direction, origin, &bytes);
+            let decision = oracle.judge(row.policy(), &host, step.direction, origin, &bytes);
             differences.extend(row.difference(number, &decision));
         }
     }
@@ -101,8 +101,8 @@ fn the_kernel_decides_as_every_row_says() {
             let mut host = host(policy);
             host.interfaces[0].index = prog_run::interface();
             let [inbound, outbound] = tables(policy, &host);
-            let memory = FlowMemory::new();
-            let mut kernel = Kernel::both([&inbound, &outbound], &memory);
+            let (memory, pins) = (FlowMemory::new(), TestPins::new());
+            let mut kernel = Kernel::both([&inbound, &outbound], &memory, &pins, &Never::of(policy));
             for row in rows {
                 memory.forget();
                 for (number, step) in row.steps.iter().enumerate() {

@@ -2,16 +2,21 @@
 //!
 //! `sequences.rs` asks the same of the datapath in user space. Hours pass here too: the clock of flows is told.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
-
 use std::net::IpAddr;
+use std::time::Duration;
 
+use ipnet::IpNet;
+use ravelin_daemon::network::bans::never::Never;
+use ravelin_daemon::network::bans::{Bans, Wish};
 use ravelin_datapath::wire::Setting;
 use ravelin_datapath::{ClassSet, Decision, Reason, Verdict};
-use ravelin_rules::reference::{self, Flows};
+use ravelin_rules::reference;
 use ravelin_rules::{Direction, HostFacts, Policy, TableImage};
 use ravelin_tests::packet::ether;
-use ravelin_tests::prog_run::{self, Bench, FLOWS, FlowMemory, Kernel};
+use ravelin_tests::prog_run::{self, Bench, FLOWS, FlowMemory, Kernel, TestPins};
 use ravelin_tests::random;
 use ravelin_tests::requires;
 use ravelin_tests::sequence::{Sequence, host, sequences, story};
@@ -95,11 +100,66 @@ fn a_flood_of_opening_flows_pushes_out_none_that_has_settled_and_what_finds_no_r
             assert!(passes(Direction::Outbound, peer, Reason::Default));
             assert!(passes(Direction::Inbound, peer, Reason::Flow));
         }
-        let [opened, in_table, no_room, not_settled] = kernel.flow_events();
+        let [opened, in_table, no_room, not_settled, _] = kernel.flow_events();
         assert_eq!(opened, u64::from(settled + flood + FLOWS));
         assert_eq!(in_table, u64::from(FLOWS));
         assert_eq!((no_room, not_settled >= u64::from(FLOWS - 24)), (0, true));
     });
+}
+
+#[test]
+fn a_flood_of_first_fragments_pushes_out_the_oldest_and_what_is_denied_pushes_out_none() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    Bench::new("fragments-full").run(|| {
+        let sequence = Sequence::under_policy("[firewall]\ninterfaces = [\"eth0\"]\n");
+        let mut world = World::of(&sequence);
+        let kernel = &mut world.kernels[0];
+        let mut said = |direction: Direction, id: u32, offset: u64| {
+            kernel.turn(direction, 1_000_000_000);
+            let decision = kernel.decide(&fragment(direction, id, offset), false);
+            (decision.verdict, decision.reason)
+        };
+        let (follows, orphan) = (
+            (Verdict::Allow, Reason::FragmentLater),
+            (Verdict::Deny, Reason::FragmentOrphan),
+        );
+        assert_eq!(said(Direction::Outbound, 0, 0).0, Verdict::Allow);
+        for id in 1..=10 * FLOWS {
+            assert_eq!(said(Direction::Inbound, id, 0).0, Verdict::Deny);
+        }
+        assert_eq!(
+            said(Direction::Outbound, 0, 2),
+            follows,
+            "a flood of what is denied"
+        );
+        assert_eq!(said(Direction::Inbound, 10 * FLOWS, 2), orphan);
+        for id in 1..=10 * FLOWS {
+            assert_eq!(said(Direction::Outbound, id, 0).0, Verdict::Allow);
+        }
+        assert_eq!(said(Direction::Outbound, 10 * FLOWS, 2), follows, "the newest");
+        assert_eq!(
+            said(Direction::Outbound, 1, 2),
+            orphan,
+            "the oldest has given way"
+        );
+        let [.., datagrams] = kernel.flow_events();
+        assert_eq!(datagrams, u64::from(10 * FLOWS + 1));
+    });
+}
+
+/// A fragment of a datagram between the host and a peer, which begins so many units from its start.
+fn fragment(direction: Direction, id: u32, offset: u64) -> Vec<u8> {
+    let (host, peer) = (IpAddr::from([203, 0, 113, 9]), IpAddr::from([10, 0, 0, 1]));
+    let (from, to) = match direction {
+        Direction::Inbound => (peer, host),
+        Direction::Outbound => (host, peer),
+    };
+    let ip = ether().ipv4().source(from).destination(to);
+    let ip = ip.with("id", u64::from(id & 0xffff)).with("offset", offset);
+    if offset == 0 {
+        return ip.with("flags", 1).udp(53).payload(8).bytes();
+    }
+    ip.with("protocol", 17).payload(8).bytes()
 }
 
 /// A datagram between the host and one of many peers.
@@ -127,6 +187,7 @@ struct World {
     images: Vec<[TableImage; 2]>,
     kernels: Vec<Kernel>,
     memory: FlowMemory,
+    pins: TestPins,
     /// Counts the changes of policy over all sequences, so that no flow of one is known to the next.
     epoch: u32,
 }
@@ -143,24 +204,30 @@ impl World {
             })
             .collect();
         let images: Vec<[TableImage; 2]> = policies.iter().map(tables).collect();
-        let memory = FlowMemory::new();
+        let (memory, pins) = (FlowMemory::new(), TestPins::new());
         let kernels = images
             .iter()
-            .map(|[inbound, outbound]| Kernel::both([inbound, outbound], &memory))
+            .zip(&policies)
+            .map(|([inbound, outbound], (policy, _))| {
+                Kernel::both([inbound, outbound], &memory, &pins, &Never::of(policy))
+            })
             .collect();
         Self {
             policies,
             images,
             kernels,
             memory,
+            pins,
             epoch: 0,
         }
     }
 
     #[track_caller]
     fn judge(&mut self, sequence: &Sequence) -> Vec<(&'static str, &'static str)> {
-        let mut oracle = Flows::default();
+        let mut oracle = reference::World::default();
         self.memory.forget();
+        let mut book = Bans::open(self.pins.pins()).expect("the maps are there");
+        let mut banned = vec![];
         let mut epoch = 0;
         let mut reasons = Vec::new();
         for (number, step) in sequence.steps.iter().enumerate() {
@@ -170,10 +237,19 @@ impl World {
                 self.epoch += 1;
                 self.kernels[step.policy].rewrite(&self.images[step.policy], self.epoch);
             }
+            if sequence.bans[step.bans] != banned {
+                for prefix in banned {
+                    book.unban(prefix).expect("the kernel answers");
+                }
+                banned = sequence.bans[step.bans].clone();
+                for prefix in &banned {
+                    book.ban(&for_an_hour(*prefix), 0).expect("room for a ban");
+                }
+                oracle.set_bans(sequence.banned(step));
+            }
             let (policy, host) = &self.policies[step.policy];
             let (origin, bytes) = (step.origin(prog_run::interface()), step.packet.bytes());
-            let wanted =
-                reference::judge_in_sequence(&mut oracle, policy, host, step.direction, origin, &bytes);
+            let wanted = oracle.judge(policy, host, step.direction, origin, &bytes);
             let kernel = &mut self.kernels[step.policy];
             kernel.turn(step.direction, step.tick);
             if let Err(said) = kernel.confirm(&bytes, &wanted) {
@@ -185,7 +261,19 @@ impl World {
             }
             reasons.push((wanted.reason.label(), step.direction.word()));
         }
+        for prefix in banned {
+            book.unban(prefix).expect("the kernel answers");
+        }
         reasons
+    }
+}
+
+/// Longer than the test lives.
+fn for_an_hour(prefix: IpNet) -> Wish {
+    Wish {
+        prefix,
+        lasts: Duration::from_secs(3600),
+        reason: String::new(),
     }
 }
 

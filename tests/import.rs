@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use ipnet::IpNet;
 use ravelin_datapath::{Origin, Verdict};
 use ravelin_rules::import::{Source, import};
-use ravelin_rules::reference::{self, Flows};
+use ravelin_rules::reference::{self, World};
 use ravelin_rules::{Direction, HostFacts, Policy, load_text};
 use ravelin_tests::daemon::binary;
 use ravelin_tests::random::{self, Random};
@@ -365,7 +365,7 @@ fn remembering(salt: u64, source: Source, make: impl Fn(&mut Random) -> (String,
             .policy;
         assert!(policy.keeps_flows(), "{text}\n{toml}");
         let host = HostFacts::assumed(&policy, &[]);
-        let mut flows = Flows::default();
+        let mut flows = World::default();
         let (mut known, mut sent) = (HashSet::new(), Vec::<Packet>::new());
         for step in 0..60 {
             let mut port = || u16::try_from(random.index(10)).expect("small");
@@ -390,8 +390,7 @@ fn remembering(salt: u64, source: Source, make: impl Fn(&mut Random) -> (String,
             if wanted {
                 known.insert(packet.connection());
             }
-            let is = reference::judge_in_sequence(
-                &mut flows,
+            let is = flows.judge(
                 &policy,
                 &host,
                 packet.direction,

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use nix::time::{ClockId, clock_gettime};
+use ravelin_daemon::network::bans::never::Never;
 use ravelin_datapath::wire::{MAX_ROWS, MAX_ROWS_WITH_NEXT};
 use ravelin_datapath::{Decision, Origin, ParseClass};
 use ravelin_rules::policy::{Clock, Mode};
 use ravelin_rules::{Budget, CompileError, Direction, HostFacts, Policy, Strategy, TableImage, reference};
 use ravelin_tests::fixture;
-use ravelin_tests::prog_run::{self, Bench, FlowMemory, Kernel};
+use ravelin_tests::prog_run::{self, Bench, FlowMemory, Kernel, TestPins};
 use ravelin_tests::random::{self, Difference, NOW, Probe, Sketch, Spread};
 use ravelin_tests::requires;
 
@@ -120,7 +121,8 @@ fn the_richest_policies_leave_the_verifier_much_of_its_budget() {
                 };
                 let (_, other) = richest(more, rows, other, stateful);
                 let other = other.unwrap_or_else(|error| panic!("{error}"));
-                Kernel::both([&image, &other], &FlowMemory::new()).verified_instructions()
+                let (memory, pins) = (FlowMemory::new(), TestPins::new());
+                Kernel::both([&image, &other], &memory, &pins, &Never::default()).verified_instructions()
             });
             println!(
                 "{}{}, {rules} rules, {} MiB of tables: {walked} instructions walked",

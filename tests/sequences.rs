@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use ravelin_datapath::{NoBans, Reason, Remembering, SliceFrame, decide_with};
-use ravelin_rules::reference::{self, Flows};
+use ravelin_datapath::{Reason, Remembering, SliceFrame, decide_with};
+use ravelin_rules::reference::World;
 use ravelin_rules::{Direction, Policy, TableImage};
+use ravelin_tests::bans::MemoryBans;
 use ravelin_tests::random;
 use ravelin_tests::sequence::{Remembered, Sequence, host, sequences, story};
 
@@ -14,8 +15,9 @@ fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
     let seed = random::seed();
     let mut reasons: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut packets = 0;
+    let mut bans = MemoryBans::new(&Policy::default(), 0);
     for sequence in sequences(seed, SEQUENCES, PACKETS) {
-        for (decision, direction) in judge(&sequence) {
+        for (decision, direction) in judge(&sequence, &mut bans) {
             *reasons
                 .entry((decision.reason.label(), direction.word()))
                 .or_default() += 1;
@@ -23,6 +25,16 @@ fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
         }
     }
     println!("seed {seed}: {SEQUENCES} sequences, {packets} packets, 0 differences\n{reasons:?}");
+    let decides = |reason: Reason| {
+        let counts = reasons.iter().filter(|((label, _), _)| *label == reason.label());
+        counts.map(|(_, count)| count).sum::<u64>()
+    };
+    for reason in [Reason::Ban, Reason::FragmentLater, Reason::FragmentOrphan] {
+        assert!(
+            decides(reason) * 500 > packets,
+            "too few of {reason:?}: {reasons:?}"
+        );
+    }
     for direction in Direction::ALL {
         let flows = reasons.get(&(Reason::Flow.label(), direction.word()));
         assert!(
@@ -33,10 +45,10 @@ fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
 }
 
 #[track_caller]
-fn judge(sequence: &Sequence) -> Vec<(ravelin_datapath::Decision, Direction)> {
+fn judge(sequence: &Sequence, bans: &mut MemoryBans) -> Vec<(ravelin_datapath::Decision, Direction)> {
     let policies = sequence.policies();
     let images: Vec<[TableImage; 2]> = policies.iter().map(tables).collect();
-    let (mut oracle, remembered) = (Flows::default(), Remembered::default());
+    let (mut oracle, remembered) = (World::default(), Remembered::default());
     let mut epoch = 0;
     let mut current = images[0].clone();
     let mut decisions = Vec::new();
@@ -46,17 +58,20 @@ fn judge(sequence: &Sequence) -> Vec<(ravelin_datapath::Decision, Direction)> {
             epoch = step.epoch;
             current = images[step.policy].clone().map(|image| image.in_epoch(epoch));
         }
+        let policy = &policies[step.policy];
+        let banned = sequence.banned(step);
+        bans.follow(policy);
+        bans.replace(&banned);
+        oracle.set_bans(banned);
         let [inbound, outbound] = &current;
         let (tables, other) = match step.direction {
             Direction::Inbound => (inbound, outbound),
             Direction::Outbound => (outbound, inbound),
         };
-        let policy = &policies[step.policy];
         let (origin, bytes) = (step.origin(INTERFACE), step.packet.bytes());
-        let wanted =
-            reference::judge_in_sequence(&mut oracle, policy, &host(policy), step.direction, origin, &bytes);
+        let wanted = oracle.judge(policy, &host(policy), step.direction, origin, &bytes);
         let memory = Remembering::new(tables, other, &remembered);
-        let said = decide_with(&SliceFrame(&bytes), tables, &NoBans, &memory, origin);
+        let said = decide_with(&SliceFrame(&bytes), tables, &*bans, &memory, origin);
         assert!(
             said == wanted,
             "seed {}, packet {number}:\noracle {wanted:?}\ntables {said:?}\n{}",

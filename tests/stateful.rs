@@ -166,6 +166,36 @@ fn connections_that_were_there_before_the_first_policy_live_on() {
 }
 
 #[test]
+fn a_long_answer_arrives_in_fragments_and_orphans_do_not() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("stateful-long");
+    let filter = scene.filter("stateful-long", CLOSED);
+    for (host, client) in [
+        ("10.77.0.2:0", "10.77.0.1:53"),
+        ("[fd00:77::2]:0", "[fd00:77::1]:53"),
+    ] {
+        let server = scene.client.run(|| UdpSocket::bind(client).expect("a server"));
+        let resolver = scene.host.run(|| UdpSocket::bind(host).expect("a resolver"));
+        resolver.set_read_timeout(Some(SILENCE)).expect("a timeout");
+        resolver.send_to(b"?", client).expect("send");
+        let mut buffer = [0; 8192];
+        let (_, asker) = server.recv_from(&mut buffer).expect("the question");
+        server.send_to(&[7; 4000], asker).expect("send");
+        assert_eq!(resolver.recv(&mut buffer).expect("the answer"), 4000);
+        // The same to another port of the host, which asked nobody: its first fragment is denied, and the others are orphans.
+        let other = scene
+            .host
+            .run(|| UdpSocket::bind((asker.ip(), 9)).expect("a socket"));
+        other.set_read_timeout(Some(SILENCE)).expect("a timeout");
+        server.send_to(&[7; 4000], (asker.ip(), 9)).expect("send");
+        assert!(other.recv(&mut buffer).is_err());
+    }
+    assert_eq!(filter.reason_packets_of("inbound", "allow", "fragment_later"), 4);
+    assert_eq!(filter.reason_packets_of("inbound", "deny", "fragment_later"), 0);
+    assert_eq!(filter.reason_packets_of("inbound", "deny", "fragment_orphan"), 4);
+}
+
+#[test]
 fn a_policy_without_flows_has_no_tables_for_them() {
     requires!(Root, Bpf, NetworkNamespaces);
     let scene = Scene::new("stateful-off");

@@ -2,12 +2,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ravelin_daemon::network::bans::never::Never;
 use ravelin_daemon::network::flows::table::now;
 use ravelin_datapath::packet::Address;
 use ravelin_datapath::wire::{Ends, Flow, Plane, Stage};
 use ravelin_rules::{Direction, Policy, TableImage};
 use ravelin_tests::packet::ether;
-use ravelin_tests::prog_run::{FlowMemory, Kernel, interface};
+use ravelin_tests::prog_run::{FlowMemory, Kernel, TestPins, interface};
 
 use super::{Replay, Subject, compile, loaded};
 
@@ -34,9 +35,9 @@ pub(super) fn subjects() -> Vec<Subject> {
 fn subject(name: &str, flows: u32, protocol: u8, v6: bool, known: bool) -> Subject {
     let stateful = loaded("[firewall]\ninterfaces = [\"eth0\"]\n");
     let stateless = loaded("[firewall]\nstateful = false\ninterfaces = [\"eth0\"]\n");
-    let memory = FlowMemory::with_room(flows * 2);
+    let (memory, pins) = (FlowMemory::with_room(flows * 2), TestPins::new());
     let (inbound, outbound) = (compile(&stateful), outbound(&stateful));
-    let kernel = Kernel::both([&inbound, &outbound], &memory);
+    let kernel = Kernel::both([&inbound, &outbound], &memory, &pins, &Never::default());
     let flow = Flow {
         seen: now(),
         next: 1,

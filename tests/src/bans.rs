@@ -31,16 +31,24 @@ impl MemoryBans {
     /// A world with what `policy` never bans, and no ban; `class` is the size of its Bloom filter.
     #[must_use]
     pub fn new(policy: &Policy, class: u32) -> Self {
-        let never = never::Never::of(policy).keys();
         let mut filter = vec![0; FILTER_WORDS as usize];
         filter[NARROW_CLASS as usize] = u64::from(class);
-        Self {
+        let mut world = Self {
             filter,
             ends: HashMap::new(),
-            never_lengths: never::lengths(&never),
-            never: never.into_iter().collect(),
+            never_lengths: [0; Lengths::COUNT],
+            never: HashSet::new(),
             now: 0,
-        }
+        };
+        world.follow(policy);
+        world
+    }
+
+    /// From now on this policy says what is never banned.
+    pub fn follow(&mut self, policy: &Policy) {
+        let never = never::Never::of(policy).keys();
+        self.never_lengths = never::lengths(&never);
+        self.never = never.into_iter().collect();
     }
 
     /// Bans.
@@ -58,6 +66,12 @@ impl MemoryBans {
             let (word, bit) = prefix.length_mark();
             self.filter[word as usize] |= bit;
         }
+    }
+
+    /// These are the bans, from now on; bits of those before stay.
+    pub fn replace(&mut self, bans: &[Ban]) {
+        self.ends.clear();
+        bans.iter().for_each(|ban| self.ban(*ban));
     }
 
     /// Takes a ban away as the daemon does: its bits stay.

@@ -3,11 +3,12 @@
 //! Image → **`Kernel`** → `Decision`. Verdict, reason, rule and classes are read from the counters that the run moved, and
 //! the program's action must follow from them, so every run proves the counters too.
 
-use std::fs;
+mod memory;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, MapData, PerCpuArray};
 use aya::programs::{Program, ProgramFd, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use ravelin_daemon::network::bans::never::{self, NEVER_BAN, NEVER_BAN_LENGTHS, Never};
@@ -16,13 +17,15 @@ use ravelin_daemon::network::pins::PinDir;
 use ravelin_daemon::network::shared;
 use ravelin_daemon::network::tables::{self, TableMap};
 use ravelin_datapath::wire::{
-    CLASS_COUNTERS, Counter, Ends, Flow, FlowKey, FlowRecord, FlowTables, REASON_COUNTERS, Setting, Settings,
-    class_counter, reason_counter,
+    CLASS_COUNTERS, Counter, FlowTables, REASON_COUNTERS, Setting, Settings, class_counter, reason_counter,
 };
 use ravelin_datapath::{ClassSet, Decision, Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::TableImage;
 
 use crate::netns::{End, Namespace, veth};
+
+use memory::TABLES;
+pub use memory::{FLOWS, FlowMemory};
 
 /// The number of the interface that test runs name, inside [`Bench::run`].
 #[must_use]
@@ -79,92 +82,6 @@ pub struct Kernel {
     counted: Counted,
 }
 
-/// Flows that stay from one generation to the next.
-pub struct FlowMemory {
-    folder: PathBuf,
-    room: u32,
-}
-
-impl FlowMemory {
-    /// None yet.
-    ///
-    /// # Panics
-    /// When no bpf file system is mounted.
-    #[must_use]
-    #[track_caller]
-    pub fn new() -> Self {
-        Self::with_room(FLOWS)
-    }
-
-    /// The same, in tables that hold so many flows each.
-    ///
-    /// # Panics
-    /// When no bpf file system is mounted.
-    #[must_use]
-    #[track_caller]
-    pub fn with_room(room: u32) -> Self {
-        let folder = pin_path();
-        fs::create_dir(&folder).expect("the bpf file system is mounted");
-        Self { folder, room }
-    }
-}
-
-impl FlowMemory {
-    /// Forgets all flows.
-    ///
-    /// # Panics
-    /// When a table cannot be read.
-    #[track_caller]
-    pub fn forget(&self) {
-        for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING] {
-            let mut table = self.table(name);
-            let keys: Vec<FlowKey> = table.keys().filter_map(Result::ok).collect();
-            for key in keys {
-                table.remove(&key).expect("nobody else removes it");
-            }
-        }
-    }
-}
-
-impl FlowMemory {
-    /// Enters flows whose both ends are there.
-    ///
-    /// # Panics
-    /// When there is no room.
-    #[track_caller]
-    pub fn enter(&self, flows: impl Iterator<Item = (Ends, Flow)>) {
-        let mut table = self.table(shared::FLOWS_SETTLED);
-        for (ends, flow) in flows {
-            table.insert(ends.key(), flow.pack(), 0).expect("room for a flow");
-        }
-    }
-
-    #[track_caller]
-    fn table(&self, name: &str) -> HashMap<MapData, FlowKey, FlowRecord> {
-        let data = MapData::from_pin(self.folder.join(name)).expect("a program is loaded");
-        let map = match name {
-            shared::FLOWS_SETTLED => Map::HashMap(data),
-            _ => Map::LruHashMap(data),
-        };
-        map.try_into().expect("a flow table")
-    }
-}
-
-impl Default for FlowMemory {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for FlowMemory {
-    fn drop(&mut self) {
-        for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING] {
-            let _not_made = fs::remove_file(self.folder.join(name));
-        }
-        let _best_effort = fs::remove_dir(&self.folder);
-    }
-}
-
 /// Packets counted so far, summed over all CPUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Counted {
@@ -211,11 +128,11 @@ impl Kernel {
         Self::new(&[image], observing, None, None)
     }
 
-    /// Loads both programs, with the flows that stand in `memory`, and a clock that is told.
+    /// Loads both programs, with the flows that stand in `memory`, a clock that is told, and the maps of bans pinned.
     #[must_use]
     #[track_caller]
-    pub fn both(images: [&TableImage; 2], memory: &FlowMemory) -> Self {
-        Self::new(&images, Vec::new(), Some(memory), None)
+    pub fn both(images: [&TableImage; 2], memory: &FlowMemory, pins: &TestPins, never: &Never) -> Self {
+        Self::new(&images, Vec::new(), Some(memory), Some((pins, never)))
     }
 
     /// As [`Self::observing`], with the maps of bans pinned, as a daemon would have them.
@@ -262,7 +179,7 @@ impl Kernel {
                 .override_global(Settings::global(*direction), &image.settings().0[..], true)
                 .map_pin_path(tables::name(*direction), path.as_path());
         }
-        for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING] {
+        for name in TABLES {
             match memory {
                 Some(memory) => loader
                     .map_max_entries(name, memory.room)
@@ -593,7 +510,5 @@ pub fn interfaces() -> Vec<u32> {
 
 const LOOPBACK: u32 = 1;
 
-/// Flows that a [`FlowMemory`] has room for in each of its tables.
-pub const FLOWS: u32 = 1024;
 /// Where the programs read the time of flows, when they are told it.
 const FLOW_CLOCK: &str = "FLOW_CLOCK";

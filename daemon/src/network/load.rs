@@ -85,7 +85,7 @@ impl Generation {
         }
         let keeps_flows = images.inbound.settings().of(Setting::FlowsUsed) != 0;
         if !keeps_flows {
-            for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING] {
+            for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING, shared::FRAGMENTS] {
                 loader.map_max_entries(name, 1);
             }
         }

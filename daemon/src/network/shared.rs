@@ -27,6 +27,8 @@ pub const BAN_REASONS: &str = "BAN_REASONS";
 pub const FLOWS_SETTLED: &str = "FLOWS_SETTLED";
 /// Flows of which one end has spoken.
 pub const FLOWS_OPENING: &str = "FLOWS_OPENING";
+/// Datagrams in fragments.
+pub const FRAGMENTS: &str = "FRAGMENTS";
 /// What became of flows.
 pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
 
@@ -41,7 +43,7 @@ pub const ALWAYS: [&str; 7] = [
     RULE_SLOTS,
 ];
 /// Those of generations that keep flows: they take the memory of all flows at once, so others do without.
-pub const WITH_FLOWS: [&str; 3] = [FLOWS_SETTLED, FLOWS_OPENING, FLOW_COUNTERS];
+pub const WITH_FLOWS: [&str; 4] = [FLOWS_SETTLED, FLOWS_OPENING, FRAGMENTS, FLOW_COUNTERS];
 
 /// The shared maps of a generation.
 pub fn of(keeps_flows: bool) -> impl Iterator<Item = &'static str> {
@@ -123,15 +125,16 @@ impl Shape {
             value,
             entries,
         };
-        let flows = |kind| Self {
+        let flows = |kind, entries| Self {
             kind: Some(kind),
             key: FLOW_KEY_BYTES,
             value: FLOW_BYTES,
-            entries: wire::FLOWS,
+            entries,
         };
         match name {
-            FLOWS_SETTLED => flows(MapType::Hash),
-            FLOWS_OPENING => flows(MapType::LruHash),
+            FLOWS_SETTLED => flows(MapType::Hash, wire::FLOWS),
+            FLOWS_OPENING => flows(MapType::LruHash, wire::FLOWS),
+            FRAGMENTS => flows(MapType::LruHash, wire::DATAGRAMS),
             FLOW_COUNTERS => Self {
                 value: 8,
                 ..counters(wire::FlowTables::COUNTERS)

@@ -19,7 +19,7 @@ pub trait Frame {
     /// The number, of which the verifier knows nothing any more. A seam: arms that end with different numbers of one use are walked on
     /// once for each, unless it takes them for any number.
     #[inline(always)]
-    fn forget(&self, number: usize) -> usize {
+    fn forget(&self, number: u64) -> u64 {
         number
     }
 

@@ -6,8 +6,8 @@
 use core::ops::ControlFlow;
 
 use crate::classify::{Classes, FirstMatch, Found};
-use crate::flow::{self, Claim, Memory, Passage};
-use crate::packet::{Address, Packet};
+use crate::flow::{self, Claim, Followed, Memory, Passage};
+use crate::packet::{Address, Fragment, Packet};
 use crate::wire::{self, InterfaceEntry, Plane, RuleEntry, Setting};
 use crate::{
     Bans, ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, ban, classify, essentials,
@@ -168,11 +168,11 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         match ether_type {
             parse::IPV4 => {
                 let (packet, class) = parse::ipv4(self, frame, start)?;
-                self.packet::<{ Plane::V4 as u8 }>(&packet, class, bans, memory)
+                self.packet::<{ Plane::V4 as u8 }>(frame, &packet, class, bans, memory)
             }
             parse::IPV6 => {
                 let (packet, class) = parse::ipv6(self, frame, start)?;
-                self.packet::<{ Plane::V6 as u8 }>(&packet, class, bans, memory)
+                self.packet::<{ Plane::V6 as u8 }>(frame, &packet, class, bans, memory)
             }
             parse::ARP if self.essentials() => allow(Reason::Arp),
             _ => self.end(ParseClass::NonIp),
@@ -232,12 +232,49 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         Step::Continue(class.number())
     }
 
-    /// What is asked about a packet that is parsed.
+    /// What is asked about a packet that is parsed, and about those that come behind it.
     #[inline(always)]
     fn packet<const PLANE: u8>(
+        &mut self,
+        frame: &impl Frame,
+        packet: &Packet,
+        source_class: u32,
+        bans: &impl Bans,
+        memory: &impl Memory,
+    ) -> Step<core::convert::Infallible> {
+        let mut follows = false;
+        if self.remembers() && packet.fragment.is_later() {
+            memory.claim(|| Claim::of_fragment(packet, self.outbound(), self.origin));
+            match memory.follow() {
+                Followed::Unknown => self.see(ParseClass::FragmentOrphan)?,
+                Followed::Allowed => follows = true,
+                Followed::Denied => {
+                    return Step::Break(End::because(Verdict::Deny, Reason::FragmentLater));
+                }
+            }
+        }
+        let fragment = if self.remembers() {
+            packet.fragment.forgotten(frame)
+        } else {
+            Fragment::WHOLE
+        };
+        // In one place: what stands here is all that is asked, and the verifier walks each copy.
+        let ControlFlow::Break(end) = self.asked::<PLANE>(packet, source_class, follows, bans, memory);
+        if self.remembers() && fragment.is_first() {
+            let packet = Packet { fragment, ..*packet };
+            memory.claim(|| Claim::of_fragment(&packet, self.outbound(), self.origin));
+            memory.first(flow::is_denied(end.verdict));
+        }
+        Step::Break(end)
+    }
+
+    /// What is asked about a packet that is parsed.
+    #[inline(always)]
+    fn asked<const PLANE: u8>(
         &self,
         packet: &Packet,
         source_class: u32,
+        follows: bool,
         bans: &impl Bans,
         memory: &impl Memory,
     ) -> Step<core::convert::Infallible> {
@@ -249,6 +286,9 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         }
         if self.tables.setting(Setting::Bans) != 0 && ban::banned::<PLANE>(bans, packet.source) {
             return Step::Break(End::because(Verdict::Deny, Reason::Ban));
+        }
+        if follows {
+            return allow(Reason::FragmentLater);
         }
         let claims = self.tables.setting(Setting::FlowsUsed) != 0
             && match flow::ends(packet, outbound) {
@@ -292,6 +332,12 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
             rule,
             observed,
         })
+    }
+
+    /// Whether packets are judged by what came before them.
+    #[inline(always)]
+    pub(crate) fn remembers(&self) -> bool {
+        self.tables.setting(Setting::FlowsUsed) != 0
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! The facts a rule may ask about a packet: owned, copied, without bytes.
 
+use crate::Frame;
 use crate::wire::Plane;
 
 /// An address, left-aligned in 128 bits: an IPv4 address fills the top 32. One lookup serves both families.
@@ -110,6 +111,68 @@ impl Upper {
     }
 }
 
+/// Which part of its datagram a packet is: one word, so that what keeps it while rules are asked is one register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment(u64);
+
+impl Fragment {
+    /// All of it.
+    pub const WHOLE: Self = Self(0);
+
+    /// Its beginning; so many whole units of 8 bytes are judged by its upper header.
+    #[inline(always)]
+    #[must_use]
+    pub const fn first(id: u32, units: u16) -> Self {
+        Self(FIRST << 48 | (units as u64) << 32 | id as u64)
+    }
+
+    /// Something behind that, so many units from the start.
+    #[inline(always)]
+    #[must_use]
+    pub const fn later(id: u32, offset: u16) -> Self {
+        Self(LATER << 48 | (offset as u64) << 32 | id as u64)
+    }
+
+    /// Whether it is a beginning.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_first(self) -> bool {
+        self.0 >> 48 == FIRST
+    }
+
+    /// Whether it is something behind that.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_later(self) -> bool {
+        self.0 >> 48 == LATER
+    }
+
+    /// What the datagram is called.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+    pub const fn id(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Units of 8 bytes: of a beginning, how many are judged; of the rest, where it begins.
+    #[inline(always)]
+    #[must_use]
+    pub const fn units(self) -> u64 {
+        self.0 >> 32 & 0xffff
+    }
+
+    /// The same, of which the verifier knows nothing any more: each way through the parser leaves another number, and it would walk all that
+    /// follows once for each.
+    #[inline(always)]
+    pub(crate) fn forgotten(self, frame: &impl Frame) -> Self {
+        Self(frame.forget(self.0))
+    }
+}
+
+const FIRST: u64 = 1;
+const LATER: u64 = 2;
+
 /// One IP packet, parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -123,6 +186,8 @@ pub struct Packet {
     pub hop_limit: u8,
     /// The upper protocol's number.
     pub protocol: u8,
+    /// Which part of a datagram it is.
+    pub fragment: Fragment,
     /// The upper header.
     pub upper: Upper,
 }

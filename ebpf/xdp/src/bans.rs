@@ -44,37 +44,13 @@ impl Bans for MapBans {
     }
 
     #[inline(always)]
-    fn holds<const PLANE: u8>(&self, Address { high, low }: Address) -> bool {
-        let banned = if PLANE == Plane::V4 as u8 {
-            ravelin_banned4(high)
-        } else {
-            ravelin_banned6(high, low)
-        };
-        banned != 0
+    fn holds<const PLANE: u8>(&self, source: Address) -> bool {
+        // The map has one element, always.
+        Opened::open().is_none_or(|bans| ban::behind_filter::<PLANE>(&bans, source))
     }
 }
 
-// What is asked once there are bans, by itself: global functions to the kernel, verified once for all values of their arguments.
-
-/// Whether an IPv4 source is banned.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn ravelin_banned4(high: u64) -> u32 {
-    banned::<{ Plane::V4 as u8 }>(Address { high, low: 0 })
-}
-
-/// Whether an IPv6 source is banned.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn ravelin_banned6(high: u64, low: u64) -> u32 {
-    banned::<{ Plane::V6 as u8 }>(Address { high, low })
-}
-
-#[inline(always)]
-fn banned<const PLANE: u8>(source: Address) -> u32 {
-    // The map has one element, always.
-    Opened::open().map_or(1, |bans| u32::from(ban::behind_filter::<PLANE>(&bans, source)))
-}
+// Global functions to the kernel, verified once for all values of their arguments.
 
 /// The search through these lengths of IPv4 prefixes.
 #[unsafe(no_mangle)]

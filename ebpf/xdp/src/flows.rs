@@ -9,8 +9,8 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use ravelin_datapath::classify::Classes;
-use ravelin_datapath::flow::{self, Again, Claim, Passage};
-use ravelin_datapath::wire::{FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting};
+use ravelin_datapath::flow::{self, Again, Claim, Followed, Passage};
+use ravelin_datapath::wire::{DATAGRAMS, FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting};
 use ravelin_datapath::{FlowCell, Flows, Memory, Tables};
 
 use crate::maps::{Inbound, Outbound};
@@ -22,6 +22,11 @@ static FLOWS_SETTLED: HashMap<FlowKey, FlowRecord> = HashMap::with_max_entries(F
 /// Flows of which one end has spoken. Shared by all generations, pinned.
 #[map]
 static FLOWS_OPENING: LruHashMap<FlowKey, FlowRecord> = LruHashMap::with_max_entries(FLOWS, 0);
+
+/// Datagrams in fragments whose first one has come: the oldest gives way, so a flood of first fragments takes no more than this. Shared by
+/// all generations, pinned.
+#[map]
+static FRAGMENTS: LruHashMap<FlowKey, FlowRecord> = LruHashMap::with_max_entries(DATAGRAMS, 0);
 
 /// What became of flows: opened, settled, found no room. Shared by all generations, pinned.
 #[map]
@@ -105,6 +110,16 @@ impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
         };
         (open(rule) == 0).then_some(())
     }
+
+    #[inline(always)]
+    fn first(&self, denied: bool) {
+        ravelin_first(denied.into());
+    }
+
+    #[inline(always)]
+    fn follow(&self) -> Followed {
+        Followed::unpack(ravelin_follow())
+    }
 }
 
 /// What this processor's packet claims.
@@ -142,6 +157,23 @@ macro_rules! flows {
 }
 flows!(ravelin_pass, ravelin_open, Inbound, Outbound);
 flows!(ravelin_outbound_pass, ravelin_outbound_open, Outbound, Inbound);
+
+/// Remembers what became of this packet, a first fragment.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ravelin_first(denied: u32) -> u32 {
+    if let Some(claim) = claim() {
+        flow::first(&MapFlows, claim, denied != 0);
+    }
+    0
+}
+
+/// What this packet, a later fragment, follows.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ravelin_follow() -> u32 {
+    claim().map_or(Followed::Unknown, |claim| flow::follow(&MapFlows, claim)) as u32
+}
 
 /// What tables say again of the flow that this packet claims, and that they let in: the inbound ones those of the other host. First the
 /// classes of the flow's first packet, for which 0 is done; then what these lead to.
@@ -226,6 +258,20 @@ impl Flows for MapFlows {
     fn remove(&self, key: &FlowKey) {
         let _not_there = FLOWS_SETTLED.remove(key);
         let _not_there = FLOWS_OPENING.remove(key);
+    }
+
+    #[inline(always)]
+    fn datagram(&self, key: &FlowKey) -> Option<impl FlowCell> {
+        Some(Words(FRAGMENTS.get_ptr_mut(key)?.cast()))
+    }
+
+    #[inline(always)]
+    fn begin(&self, key: &FlowKey, record: &FlowRecord) {
+        match FRAGMENTS.insert(key, record, 0) {
+            Ok(()) => count(FlowTables::Datagram),
+            // What follows is an orphan.
+            Err(_) => count(FlowTables::NoRoom),
+        }
     }
 }
 

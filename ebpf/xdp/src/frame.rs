@@ -71,6 +71,11 @@ impl Frame for XdpFrame<'_> {
     }
 
     #[inline(always)]
+    fn forget(&self, number: u64) -> u64 {
+        forget(number, self.linear() as u64)
+    }
+
+    #[inline(always)]
     fn chain(&self, from: Link) -> Chain {
         Chain::unpack(ravelin_chain(
             self.context.ctx,
@@ -124,6 +129,20 @@ pub unsafe fn bytes<const N: usize>(start: usize) -> [u8; N] {
         }
     }
     bytes
+}
+
+/// The number, of which the verifier knows as little as of `any`.
+#[inline(always)]
+pub fn forget(number: u64, any: u64) -> u64 {
+    let mut forgotten = number;
+    // SAFETY: two sums in one register. Written out, because the compiler would see that they undo each other.
+    unsafe {
+        core::arch::asm!(
+            "{number} += {any}", "{number} -= {any}",
+            number = inout(reg) forgotten, any = in(reg) any, options(pure, nomem, nostack)
+        );
+    }
+    forgotten
 }
 
 /// Loads from any address in one instruction. Headers stand at odd places, and the compiler, which takes the target to fault

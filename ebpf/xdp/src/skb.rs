@@ -3,8 +3,6 @@
 //! On an Ethernet device the buffer begins with the MAC header. A VLAN tag that the card will put in is beside the bytes, in the
 //! buffer's metadata, and so not in the frame that is judged.
 
-use core::arch::asm;
-
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::macros::map;
@@ -14,7 +12,7 @@ use ravelin_datapath::Frame;
 use ravelin_datapath::chain::{self, Chain, Link};
 use ravelin_datapath::frame::MAX_OFFSET;
 
-use crate::frame::bytes;
+use crate::frame::{bytes, forget};
 
 /// The frame of a TC context.
 pub struct SkbFrame<'a> {
@@ -81,16 +79,8 @@ impl Frame for SkbFrame<'_> {
     }
 
     #[inline(always)]
-    fn forget(&self, number: usize) -> usize {
-        let mut forgotten = number as u64;
-        // SAFETY: two sums in one register. Written out, because the compiler would see that they undo each other.
-        unsafe {
-            asm!(
-                "{number} += {any}", "{number} -= {any}",
-                number = inout(reg) forgotten, any = in(reg) self.length() as u64, options(pure, nomem, nostack)
-            );
-        }
-        forgotten as usize
+    fn forget(&self, number: u64) -> u64 {
+        forget(number, self.length() as u64)
     }
 
     #[inline(always)]

@@ -298,13 +298,13 @@ static CLASSES: Table = Table {
         class(ParseClass::FragmentFirst),
         Key::later(
             "fragment_later",
-            "set `fragment_orphan`: it decides every fragment but the first, because no memory is kept between fragments",
+            "set `fragment_orphan`: it decides what follows no first fragment that was let through",
         ),
         class(ParseClass::FragmentOrphan),
         class(ParseClass::FragmentTiny),
         Key::later(
             "fragment_overlap",
-            "leave it out: fragments are not compared with each other; `fragment_orphan` decides every later one",
+            "leave it out: a fragment that reaches into what the first one was judged by is denied",
         ),
         class(ParseClass::ExtHeaderChain),
         class(ParseClass::RoutingHeader0),

@@ -13,7 +13,7 @@ use crate::policy::{Direction, HostFacts, Policy};
 
 /// What is remembered of the frames so far.
 #[derive(Clone, Debug, Default)]
-pub struct Flows {
+pub(super) struct Flows {
     known: Vec<Known>,
     /// Counts the policies that there were.
     policies: u32,
@@ -77,7 +77,7 @@ const ACK: u8 = 0x10;
 
 impl Flows {
     /// From now on another policy judges, or the same one with other sets.
-    pub fn new_policy(&mut self) {
+    pub(super) fn new_policy(&mut self) {
         self.policies += 1;
     }
 

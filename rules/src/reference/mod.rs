@@ -10,8 +10,10 @@
 mod bans;
 mod conditions;
 mod flows;
+mod fragments;
 mod parse;
 mod walk;
+mod world;
 
 use std::net::IpAddr;
 
@@ -21,11 +23,13 @@ use crate::policy::{Direction, HostFacts, Policy, Timestamp};
 
 pub use bans::Ban;
 pub(crate) use conditions::{Condition, covers, matches};
-pub use flows::Flows;
 pub(crate) use flows::may_go_on;
+use fragments::{Datagram, Fragments};
 pub(crate) use walk::{Met, Visit, walk};
+pub use world::World;
 
-/// Judges one Ethernet frame of that direction, seen where and when `origin` says. Never panics, whatever the bytes are.
+/// Judges one Ethernet frame of that direction, seen where and when `origin` says, as if none had come before it. Never panics, whatever
+/// the bytes are.
 #[must_use]
 pub fn judge(
     policy: &Policy,
@@ -35,37 +39,6 @@ pub fn judge(
     frame: &[u8],
 ) -> Decision {
     examine(policy, host, direction, origin, frame).decision
-}
-
-/// As [`judge`], in a world with bans.
-#[must_use]
-pub fn judge_with(
-    policy: &Policy,
-    host: &HostFacts,
-    direction: Direction,
-    origin: Origin,
-    bans: &[Ban],
-    frame: &[u8],
-) -> Decision {
-    examine_with(policy, host, direction, origin, bans, frame).decision
-}
-
-/// Judges one frame of a sequence, in which `flows` remembers what the frames before it have left.
-#[must_use]
-pub fn judge_in_sequence(
-    flows: &mut Flows,
-    policy: &Policy,
-    host: &HostFacts,
-    direction: Direction,
-    origin: Origin,
-    frame: &[u8],
-) -> Decision {
-    let mut walk = Walk::of(policy, host, direction, origin);
-    let decided = match walk.up_to_rules(origin.loopback, frame) {
-        Ok(facts) => flows.judge(policy, host, direction, origin, &facts),
-        Err(decided) => decided,
-    };
-    decided.with(walk.seen)
 }
 
 /// The judgement and what was read from the frame on the way.
@@ -82,29 +55,7 @@ pub(crate) fn examine(
     origin: Origin,
     frame: &[u8],
 ) -> Examination {
-    examine_with(policy, host, direction, origin, &[], frame)
-}
-
-fn examine_with(
-    policy: &Policy,
-    host: &HostFacts,
-    direction: Direction,
-    origin: Origin,
-    bans: &[Ban],
-    frame: &[u8],
-) -> Examination {
-    let mut walk = Walk::of(policy, host, direction, origin);
-    let (decided, facts) = match walk.up_to_rules(origin.loopback, frame) {
-        Ok(facts) if bans::deny(policy, &walk.scene, bans, origin.now, facts.source) => {
-            (Decided::because(Verdict::Deny, Reason::Ban), Some(facts))
-        }
-        Ok(facts) => (walk::by_rules(policy, &walk.scene, &facts), Some(facts)),
-        Err(decided) => (decided, None),
-    };
-    Examination {
-        decision: decided.with(walk.seen),
-        facts,
-    }
+    World::default().examine(policy, host, direction, origin, frame)
 }
 
 /// What is read from the frame; `None` when the decision falls before the rules are reached.
@@ -115,7 +66,8 @@ pub(crate) fn read(
     origin: Origin,
     frame: &[u8],
 ) -> Option<Facts> {
-    let mut walk = Walk::of(policy, host, direction, origin);
+    let mut none = Fragments::default();
+    let mut walk = Walk::of(policy, host, direction, origin, &mut none);
     walk.up_to_rules(origin.loopback, frame).ok()
 }
 
@@ -240,15 +192,31 @@ struct Walk<'a> {
     host: &'a HostFacts,
     scene: Scene,
     seen: ClassSet,
+    fragments: &'a mut Fragments,
+    origin: Origin,
+    /// The packet is the first fragment of this datagram, whose rest begins behind so many units.
+    first: Option<(Datagram, usize)>,
+    /// The packet is a later fragment, and the first one passed.
+    follows: bool,
 }
 
 impl<'a> Walk<'a> {
-    fn of(policy: &'a Policy, host: &'a HostFacts, direction: Direction, origin: Origin) -> Self {
+    fn of(
+        policy: &'a Policy,
+        host: &'a HostFacts,
+        direction: Direction,
+        origin: Origin,
+        fragments: &'a mut Fragments,
+    ) -> Self {
         Self {
             policy,
             host,
             scene: Scene::of(host, direction, origin),
             seen: ClassSet::default(),
+            fragments,
+            origin,
+            first: None,
+            follows: false,
         }
     }
 

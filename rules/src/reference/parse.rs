@@ -5,9 +5,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ravelin_datapath::{ParseClass, Reason};
+use ravelin_datapath::{ParseClass, Reason, Verdict};
 
-use super::{Decided, Facts, Step, Upper, Walk, covers};
+use super::{Datagram, Decided, Facts, Step, Upper, Walk, covers};
 use crate::policy::Direction;
 
 impl Walk<'_> {
@@ -80,16 +80,20 @@ impl Walk<'_> {
             hop_limit: fixed[8],
             upper: None,
         };
+        let id = u16::from_be_bytes([fixed[4], fixed[5]]).into();
         let fragment = u16::from_be_bytes([fixed[6], fixed[7]]);
         let offset = fragment % 0x2000;
         let more_fragments = fragment & 0x2000 != 0;
         if offset != 0 {
-            return self.later_fragment(facts, offset);
+            return self.later_fragment(facts, id, offset);
         }
         if more_fragments {
             self.see(ParseClass::FragmentFirst)?;
         }
         facts.upper = self.upper(false, facts.protocol, more_fragments, upper)?;
+        if more_fragments {
+            self.first = Some((self.datagram(&facts, id), upper.len() / 8));
+        }
         Ok(facts)
     }
 
@@ -127,6 +131,7 @@ impl Walk<'_> {
             upper: None,
         };
         let mut first_fragment = false;
+        let mut id = 0;
         let mut headers = 0;
         while let HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS | MOBILITY | HIP | SHIM6 = next_header
         {
@@ -140,6 +145,7 @@ impl Walk<'_> {
                 }
                 self.see(ParseClass::FragmentTiny)?;
                 facts.protocol = next_header;
+                self.first = Some((self.datagram(&facts, id), 0));
                 return Ok(facts);
             };
             if next_header == ROUTING && header[2] == 0 {
@@ -149,9 +155,10 @@ impl Walk<'_> {
                 let fragment = u16::from_be_bytes([header[2], header[3]]);
                 let offset = fragment / 8;
                 let more_fragments = fragment % 2 == 1;
+                id = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
                 if offset != 0 {
                     facts.protocol = header[0];
-                    return self.later_fragment(facts, offset);
+                    return self.later_fragment(facts, id, offset);
                 }
                 if more_fragments {
                     self.see(ParseClass::FragmentFirst)?;
@@ -166,6 +173,9 @@ impl Walk<'_> {
             self.see(ParseClass::UnknownNextHeader)?;
         }
         facts.upper = self.upper(true, next_header, first_fragment, rest)?;
+        if first_fragment {
+            self.first = Some((self.datagram(&facts, id), rest.len() / 8));
+        }
         Ok(facts)
     }
 
@@ -205,14 +215,37 @@ impl Walk<'_> {
     }
 
     /// Section 2, step 8.
-    fn later_fragment(&mut self, facts: Facts, offset: u16) -> Step<Facts> {
+    fn later_fragment(&mut self, facts: Facts, id: u32, offset: u16) -> Step<Facts> {
         if facts.protocol == TCP && offset == 1 {
             self.see(ParseClass::FragmentTiny)?;
         }
         // Always judged, whatever the policy says: no `see`.
         self.seen = self.seen.with(ParseClass::FragmentLater);
+        if self.policy.keeps_flows() {
+            let datagram = self.datagram(&facts, id);
+            match self.fragments.follow(&datagram, self.origin.tick, offset) {
+                Some(Verdict::Allow) => {
+                    self.follows = true;
+                    return Ok(facts);
+                }
+                Some(Verdict::Deny) => {
+                    return Err(Decided::because(Verdict::Deny, Reason::FragmentLater));
+                }
+                None => {}
+            }
+        }
         self.see(ParseClass::FragmentOrphan)?;
         Ok(facts)
+    }
+
+    fn datagram(&self, facts: &Facts, id: u32) -> Datagram {
+        Datagram {
+            direction: self.scene.direction,
+            source: facts.source,
+            destination: facts.destination,
+            protocol: facts.source.is_ipv4().then_some(facts.protocol),
+            id,
+        }
     }
 
     /// Section 4. `bytes` starts with the upper header and ends with the packet.

@@ -142,5 +142,5 @@ the host's stack and connection tracking: `stack` means that the frame never cam
 options before; frames with a VLAN tag go to the VLAN's interface, which this host does not have; and fragments are put together before the ruleset sees them
 (`nf_defrag_ipv4`, `nf_defrag_ipv6`), so it judges whole datagrams, and what is not complete waits in the host's memory. Fragments of IPv6 that can be no part of a datagram,
 as a first one without its whole header chain (RFC 8200, section 4.5), come to the ruleset as they are. XDP stands before all that:
-it judges each fragment by itself and by what became of the first. What Ravelin lets in still has to pass the same stack, so a packet that is refused there under nftables is
+it judges a first fragment by its header, and later ones by what became of the first. What Ravelin lets in still has to pass the same stack, so a packet that is refused there under nftables is
 refused there behind Ravelin too. A row says what becomes of the packets that it names; what was there before is not counted.";

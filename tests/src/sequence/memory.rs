@@ -11,6 +11,7 @@ use ravelin_datapath::{FlowCell, Flows};
 #[derive(Debug, Default)]
 pub struct Remembered {
     flows: RefCell<HashMap<FlowKey, Rc<Words>>>,
+    datagrams: RefCell<HashMap<FlowKey, Rc<Words>>>,
 }
 
 #[derive(Debug)]
@@ -32,6 +33,15 @@ impl Flows for Remembered {
 
     fn remove(&self, key: &FlowKey) {
         self.flows.borrow_mut().remove(key);
+    }
+
+    fn datagram(&self, key: &FlowKey) -> Option<impl FlowCell> {
+        self.datagrams.borrow().get(key).cloned().map(Found)
+    }
+
+    fn begin(&self, key: &FlowKey, record: &FlowRecord) {
+        let words = Words(record.map(Cell::new));
+        self.datagrams.borrow_mut().insert(*key, Rc::new(words));
     }
 }
 

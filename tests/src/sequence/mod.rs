@@ -9,7 +9,9 @@ mod talk;
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use ravelin_datapath::Origin;
+use ravelin_rules::reference::Ban;
 use ravelin_rules::{Direction, HostFacts, Policy};
 
 use crate::packet::Packet;
@@ -26,6 +28,8 @@ pub struct Sequence {
     pub seed: u64,
     /// The policies, as text.
     pub policies: Vec<String>,
+    /// What is banned at some time: lists, the first of them empty.
+    pub bans: Vec<Vec<IpNet>>,
     /// What happens, in order.
     pub steps: Vec<Step>,
 }
@@ -37,6 +41,8 @@ pub struct Step {
     pub policy: usize,
     /// Counts the changes of policy up to here.
     pub epoch: u32,
+    /// What is banned, by its place in [`Sequence::bans`].
+    pub bans: usize,
     /// Nanoseconds of the flow clock.
     pub tick: u64,
     /// Which way it goes.
@@ -69,13 +75,21 @@ impl Sequence {
     fn under(policies: Vec<String>, seed: u64, packets: usize) -> Self {
         let mut random = Random::new(seed);
         let mut talks: Vec<Talk> = (0..=random.index(3)).map(|_| Talk::new(&mut random)).collect();
-        let (mut policy, mut epoch, mut tick) = (0, 1, 1_000_000_000_000);
+        let bans = vec![vec![], policy::banned(&mut random), policy::banned(&mut random)];
+        let (mut policy, mut epoch, mut banned, mut tick) = (0, 1, 0, 1_000_000_000_000);
         let mut at = 0;
         let steps = (0..packets)
             .map(|_| {
                 if random.chance(4) {
                     policy = random.index(policies.len());
                     epoch += 1;
+                }
+                if random.chance(8) {
+                    banned = if random.chance(25) {
+                        random.index(bans.len())
+                    } else {
+                        0
+                    };
                 }
                 if random.chance(25) {
                     at = random.index(talks.len());
@@ -85,6 +99,7 @@ impl Sequence {
                 Step {
                     policy,
                     epoch,
+                    bans: banned,
                     tick,
                     direction,
                     packet,
@@ -94,8 +109,21 @@ impl Sequence {
         Self {
             seed,
             policies,
+            bans,
             steps,
         }
+    }
+
+    /// What is banned at a step, for the oracle: for ever.
+    #[must_use]
+    pub fn banned(&self, step: &Step) -> Vec<Ban> {
+        let prefixes = self.bans[step.bans].iter();
+        prefixes
+            .map(|prefix| Ban {
+                prefix: *prefix,
+                end: u64::MAX,
+            })
+            .collect()
     }
 
     /// What the policies mean.
@@ -133,10 +161,11 @@ pub fn story(sequence: &Sequence, last: usize) -> String {
     let mut before = 0;
     for (number, step) in sequence.steps.iter().take(last + 1).enumerate() {
         text += &format!(
-            "{number}: +{} ns, policy {}, epoch {}, {}: {}\n",
+            "{number}: +{} ns, policy {}, epoch {}, banned {:?}, {}: {}\n",
             step.tick - before,
             step.policy,
             step.epoch,
+            sequence.bans[step.bans],
             step.direction.word(),
             step.packet
         );

@@ -1,7 +1,9 @@
 //! Policies of a few rules about the few addresses and ports that conversations use.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use ravelin_rules::{Policy, load_text};
 
 use super::talk::{PORTS, REMOTES};
@@ -15,6 +17,23 @@ pub(super) fn policy(text: &str) -> Policy {
     load_text(text)
         .unwrap_or_else(|report| panic!("{}\n{text}", report.render()))
         .policy
+}
+
+/// One to three prefixes around those who talk.
+pub(super) fn banned(random: &mut Random) -> Vec<IpNet> {
+    let mut prefixes: Vec<IpNet> = (0..=random.index(3))
+        .map(|_| {
+            let address: IpAddr = random.pick(&REMOTES).parse().expect("an address");
+            let host = IpNet::from(address);
+            let wider = random.pick(&[0, 0, 1, 4]);
+            IpNet::new(address, host.prefix_len() - wider)
+                .expect("a length")
+                .trunc()
+        })
+        .collect();
+    prefixes.sort();
+    prefixes.dedup();
+    prefixes
 }
 
 pub(super) fn written(random: &mut Random) -> String {
@@ -40,6 +59,12 @@ pub(super) fn written(random: &mut Random) -> String {
         line(
             "flows = { tcp = \"180s\", tcp_opening = \"30s\", udp = \"30s\", udp_replied = \"60s\", icmp = \"60s\" }",
         );
+    }
+    if random.chance(10) {
+        line("bans = false");
+    }
+    if random.chance(20) {
+        line(&format!("[never_ban]\nentries = [\"{}\"]", random.pick(&REMOTES)));
     }
     let count = random.index(5);
     for rule in 0..count {

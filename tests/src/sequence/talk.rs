@@ -42,6 +42,7 @@ enum Kind {
     Echo,
     Message,
     Other,
+    Fragments,
 }
 
 impl Talk {
@@ -60,6 +61,8 @@ impl Talk {
                 Kind::Echo,
                 Kind::Message,
                 Kind::Other,
+                Kind::Fragments,
+                Kind::Fragments,
             ]),
             opener: direction(random.chance(60)),
             local_port: random.pick(&PORTS),
@@ -93,6 +96,7 @@ impl Talk {
                 let packet = self.message(going, kind, code, random.chance(50).into());
                 (going, packet)
             }
+            Kind::Fragments => self.fragment(random),
             Kind::Other => {
                 let going = self.turn(random);
                 let fragment = random.chance(10);
@@ -173,6 +177,46 @@ impl Talk {
         let (sequence, acknowledged) = (near(self.next[at]), near(self.next[1 - at]));
         let payload = random.pick(&[0, 1, 1400]);
         (going, self.tcp(going, flags, sequence, acknowledged, payload))
+    }
+
+    /// A part of one of a few datagrams: mostly in order, sometimes where another part is already.
+    fn fragment(&mut self, random: &mut Random) -> (Direction, Packet) {
+        let going = self.turn(random);
+        let (from, to) = self.ports(going);
+        let id = 1 + random.below(2);
+        let first = random.chance(40);
+        let offset = if first {
+            0
+        } else {
+            random.pick(&[1, 2, 12, 13, 25, 1000])
+        };
+        let more = first || random.chance(50);
+        let ip = self.ip(going);
+        let ip = if self.is_v6() {
+            let v6 = ip.fragment(u16::try_from(offset).expect("13 bits"), more);
+            let v6 = v6.with("id", id);
+            if first { v6 } else { v6.with("next", 17) }
+        } else {
+            let v4 = ip
+                .with("id", id)
+                .with("offset", offset)
+                .with("flags", more.into());
+            if first { v4 } else { v4.with("protocol", 17) }
+        };
+        let packet = if first {
+            let udp = ip.udp(to).with("source-port", from.into());
+            udp.payload(random.pick(&[8, 92, 96, 100]))
+        } else {
+            ip.payload(random.pick(&[8, 100]))
+        };
+        (
+            going,
+            if first && random.chance(10) {
+                packet.cut(56)
+            } else {
+                packet
+            },
+        )
     }
 
     fn tcp(&self, going: Direction, flags: u64, sequence: u32, acknowledged: u32, payload: u32) -> Packet {

@@ -2,7 +2,7 @@
 
 use super::tcp::{ACK, SYN};
 use crate::judge::Origin;
-use crate::packet::{Packet, Upper, UpperKind};
+use crate::packet::{Fragment, Packet, Upper, UpperKind};
 use crate::wire::{Ends, FlowKey, Plane};
 
 /// A packet, as far as flows ask about it. Plain numbers without a gap: the kernel's functions hand it on by address.
@@ -173,6 +173,7 @@ pub(super) const fn first_packet(ends: Ends, by_remote: bool, kind: UpperKind) -
         destination,
         hop_limit: 0,
         protocol: ends.protocol,
+        fragment: Fragment::WHOLE,
         upper,
     }
 }

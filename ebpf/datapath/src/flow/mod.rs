@@ -6,6 +6,7 @@
 
 mod again;
 mod claim;
+mod fragment;
 mod pass;
 mod tcp;
 
@@ -17,6 +18,8 @@ use crate::wire::{FlowKey, FlowRecord};
 pub use again::{Again, again, classes_again};
 pub use claim::Claim;
 pub(crate) use claim::{ends, opens_connection};
+pub(crate) use fragment::is_denied;
+pub use fragment::{Followed, first, follow};
 pub use pass::{Passage, open, pass};
 
 /// What a judgement remembers of the packets before: the seam between it and flows.
@@ -33,6 +36,12 @@ pub trait Memory {
 
     /// A rule has allowed it, and its flow is kept; see [`open`]. `None` when a table is broken.
     fn open(&self, rule: u32) -> Option<()>;
+
+    /// It is a first fragment, which was denied, or not; see [`first`].
+    fn first(&self, denied: bool);
+
+    /// It is a later fragment: what it follows; see [`follow`].
+    fn follow(&self) -> Followed;
 }
 
 /// Whether a flow lets a packet through, which claims that it belongs to one.
@@ -68,6 +77,14 @@ impl Memory for Stateless {
     #[inline(always)]
     fn open(&self, _: u32) -> Option<()> {
         Some(())
+    }
+
+    #[inline(always)]
+    fn first(&self, _: bool) {}
+
+    #[inline(always)]
+    fn follow(&self) -> Followed {
+        Followed::Unknown
     }
 }
 
@@ -121,6 +138,18 @@ impl<T: Tables, O: Tables, F: Flows> Memory for Remembering<'_, T, O, F> {
             None => Some(()),
         }
     }
+
+    fn first(&self, denied: bool) {
+        if let Some(claim) = self.claim.get() {
+            first(self.flows, &claim, denied);
+        }
+    }
+
+    fn follow(&self) -> Followed {
+        self.claim
+            .get()
+            .map_or(Followed::Unknown, |claim| follow(self.flows, &claim))
+    }
 }
 
 fn both<const PLANE: u8>(tables: &impl Tables, claim: &Claim, by_remote: bool) -> Again {
@@ -144,6 +173,12 @@ pub trait Flows {
 
     /// Forgets a flow.
     fn remove(&self, key: &FlowKey);
+
+    /// What is known of a datagram that comes in fragments.
+    fn datagram(&self, key: &FlowKey) -> Option<impl FlowCell>;
+
+    /// The first fragment of a datagram has come. When there is no room, the oldest goes.
+    fn begin(&self, key: &FlowKey, record: &FlowRecord);
 }
 
 /// A flow in its table.

@@ -8,6 +8,7 @@ use crate::{Frame, Tables};
 /// What a length field before the bytes from `start` says: 0 is those bytes, outbound, when they are more than it can say. From the
 /// wire no such packet comes whole, and a forged one is what its field says.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "it was a `usize`")]
 pub(super) fn length<T: Tables, W: Witness>(
     judge: &Judge<'_, T, W>,
     frame: &impl Frame,
@@ -20,7 +21,8 @@ pub(super) fn length<T: Tables, W: Witness>(
         return field;
     }
     let long = field == 0 && frame.holds(start + FIELD_MAX + 1);
-    frame.forget(if long { frame.length() - start } else { field })
+    let length = if long { frame.length() - start } else { field };
+    frame.forget(length as u64) as usize
 }
 
 const FIELD_MAX: usize = 0xffff;

@@ -29,6 +29,8 @@ pub struct Chain {
     pub routing_header_0: Seen,
     /// A fragment header of a first fragment.
     pub first_fragment: bool,
+    /// The identification in the last fragment header.
+    pub id: u32,
     /// How it ended.
     pub end: ChainEnd,
 }
@@ -70,6 +72,7 @@ pub fn walk(frame: &impl Frame, from: Link) -> Chain {
         protocol,
         routing_header_0: Seen::Never,
         first_fragment: false,
+        id: 0,
         end: ChainEnd::TooLong,
     };
     let mut walked = 0;
@@ -96,6 +99,7 @@ pub fn walk(frame: &impl Frame, from: Link) -> Chain {
         if chain.protocol == FRAGMENT {
             let fragment = u16::from_be_bytes([extension[2], extension[3]]);
             let (offset, more) = (fragment >> 3, fragment & 1 != 0);
+            chain.id = u32::from_be_bytes([extension[4], extension[5], extension[6], extension[7]]);
             if offset != 0 {
                 chain.protocol = extension[0];
                 chain.end = ChainEnd::LaterFragment { offset };
@@ -130,9 +134,10 @@ impl Chain {
             ChainEnd::Cut => (2, 0),
             ChainEnd::LaterFragment { offset } => (3, offset as u64),
         };
-        detail << 32
-            | end << 16
-            | (self.first_fragment as u64) << 12
+        (self.id as u64) << 32
+            | detail << 13
+            | end << 11
+            | (self.first_fragment as u64) << 10
             | (self.routing_header_0 as u64) << 8
             | self.protocol as u64
     }
@@ -142,7 +147,8 @@ impl Chain {
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "fields of a 64-bit word")]
     pub const fn unpack(word: u64) -> Self {
-        let detail = word >> 32;
+        // An offset of a frame has 17 bits.
+        let detail = word >> 13 & 0x7_ffff;
         Self {
             protocol: word as u8,
             routing_header_0: match word >> 8 & 3 {
@@ -150,8 +156,9 @@ impl Chain {
                 1 => Seen::Before,
                 _ => Seen::After,
             },
-            first_fragment: word >> 12 & 1 == 1,
-            end: match word >> 16 & 3 {
+            first_fragment: word >> 10 & 1 == 1,
+            id: (word >> 32) as u32,
+            end: match word >> 11 & 3 {
                 0 => ChainEnd::Upper(detail as usize),
                 1 => ChainEnd::TooLong,
                 2 => ChainEnd::Cut,
@@ -182,6 +189,7 @@ mod tests {
                         protocol: 255,
                         routing_header_0,
                         first_fragment,
+                        id: u32::MAX,
                         end,
                     };
                     assert_eq!(Chain::unpack(chain.pack()), chain);

@@ -2,7 +2,7 @@
 
 use super::{TCP, big, upper};
 use crate::judge::{Judge, Step, Witness};
-use crate::packet::{Address, Packet, Upper};
+use crate::packet::{Address, Fragment, Packet, Upper};
 use crate::wire::Plane;
 use crate::{Frame, ParseClass, Tables};
 
@@ -42,16 +42,24 @@ pub(crate) fn ipv4<T: Tables, W: Witness>(
         destination,
         hop_limit: header[8],
         protocol: header[9],
+        fragment: Fragment::WHOLE,
         upper: Upper::NONE,
     };
+    let id = u16::from_be_bytes([header[4], header[5]]).into();
     let fragment = u16::from_be_bytes([header[6], header[7]]);
     let (offset, more) = (fragment & 0x1fff, fragment & 0x2000 != 0);
     if offset != 0 {
+        if judge.remembers() {
+            packet.fragment = Fragment::later(id, offset);
+        }
         upper::later_fragment(judge, packet.protocol == TCP && offset == 1)?;
         return Step::Continue((packet, source_class));
     }
     if more {
         judge.see(ParseClass::FragmentFirst)?;
+        if judge.remembers() {
+            packet.fragment = Fragment::first(id, upper::units(total_length - header_length));
+        }
     }
     packet.upper = upper::upper(
         judge,

@@ -3,7 +3,7 @@
 use super::chain::{ChainEnd, HOP_BY_HOP, Link, Seen, is_extension};
 use super::{TCP, big, upper};
 use crate::judge::{Judge, Step, Witness};
-use crate::packet::{Address, Packet, Upper};
+use crate::packet::{Address, Fragment, Packet, Upper};
 use crate::wire::Plane;
 use crate::{Frame, ParseClass, Tables};
 
@@ -47,6 +47,7 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
         destination,
         hop_limit: header[7],
         protocol: header[6],
+        fragment: Fragment::WHOLE,
         upper: Upper::NONE,
     };
 
@@ -68,8 +69,16 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
         if chain.routing_header_0 == Seen::After {
             judge.see(ParseClass::RoutingHeader0)?;
         }
+        if chain.first_fragment && judge.remembers() {
+            packet.fragment = Fragment::first(chain.id, 0);
+        }
         match chain.end {
-            ChainEnd::Upper(upper) => at = upper,
+            ChainEnd::Upper(upper) => {
+                at = upper;
+                if chain.first_fragment && judge.remembers() {
+                    packet.fragment = Fragment::first(chain.id, upper::units(end.wrapping_sub(upper)));
+                }
+            }
             ChainEnd::TooLong => return judge.end(ParseClass::ExtHeaderChain),
             ChainEnd::Cut if chain.first_fragment => {
                 judge.see(ParseClass::FragmentTiny)?;
@@ -77,6 +86,9 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
             }
             ChainEnd::Cut => return judge.end(ParseClass::Truncated),
             ChainEnd::LaterFragment { offset } => {
+                if judge.remembers() {
+                    packet.fragment = Fragment::later(chain.id, offset);
+                }
                 upper::later_fragment(judge, packet.protocol == TCP && offset == 1)?;
                 return Step::Continue((packet, source_class));
             }

@@ -46,7 +46,18 @@ pub(super) fn later_fragment<T: Tables, W: Witness>(
         judge.see(ParseClass::FragmentTiny)?;
     }
     judge.see(ParseClass::FragmentLater)?;
+    if judge.remembers() {
+        // It may follow the first.
+        return Step::Continue(());
+    }
     judge.see(ParseClass::FragmentOrphan)
+}
+
+/// Whole units of 8 bytes, in which fragments are counted. A packet has fewer than 2^16 of them.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "as above")]
+pub(super) const fn units(bytes: usize) -> u16 {
+    (bytes >> 3) as u16
 }
 
 /// Whether the whole upper header is there.

@@ -19,6 +19,10 @@ pub type FlowRecord = [u64; FLOW_WORDS];
 /// Flows that each of the two tables holds. A bound on what a flood of opening flows, or of clients that stay, can take: 32 MiB at the most.
 pub const FLOWS: u32 = 1 << 17;
 
+/// Datagrams in fragments that are remembered at once: what a flood of first fragments that a rule allows can take, 2 MiB. The rest of a datagram
+/// comes within milliseconds of its first fragment.
+pub const DATAGRAMS: u32 = 1 << 14;
+
 /// What becomes of flows in their tables: the index of its counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -31,15 +35,22 @@ pub enum FlowTables {
     NoRoom = 2,
     /// A flow stays where it can be pushed out: the table of those that cannot is full.
     NotSettled = 3,
+    /// The first fragment of a datagram has passed, and is remembered; the oldest of them gives way.
+    Datagram = 4,
 }
 
 impl FlowTables {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; Self::COUNTERS as usize] =
-        [Self::Opened, Self::Settled, Self::NoRoom, Self::NotSettled];
+    pub const ALL: [Self; Self::COUNTERS as usize] = [
+        Self::Opened,
+        Self::Settled,
+        Self::NoRoom,
+        Self::NotSettled,
+        Self::Datagram,
+    ];
 
     /// How many counters there are.
-    pub const COUNTERS: u32 = 4;
+    pub const COUNTERS: u32 = 5;
 
     /// The word in metrics.
     #[must_use]
@@ -49,6 +60,7 @@ impl FlowTables {
             Self::Settled => "settled",
             Self::NoRoom => "no_room",
             Self::NotSettled => "not_settled",
+            Self::Datagram => "datagram",
         }
     }
 }

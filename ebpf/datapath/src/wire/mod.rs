@@ -15,7 +15,7 @@ pub use bans::{
 };
 pub(crate) use flow::word;
 pub use flow::{
-    Ends, FLOW_KEY_WORDS, FLOW_WORDS, FLOWS, Flow, FlowKey, FlowRecord, FlowTables, Stage, marks,
+    DATAGRAMS, Ends, FLOW_KEY_WORDS, FLOW_WORDS, FLOWS, Flow, FlowKey, FlowRecord, FlowTables, Stage, marks,
 };
 pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};

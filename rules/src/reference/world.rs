@@ -1,0 +1,84 @@
+//! What the packets before, and people, have left: flows, fragments and bans, and the judgement by all of them.
+
+use ravelin_datapath::{Decision, Origin, Reason, Verdict};
+
+use super::flows::Flows;
+use super::fragments::Fragments;
+use super::{Ban, Decided, Examination, Walk, bans};
+use crate::policy::{Direction, HostFacts, Policy};
+
+/// A host to which packets come, one after another.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    flows: Flows,
+    fragments: Fragments,
+    bans: Vec<Ban>,
+}
+
+impl World {
+    /// With these bans, and no packet yet.
+    #[must_use]
+    pub fn with_bans(bans: Vec<Ban>) -> Self {
+        Self {
+            bans,
+            ..Self::default()
+        }
+    }
+
+    /// These are the bans, from now on.
+    pub fn set_bans(&mut self, bans: Vec<Ban>) {
+        self.bans = bans;
+    }
+
+    /// From now on another policy judges, or the same one with other sets.
+    pub fn new_policy(&mut self) {
+        self.flows.new_policy();
+    }
+
+    /// Judges one Ethernet frame, which leaves what it leaves. Never panics, whatever the bytes are.
+    #[must_use]
+    pub fn judge(
+        &mut self,
+        policy: &Policy,
+        host: &HostFacts,
+        direction: Direction,
+        origin: Origin,
+        frame: &[u8],
+    ) -> Decision {
+        self.examine(policy, host, direction, origin, frame).decision
+    }
+
+    pub(super) fn examine(
+        &mut self,
+        policy: &Policy,
+        host: &HostFacts,
+        direction: Direction,
+        origin: Origin,
+        frame: &[u8],
+    ) -> Examination {
+        let mut walk = Walk::of(policy, host, direction, origin, &mut self.fragments);
+        let (decided, facts) = match walk.up_to_rules(origin.loopback, frame) {
+            Ok(facts) => {
+                let decided = if bans::deny(policy, &walk.scene, &self.bans, origin.now, facts.source) {
+                    Decided::because(Verdict::Deny, Reason::Ban)
+                } else if walk.follows {
+                    Decided::allow(Reason::FragmentLater)
+                } else {
+                    self.flows.judge(policy, host, direction, origin, &facts)
+                };
+                (decided, Some(facts))
+            }
+            Err(decided) => (decided, None),
+        };
+        if let Some((datagram, judged)) = walk.first.take()
+            && policy.keeps_flows()
+        {
+            walk.fragments
+                .first(datagram, origin.tick, decided.verdict, judged);
+        }
+        Examination {
+            decision: decided.with(walk.seen),
+            facts,
+        }
+    }
+}

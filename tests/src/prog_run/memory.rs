@@ -1,0 +1,102 @@
+//! The flow tables of programs under test: pinned, so that one generation after another finds them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use aya::maps::{HashMap, Map, MapData};
+use ravelin_daemon::network::shared;
+use ravelin_datapath::wire::{Ends, Flow, FlowKey, FlowRecord};
+
+use super::pin_path;
+
+/// Flows that stay from one generation to the next.
+pub struct FlowMemory {
+    pub(super) folder: PathBuf,
+    pub(super) room: u32,
+}
+
+impl FlowMemory {
+    /// None yet.
+    ///
+    /// # Panics
+    /// When no bpf file system is mounted.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> Self {
+        Self::with_room(FLOWS)
+    }
+
+    /// The same, in tables that hold so many flows each.
+    ///
+    /// # Panics
+    /// When no bpf file system is mounted.
+    #[must_use]
+    #[track_caller]
+    pub fn with_room(room: u32) -> Self {
+        let folder = pin_path();
+        fs::create_dir(&folder).expect("the bpf file system is mounted");
+        Self { folder, room }
+    }
+}
+
+impl FlowMemory {
+    /// Forgets all flows.
+    ///
+    /// # Panics
+    /// When a table cannot be read.
+    #[track_caller]
+    pub fn forget(&self) {
+        for name in TABLES {
+            let mut table = self.table(name);
+            let keys: Vec<FlowKey> = table.keys().filter_map(Result::ok).collect();
+            for key in keys {
+                table.remove(&key).expect("nobody else removes it");
+            }
+        }
+    }
+}
+
+impl FlowMemory {
+    /// Enters flows whose both ends are there.
+    ///
+    /// # Panics
+    /// When there is no room.
+    #[track_caller]
+    pub fn enter(&self, flows: impl Iterator<Item = (Ends, Flow)>) {
+        let mut table = self.table(shared::FLOWS_SETTLED);
+        for (ends, flow) in flows {
+            table.insert(ends.key(), flow.pack(), 0).expect("room for a flow");
+        }
+    }
+
+    #[track_caller]
+    fn table(&self, name: &str) -> HashMap<MapData, FlowKey, FlowRecord> {
+        let data = MapData::from_pin(self.folder.join(name)).expect("a program is loaded");
+        let map = match name {
+            shared::FLOWS_SETTLED => Map::HashMap(data),
+            _ => Map::LruHashMap(data),
+        };
+        map.try_into().expect("a flow table")
+    }
+}
+
+impl Default for FlowMemory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for FlowMemory {
+    fn drop(&mut self) {
+        for name in TABLES {
+            let _not_made = fs::remove_file(self.folder.join(name));
+        }
+        let _best_effort = fs::remove_dir(&self.folder);
+    }
+}
+
+/// The tables of a [`FlowMemory`].
+pub(super) const TABLES: [&str; 3] = [shared::FLOWS_SETTLED, shared::FLOWS_OPENING, shared::FRAGMENTS];
+
+/// Flows that a [`FlowMemory`] has room for in each of its tables.
+pub const FLOWS: u32 = 1024;
