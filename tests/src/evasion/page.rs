@@ -26,7 +26,7 @@ pub fn differ(row: &Row, outcome: Outcome) -> bool {
 #[must_use]
 pub fn summary(rows: &[(Row, Outcome)]) -> String {
     let mut text = String::from(
-        "| group | rows | ravelin denies | nftables denies | of these `stack` | differ | ravelin alone denies | nftables alone denies |\n|---|---|---|---|---|---|---|---|\n",
+        "| group | rows | ravelin denies | nftables denies | differ | ravelin alone denies | nftables alone denies | of these `stack` |\n|---|---|---|---|---|---|---|---|\n",
     );
     let mut line = |name: &str, rows: &[&(Row, Outcome)]| {
         let count = |which: &dyn Fn(&Row, Outcome) -> bool| {
@@ -34,12 +34,12 @@ pub fn summary(rows: &[(Row, Outcome)]) -> String {
         };
         let ravelin = count(&|row, _| !row.comes_in());
         let nftables = count(&|_, outcome| outcome != Outcome::ComesIn);
-        let stack = count(&|_, outcome| outcome == Outcome::Refused);
-        let differing = count(&differ);
         let alone = count(&|row, outcome| differ(row, outcome) && !row.comes_in());
+        let differing = count(&differ);
+        let stack = count(&|row, outcome| differ(row, outcome) && outcome == Outcome::Refused);
         writeln!(
             text,
-            "| {name} | {} | {ravelin} | {nftables} | {stack} | {differing} | {alone} | {} |",
+            "| {name} | {} | {ravelin} | {nftables} | {differing} | {alone} | {} | {stack} |",
             rows.len(),
             differing - alone
         )
@@ -143,4 +143,4 @@ options before; frames with a VLAN tag go to the VLAN's interface, which this ho
 (`nf_defrag_ipv4`, `nf_defrag_ipv6`), so it judges whole datagrams, and what is not complete waits in the host's memory. Fragments of IPv6 that can be no part of a datagram,
 as a first one without its whole header chain (RFC 8200, section 4.5), come to the ruleset as they are. XDP stands before all that:
 it judges a first fragment by its header, and later ones by what became of the first. What Ravelin lets in still has to pass the same stack, so a packet that is refused there under nftables is
-refused there behind Ravelin too. A row says what becomes of the packets that it names; what was there before is not counted.";
+refused there behind Ravelin too. Without `invalid : drop`, which many rulesets lack, the rows that say `invalid` and go to a port that is open would come in. A row says what becomes of the packets that it names; what was there before is not counted.";
