@@ -119,12 +119,7 @@ impl Row {
     /// When they differ, with everything needed to see why.
     #[track_caller]
     pub fn assert(&self, judge: &str, decision: &Decision) {
-        let decided = Expected {
-            verdict: decision.verdict,
-            reason: decision.reason,
-            rule: decision.rule.map(|rule| self.rule_name(rule)),
-            seen: decision.seen,
-        };
+        let decided = Expected::of(decision, &self.policy);
         assert_eq!(
             decided,
             self.expected,
@@ -135,14 +130,61 @@ impl Row {
             hex(&self.frame())
         );
     }
+}
 
-    fn rule_name(&self, rule: u32) -> String {
-        let index = usize::try_from(rule).unwrap_or(usize::MAX);
-        let rule = self.policy.rules.get(index);
-        rule.map_or_else(
-            || format!("no rule of index {index}"),
-            |rule| rule.name.to_string(),
-        )
+impl Expected {
+    /// Reads the words of a table.
+    ///
+    /// # Panics
+    /// When one of them does not exist, or they do not go together.
+    #[must_use]
+    pub(crate) fn read(
+        verdict: &str,
+        reason: &str,
+        rule: Option<String>,
+        seen: &[String],
+        place: &str,
+    ) -> Self {
+        let known = Reason::ALL.iter().find(|known| known.label() == reason);
+        let reason = *known.unwrap_or_else(|| panic!("{place}: unknown reason `{reason}`"));
+        assert_eq!(
+            rule.is_some(),
+            reason == Reason::Rule,
+            "{place}: `rule` and the reason `rule` go together"
+        );
+        let classes = seen.iter().fold(ClassSet::default(), |classes, label| {
+            let class = ParseClass::ALL.iter().find(|class| class.label() == label);
+            classes.with(*class.unwrap_or_else(|| panic!("{place}: unknown class `{label}`")))
+        });
+        Self {
+            verdict: match verdict {
+                "allow" => Verdict::Allow,
+                "deny" => Verdict::Deny,
+                other => panic!("{place}: unknown verdict `{other}`"),
+            },
+            reason,
+            rule,
+            seen: classes,
+        }
+    }
+
+    /// What was decided under that policy, in the same words.
+    #[must_use]
+    pub(crate) fn of(decision: &Decision, policy: &Policy) -> Self {
+        let name = |rule: u32| {
+            let index = usize::try_from(rule).unwrap_or(usize::MAX);
+            let rule = policy.rules.get(index);
+            rule.map_or_else(
+                || format!("no rule of index {index}"),
+                |rule| rule.name.to_string(),
+            )
+        };
+        Self {
+            verdict: decision.verdict,
+            reason: decision.reason,
+            rule: decision.rule.map(name),
+            seen: decision.seen,
+        }
     }
 }
 
@@ -212,48 +254,37 @@ fn row(written: Written, file: &str, place: &str, policy: Arc<Policy>) -> Row {
         (None, Some(digits)) => from_hex(digits).map(|bytes| Packet::raw(&bytes)),
         _ => Err("one of `packet` and `hex`".to_owned()),
     };
-    let reason = Reason::ALL.iter().find(|reason| reason.label() == written.reason);
-    let reason = *reason.unwrap_or_else(|| panic!("{place}: unknown reason `{}`", written.reason));
-    assert_eq!(
-        written.rule.is_some(),
-        reason == Reason::Rule,
-        "{place}: `rule` and the reason `rule` go together"
-    );
-    let mut seen = ClassSet::default();
-    for label in &written.seen {
-        let class = ParseClass::ALL.iter().find(|class| class.label() == label);
-        seen = seen.with(*class.unwrap_or_else(|| panic!("{place}: unknown class `{label}`")));
-    }
     Row {
         file: file.to_owned(),
         description: written.description,
         packet: packet.unwrap_or_else(|message| panic!("{place}: {message}")),
-        direction: match written.direction.as_deref() {
-            None | Some("inbound") => Direction::Inbound,
-            Some("outbound") => Direction::Outbound,
-            Some(other) => panic!("{place}: unknown direction `{other}`"),
-        },
+        direction: direction(written.direction.as_deref(), place),
         loopback: written.loopback,
-        expected: Expected {
-            verdict: match &written.verdict[..] {
-                "allow" => Verdict::Allow,
-                "deny" => Verdict::Deny,
-                other => panic!("{place}: unknown verdict `{other}`"),
-            },
-            reason,
-            rule: written.rule,
-            seen,
-        },
+        expected: Expected::read(
+            &written.verdict,
+            &written.reason,
+            written.rule,
+            &written.seen,
+            place,
+        ),
         policy,
         host: written.host,
+    }
+}
+
+/// The direction of a row; `inbound` is not written.
+pub(crate) fn direction(word: Option<&str>, place: &str) -> Direction {
+    match word {
+        None | Some("inbound") => Direction::Inbound,
+        Some("outbound") => Direction::Outbound,
+        Some(other) => panic!("{place}: unknown direction `{other}`"),
     }
 }
 
 fn policy_text(written: &Written, of_the_table: &str, place: &str) -> String {
     let mut text = match (&written.policy, &written.policy_file) {
         (Some(text), None) => text.clone(),
-        (None, Some(file)) => fs::read_to_string(fixtures().join("policies").join(file))
-            .unwrap_or_else(|error| panic!("{place}: {file}: {error}")),
+        (None, Some(file)) => policy_of_file(file, place),
         (None, None) => of_the_table.to_owned(),
         _ => panic!("{place}: one of `policy` and `policy_file`"),
     };
@@ -266,7 +297,13 @@ fn policy_text(written: &Written, of_the_table: &str, place: &str) -> String {
     text
 }
 
-fn load(text: &str, place: &str) -> Arc<Policy> {
+/// The text of a file in `fixtures/policies`.
+pub(crate) fn policy_of_file(file: &str, place: &str) -> String {
+    let path = fixtures().join("policies").join(file);
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{place}: {file}: {error}"))
+}
+
+pub(crate) fn load(text: &str, place: &str) -> Arc<Policy> {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("policy.toml");
     fs::write(&path, text).expect("a temporary folder can be written");
@@ -276,7 +313,8 @@ fn load(text: &str, place: &str) -> Arc<Policy> {
     }
 }
 
-fn sorted(folder: &Path) -> Vec<PathBuf> {
+/// What is in the folder, by name.
+pub(crate) fn sorted(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<PathBuf> = entries
         .map(|entry| {
@@ -289,6 +327,7 @@ fn sorted(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn fixtures() -> PathBuf {
+/// Where tables stand.
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }

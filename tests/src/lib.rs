@@ -13,6 +13,7 @@ pub mod classbench;
 pub mod client;
 pub mod daemon;
 pub mod edge;
+pub mod evasion;
 pub mod figures;
 pub mod fixture;
 pub mod guide;

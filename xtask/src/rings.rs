@@ -176,7 +176,7 @@ fn ring_of(suite: &str) -> Ring {
         | "import" | "lint" | "packets" | "replay" | "robustness" | "sequences" | "units" | "worst" => {
             Ring::Laws
         }
-        "bans_kernel" | "classbench" | "flows" | "kernel" => Ring::Kernel,
+        "bans_kernel" | "classbench" | "evasion" | "flows" | "kernel" => Ring::Kernel,
         _ => Ring::System,
     }
 }

@@ -2,9 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Kind, Layer, Value};
+use super::{Kind, Layer, Value, part};
 
 pub(super) fn frame(layers: &[Layer]) -> Vec<u8> {
+    if let Some(at) = layers.iter().position(|layer| layer.kind == Kind::Part) {
+        return frame(&part::cut(layers, at));
+    }
     let (edits, headers): (Vec<&Layer>, Vec<&Layer>) = layers.iter().partition(|layer| is_edit(layer.kind));
     let mut bytes = Vec::new();
     for (at, layer) in headers.iter().enumerate().rev() {
@@ -208,7 +211,7 @@ fn encode(layer: &Layer, around: &Around<'_>, inner: Vec<u8>) -> Vec<u8> {
             Some(Value::Bytes(bytes)) => out.extend(bytes),
             _ => out.extend((0..number("length", 0)).map(|at| at.to_be_bytes()[7])),
         },
-        Kind::Cut | Kind::Pad | Kind::Set => {}
+        Kind::Part | Kind::Cut | Kind::Pad | Kind::Set => {}
     }
     out.extend(inner);
     out
@@ -219,8 +222,13 @@ fn ports(layer: &Layer, out: &mut Vec<u8>, default: u64) {
     put(out, 2, layer.number("port").unwrap_or(default));
 }
 
-/// `options` bytes of no-operation.
+/// `option-bytes`, with zeros up to a whole word; or `options` bytes of no-operation.
 fn options(layer: &Layer) -> Vec<u8> {
+    if let Some(Value::Bytes(bytes)) = layer.value("option-bytes") {
+        let mut bytes = bytes.clone();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        return bytes;
+    }
     vec![1; usize::try_from(layer.number("options").unwrap_or(0)).unwrap_or(0)]
 }
 

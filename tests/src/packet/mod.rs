@@ -12,6 +12,7 @@
 //! ```
 
 mod encode;
+mod part;
 mod text;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -171,6 +172,12 @@ impl Packet {
         encode::frame(&self.layers)
     }
 
+    /// Whether it is one part of a datagram of several.
+    #[must_use]
+    pub fn is_fragment(&self) -> bool {
+        part::is_one(&self.layers)
+    }
+
     /// Reads the text form.
     ///
     /// # Errors
@@ -277,7 +284,7 @@ macro_rules! kinds {
 kinds! {
     Ether "ether" ["source-mac" "destination-mac" "type"] "Ethernet header";
     Vlan "vlan" ["id" "tpid" "type"] "802.1Q or 802.1ad tag";
-    Ipv4 "ipv4" ["source" "destination" "version" "header-words" "tos" "length" "id" "flags" "offset" "ttl" "protocol" "checksum" "options"] "IPv4 header; `flags` 1 is more-fragments, 2 don't-fragment; `options` in bytes";
+    Ipv4 "ipv4" ["source" "destination" "version" "header-words" "tos" "length" "id" "flags" "offset" "ttl" "protocol" "checksum" "options" "option-bytes"] "IPv4 header; `flags` 1 is more-fragments, 2 don't-fragment; `options` bytes of no-operation, or `option-bytes`";
     Ipv6 "ipv6" ["source" "destination" "version" "class" "flow" "length" "next" "hop-limit"] "IPv6 header";
     HopByHop "hop-by-hop" ["next" "length" "kind" "size"] "IPv6 hop-by-hop options; `size` in bytes, `length` the field";
     Routing "routing" ["next" "length" "kind" "size"] "IPv6 routing header; `kind` is the routing type, default 4";
@@ -286,12 +293,13 @@ kinds! {
     Mobility "mobility" ["next" "length" "kind" "size"] "IPv6 mobility header";
     Hip "hip" ["next" "length" "kind" "size"] "Host identity protocol header";
     Shim6 "shim6" ["next" "length" "kind" "size"] "Shim6 header";
-    Tcp "tcp" ["source-port" "port" "sequence" "acknowledgement" "data-offset" "flags" "window" "checksum" "urgent" "options"] "TCP header; `options` in bytes";
+    Tcp "tcp" ["source-port" "port" "sequence" "acknowledgement" "data-offset" "flags" "window" "checksum" "urgent" "options" "option-bytes"] "TCP header; `options` bytes of no-operation, or `option-bytes`";
     Udp "udp" ["source-port" "port" "length" "checksum"] "UDP header";
     Sctp "sctp" ["source-port" "port" "tag" "checksum"] "SCTP common header";
     Icmp "icmp" ["type" "code" "checksum" "rest"] "ICMP header";
     Icmpv6 "icmpv6" ["type" "code" "checksum" "rest"] "ICMPv6 header";
     Payload "payload" ["length" "bytes"] "Bytes";
+    Part "part" ["from" "to" "more" "id" "next"] "Edit: the fragment with these bytes behind the IP header, in IPv6 behind a fragment header with `id`";
     Cut "cut" ["to"] "Edit: the frame ends here";
     Pad "pad" ["to"] "Edit: zeros up to this length";
     Set "set" ["at" "byte"] "Edit: one byte of the frame";

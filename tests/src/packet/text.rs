@@ -84,7 +84,7 @@ fn value_of(name: &str, text: &str) -> Result<Value, String> {
             .parse()
             .map(Value::Address)
             .map_err(|_why| format!("`{text}` is not an address")),
-        "bytes" => from_hex(text).map(Value::Bytes),
+        "bytes" | "option-bytes" => from_hex(text).map(Value::Bytes),
         "flags" => flag_bits(text).map(Value::Number),
         _ => number(text).map(Value::Number),
     }

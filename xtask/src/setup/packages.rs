@@ -121,7 +121,7 @@ fn apt(what: &str, arguments: &[&str]) -> Result<(), Failure> {
     )
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         program: "ip",
         package: "iproute2",
@@ -156,6 +156,12 @@ const NEEDS: [Need; 7] = [
         program: "nmap",
         package: "nmap",
         reason: "scans of a filtered host, by somebody else's packets",
+        by: Purpose::runs_tests,
+    },
+    Need {
+        program: "nft",
+        package: "nftables",
+        reason: "another firewall, which is sent the same frames",
         by: Purpose::runs_tests,
     },
     Need {
