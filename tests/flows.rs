@@ -43,10 +43,17 @@ fn the_oracle_and_the_kernel_agree_on_every_packet_of_a_sequence() {
         "seed {seed}: {} sequences, {packets} packets in the kernel, 0 differences\n{reasons:?}",
         POLICIES as u64 * ROUNDS
     );
+    for reason in [Reason::Limit, Reason::SynBudget] {
+        let count = reasons.get(&(reason.label(), Direction::Inbound.word()));
+        assert!(
+            count.is_some_and(|count| count * 1000 > packets),
+            "too few of {reason:?}: {reasons:?}"
+        );
+    }
     for direction in Direction::ALL {
         let flows = reasons.get(&(Reason::Flow.label(), direction.word()));
         assert!(
-            flows.is_some_and(|count| count * 12 > packets),
+            flows.is_some_and(|count| count * 15 > packets),
             "flows decide about too few packets to prove anything: {reasons:?}"
         );
     }

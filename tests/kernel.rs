@@ -140,7 +140,8 @@ fn the_richest_policies_leave_the_verifier_much_of_its_budget() {
     }
 }
 
-/// Every dimension used, both families, tries of full depth, the longest bit vectors; interfaces, zones, moments, and rules that observe.
+/// Every dimension used, both families, tries of full depth, the longest bit vectors; interfaces, zones, moments, rules that observe, limits, and
+/// a budget of SYNs.
 fn richest(
     more: &str,
     rows: u32,
@@ -151,7 +152,7 @@ fn richest(
     let more = more.replace("direction = \"\"", &format!("direction = \"{way}\""));
     let mut text = format!(
         "[host]\nvpc = \"prod\"\n[[vpc]]\nname = \"prod\"\ncidrs = [\"10.1.0.0/16\", \"2001:db8:a::/48\"]\n[[vpc]]\nname = \"test\"\ncidrs = [\"10.2.0.0/16\"]\n\
-         {more}[firewall]\nstateful = {stateful}\ninterfaces = [{{ name = \"eth0\", vpc = \"prod\" }}, \"eth1\"]\n[firewall.classes]\n",
+         {more}[flood]\nsyn_budget = {{ rate = \"1k/s\" }}\n[firewall]\nstateful = {stateful}\ninterfaces = [{{ name = \"eth0\", vpc = \"prod\" }}, \"eth1\"]\n[firewall.classes]\n",
     );
     for class in ParseClass::ALL
         .iter()
@@ -176,6 +177,14 @@ fn richest(
             1 => text += "mode = \"observe\"\n",
             2 => text += &format!("expires = 2099-01-01T00:{:02}:00Z\n", rule / 64 % 60),
             3 => text += "interface = \"eth1\"\n",
+            4 => {
+                let what = if stateful { "new_flows" } else { "packets" };
+                let per = match direction {
+                    Direction::Inbound => "source",
+                    Direction::Outbound => "rule",
+                };
+                text += &format!("limit = {{ {what} = \"{}/s\", per = \"{per}\" }}\n", rule + 1);
+            }
             _ => {}
         }
     }

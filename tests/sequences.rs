@@ -29,7 +29,13 @@ fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
         let counts = reasons.iter().filter(|((label, _), _)| *label == reason.label());
         counts.map(|(_, count)| count).sum::<u64>()
     };
-    for reason in [Reason::Ban, Reason::FragmentLater, Reason::FragmentOrphan] {
+    for reason in [
+        Reason::Ban,
+        Reason::FragmentLater,
+        Reason::FragmentOrphan,
+        Reason::Limit,
+        Reason::SynBudget,
+    ] {
         assert!(
             decides(reason) * 500 > packets,
             "too few of {reason:?}: {reasons:?}"
@@ -38,7 +44,7 @@ fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
     for direction in Direction::ALL {
         let flows = reasons.get(&(Reason::Flow.label(), direction.word()));
         assert!(
-            flows.is_some_and(|count| count * 10 > packets),
+            flows.is_some_and(|count| count * 12 > packets),
             "flows decide about too few packets to prove anything: {reasons:?}"
         );
     }

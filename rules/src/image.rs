@@ -6,7 +6,7 @@
 use std::fmt;
 
 use ravelin_datapath::classify::Pairing;
-use ravelin_datapath::wire::{Plane, RuleEntry, Setting, Settings};
+use ravelin_datapath::wire::{LIMIT_WORDS, Limit, Plane, RuleEntry, Setting, Settings};
 use ravelin_datapath::{Onto, Tables, Window};
 
 use serde::{Serialize, Serializer};
@@ -76,6 +76,32 @@ impl TableImage {
             *word = epoch;
         }
         self
+    }
+
+    /// The limits of rules, each with the rule's index.
+    pub fn limits(&self) -> impl Iterator<Item = (u32, Limit)> {
+        let rules = self.settings.of(Setting::Rules);
+        let count = u32::try_from(self.rule_names.len()).unwrap_or(0);
+        (0..count).filter_map(move |rule| {
+            let entry = RuleEntry::unpack(self.word(rules.checked_add(rule)?)?);
+            let number = entry.limit.checked_sub(1)?;
+            let width = u32::try_from(LIMIT_WORDS).ok()?;
+            let at = self
+                .settings
+                .of(Setting::Limits)
+                .checked_add(number.checked_mul(width)?)?;
+            Some((rule, Limit::unpack(&self.doubles(at)?)))
+        })
+    }
+
+    /// The budget of SYNs.
+    #[must_use]
+    pub fn syn_budget(&self) -> Option<Limit> {
+        if self.settings.of(Setting::SynBudgetUsed) == 0 {
+            return None;
+        }
+        let record = self.doubles(self.settings.of(Setting::SynBudget))?;
+        Some(Limit::unpack(&record))
     }
 
     /// How many words the table map holds.

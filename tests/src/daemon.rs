@@ -249,10 +249,12 @@ impl Daemon {
         let mut command = self.in_namespace();
         command.args(arguments);
         let command_word = arguments.first().copied();
-        if !matches!(command_word, Some("explain" | "flows")) {
+        if !matches!(command_word, Some("explain" | "flows" | "limits")) {
             command.arg("--socket").arg(self.home.socket());
         }
-        if matches!(command_word, Some("detach" | "explain" | "flows")) && !arguments.contains(&"--pin-dir") {
+        if matches!(command_word, Some("detach" | "explain" | "flows" | "limits"))
+            && !arguments.contains(&"--pin-dir")
+        {
             command.arg("--pin-dir").arg(self.home.pins().join("ravelin"));
         }
         command.stdin(if input.is_empty() {

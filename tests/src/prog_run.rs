@@ -17,14 +17,15 @@ use ravelin_daemon::network::pins::PinDir;
 use ravelin_daemon::network::shared;
 use ravelin_daemon::network::tables::{self, TableMap};
 use ravelin_datapath::wire::{
-    CLASS_COUNTERS, Counter, FlowTables, REASON_COUNTERS, Setting, Settings, class_counter, reason_counter,
+    CLASS_COUNTERS, Counter, FlowTables, LimitTables, REASON_COUNTERS, Setting, Settings, class_counter,
+    reason_counter,
 };
 use ravelin_datapath::{ClassSet, Decision, Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::TableImage;
 
 use crate::netns::{End, Namespace, veth};
 
-use memory::TABLES;
+use memory::{BUCKETS, TABLES};
 pub use memory::{FLOWS, FlowMemory};
 
 /// The number of the interface that test runs name, inside [`Bench::run`].
@@ -188,6 +189,22 @@ impl Kernel {
                 None => loader.map_max_entries(name, 1),
             };
         }
+        for name in BUCKETS {
+            match memory {
+                Some(memory) => loader
+                    .map_max_entries(name, memory.buckets)
+                    .map_pin_path(name, memory.folder.join(name)),
+                None => loader.map_max_entries(name, 1),
+            };
+        }
+        let sources = shared::SOURCES_KNOWN;
+        match memory {
+            Some(memory) => loader
+                .map_max_entries(sources, memory.room)
+                .map_pin_path(sources, memory.folder.join(sources)),
+            None => loader.map_max_entries(sources, 1),
+        };
+        loader.map_max_entries(shared::LIMIT_NUMBERS, 1);
         let mut ebpf = loader
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("cannot load the object: {error:?}"));
@@ -244,13 +261,24 @@ impl Kernel {
     /// When the counters cannot be read.
     #[must_use]
     pub fn flow_events(&self) -> [u64; FlowTables::ALL.len()] {
-        let map = self
-            .ebpf
-            .map(shared::FLOW_COUNTERS)
-            .expect("the map is in the object");
+        self.events(shared::FLOW_COUNTERS, FlowTables::ALL.map(|event| event as u32))
+    }
+
+    /// What came to pass in the tables of buckets: how often each of [`LimitTables::ALL`].
+    ///
+    /// # Panics
+    /// When the counters cannot be read.
+    #[must_use]
+    pub fn limit_events(&self) -> [u64; LimitTables::ALL.len()] {
+        self.events(shared::LIMIT_COUNTERS, LimitTables::ALL.map(|event| event as u32))
+    }
+
+    #[track_caller]
+    fn events<const N: usize>(&self, name: &str, events: [u32; N]) -> [u64; N] {
+        let map = self.ebpf.map(name).expect("the map is in the object");
         let counters: PerCpuArray<_, u64> = map.try_into().expect("a per-CPU array of numbers");
-        FlowTables::ALL.map(|event| {
-            let values = counters.get(&(event as u32), 0).expect("its element");
+        events.map(|event| {
+            let values = counters.get(&event, 0).expect("its element");
             values.iter().sum()
         })
     }
@@ -260,6 +288,33 @@ impl Kernel {
     pub fn decide(&mut self, frame: &[u8], loopback: bool) -> Decision {
         let interface = if loopback { LOOPBACK } else { self.interface };
         self.decide_on(frame, interface)
+    }
+
+    /// Has the inbound program judge one frame so many times, whatever it says; several threads may at once.
+    ///
+    /// # Panics
+    /// When the kernel does not run it.
+    #[track_caller]
+    pub fn run_often(&self, frame: &[u8], interface: u32, times: u32) {
+        let context = context(Direction::Inbound, frame, interface);
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.ctx_in = Some(&context);
+        options.repeat = times;
+        let program = self.ebpf.program(INBOUND).expect("it is in the object");
+        let program: &Xdp = program.try_into().expect("an XDP program");
+        program
+            .test_run(options)
+            .unwrap_or_else(|error| panic!("test run: {error}"));
+    }
+
+    /// Packets that were judged so, inbound, since the maps were made.
+    #[must_use]
+    pub fn reason_packets(&self, reason: Reason, verdict: Verdict) -> u64 {
+        self.counter(
+            "REASON_COUNTERS",
+            reason_counter(Direction::Inbound, reason, verdict),
+        )[0]
     }
 
     /// As [`Self::decide`], on the interface of that number.

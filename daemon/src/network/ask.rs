@@ -63,6 +63,9 @@ pub fn ask(
     if pins.map(shared::FLOWS_SETTLED).exists() {
         return Err(AskError::KeepsFlows);
     }
+    if pins.map(shared::LIMIT_NUMBERS).exists() {
+        return Err(AskError::Limits);
+    }
     let mut attachments = attach::attached(&pins)?.into_iter();
     let attachment = attachments
         .find(|attachment| interface.is_none_or(|name| attachment.interface == name))
@@ -144,6 +147,11 @@ pub enum AskError {
         "`--live` is not supported yet while the policy keeps flows: the program would take the question for a packet, and let its replies through; leave `--live` out, or write `stateful = false`"
     )]
     KeepsFlows,
+    /// A packet that is asked about would take from the buckets of others.
+    #[error(
+        "`--live` is not supported yet while the policy limits something: the question would take from the limits; leave `--live` out"
+    )]
+    Limits,
     /// Nothing is pinned.
     #[error(
         "no program of Ravelin {what}{interface} by `{}`; start `ravelin filter`, or name its folder with `--pin-dir`", pin_dir.display()

@@ -2,10 +2,10 @@
 //!
 //! kernel → **counters** → metrics, `ravelin rules`. Opens its own handles, so reading never waits for a reload.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aya::maps::{MapData, MapError, PerCpuArray};
-use ravelin_datapath::wire::{Counter, FlowTables, class_counter, reason_counter};
+use ravelin_datapath::wire::{Counter, FlowTables, LimitTables, class_counter, reason_counter};
 use ravelin_datapath::{Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::policy::RuleName;
 
@@ -21,6 +21,8 @@ pub struct Counters {
     directory: Directory<MapData>,
     /// Where the counters of flows are pinned while flows are kept: a later generation may begin to.
     flows: PathBuf,
+    /// Where the counters of buckets are pinned while something is limited, for the same reason.
+    limits: PathBuf,
 }
 
 /// How much of something went by.
@@ -58,6 +60,7 @@ impl Counters {
                     source,
                 })?,
             flows: pins.map(shared::FLOW_COUNTERS),
+            limits: pins.map(shared::LIMIT_COUNTERS),
         })
     }
 
@@ -104,22 +107,18 @@ impl Counters {
     ///
     /// When the kernel does not answer.
     pub fn flows(&self) -> Result<Option<[u64; FlowTables::ALL.len()]>, CountersError> {
-        let name = shared::FLOW_COUNTERS;
-        if !self.flows.exists() {
-            return Ok(None);
-        }
-        let map = MapData::from_pin(&self.flows).and_then(aya::maps::Map::from_map_data);
-        let map: PerCpuArray<MapData, u64> = map
-            .and_then(TryInto::try_into)
-            .map_err(|source| CountersError::Open { name, source })?;
-        let mut counts = [0; FlowTables::ALL.len()];
-        for (event, count) in FlowTables::ALL.iter().zip(&mut counts) {
-            let values = map
-                .get(&(*event as u32), 0)
-                .map_err(|source| CountersError::Read { name, source })?;
-            *count = values.iter().fold(0, |sum: u64, value| sum.wrapping_add(*value));
-        }
-        Ok(Some(counts))
+        let events = FlowTables::ALL.map(|event| event as u32);
+        happened(&self.flows, shared::FLOW_COUNTERS, events)
+    }
+
+    /// How often each thing has come to pass in the tables of buckets since something is limited; `None` when nothing is.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not answer.
+    pub fn limits(&self) -> Result<Option<[u64; LimitTables::ALL.len()]>, CountersError> {
+        let events = LimitTables::ALL.map(|event| event as u32);
+        happened(&self.limits, shared::LIMIT_COUNTERS, events)
     }
 
     /// Every name that has a counter, of this policy or an earlier one, sorted.
@@ -162,6 +161,29 @@ pub enum CountersError {
         /// Why.
         source: MapError,
     },
+}
+
+/// How often each event is counted in a map that may not be there.
+fn happened<const N: usize>(
+    pin: &Path,
+    name: &'static str,
+    events: [u32; N],
+) -> Result<Option<[u64; N]>, CountersError> {
+    if !pin.exists() {
+        return Ok(None);
+    }
+    let map = MapData::from_pin(pin).and_then(aya::maps::Map::from_map_data);
+    let map: PerCpuArray<MapData, u64> = map
+        .and_then(TryInto::try_into)
+        .map_err(|source| CountersError::Open { name, source })?;
+    let mut counts = [0; N];
+    for (event, count) in events.iter().zip(&mut counts) {
+        let values = map
+            .get(event, 0)
+            .map_err(|source| CountersError::Read { name, source })?;
+        *count = values.iter().fold(0, |sum: u64, value| sum.wrapping_add(*value));
+    }
+    Ok(Some(counts))
 }
 
 fn sum(map: &PerCpuArray<MapData, Counter>, index: u32, name: &'static str) -> Result<Count, CountersError> {

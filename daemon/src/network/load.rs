@@ -3,17 +3,20 @@
 //! `TableImage`s → **load** → attach. When [`Generation::load`] returns, the kernel has verified the programs and the tables
 //! are complete; nothing on the packet path has changed yet.
 
+use std::collections::HashSet;
+
 use aya::maps::{MapData, MapError};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use ravelin_datapath::Direction;
-use ravelin_datapath::wire::{BanKey, Setting, Settings};
+use ravelin_datapath::wire::{BanKey, LimitKey, Setting, Settings};
 use ravelin_rules::{Amender, Change, Policy, TableImage};
 
 use super::bans::never::{self, NEVER_BAN, NEVER_BAN_LENGTHS, Never};
 use super::flows;
+use super::limits::numbers::{self, Numbers};
 use super::pins::PinDir;
-use super::shared;
+use super::shared::{self, Uses};
 use super::slots::{self, Directory, RuleCounters, SlotsError};
 use super::tables::{self, TableMap, TablesError};
 
@@ -39,6 +42,9 @@ pub struct Generation {
     ebpf: Ebpf,
     slots: Vec<u32>,
     sides: Vec<Side>,
+    uses: Uses,
+    /// What its limits are called.
+    limits: HashSet<LimitKey>,
 }
 
 /// What a generation has for one direction.
@@ -83,13 +89,11 @@ impl Generation {
                 .override_global(Settings::global(*direction), &settings.0, true)
                 .map_pin_path(tables::name(*direction), path);
         }
-        let keeps_flows = images.inbound.settings().of(Setting::FlowsUsed) != 0;
-        if !keeps_flows {
-            for name in [shared::FLOWS_SETTLED, shared::FLOWS_OPENING, shared::FRAGMENTS] {
-                loader.map_max_entries(name, 1);
-            }
+        let uses = Uses::of(images.each().map(|(_, image)| image));
+        for name in uses.unused().filter(|name| !COUNTERS.contains(name)) {
+            loader.map_max_entries(name, 1);
         }
-        for name in shared::of(keeps_flows) {
+        for name in uses.maps() {
             loader.map_pin_path(name, pins.map(name));
         }
         let mut ebpf = loader.load(OBJECT).map_err(LoadError::Object)?;
@@ -97,10 +101,23 @@ impl Generation {
 
         fill_never(&mut ebpf, &never)?;
         let slots = assign_slots(&mut ebpf, images.inbound)?;
+        let mut limits = HashSet::new();
+        if uses.limits {
+            for (_, image) in images.each() {
+                enter_limits(&mut ebpf, image, &slots)?;
+                limits.extend(numbers::of(image, &slots).map(|(key, _)| key));
+            }
+        }
         for (side, (_, image)) in sides.iter_mut().zip(images.each()) {
             side.tables.write(image, &slots, flows::first_epoch(number));
         }
-        let mut generation = Self { ebpf, slots, sides };
+        let mut generation = Self {
+            ebpf,
+            slots,
+            sides,
+            uses,
+            limits,
+        };
         let failed = |name| move |source| LoadError::Program { name, source };
         generation.inbound()?.load().map_err(failed(INBOUND))?;
         if images.outbound.is_some() {
@@ -147,6 +164,18 @@ impl Generation {
     #[must_use]
     pub fn slots(&self) -> &[u32] {
         &self.slots
+    }
+
+    /// What it makes use of.
+    #[must_use]
+    pub const fn uses(&self) -> Uses {
+        self.uses
+    }
+
+    /// What its limits are called, where their numbers are kept.
+    #[must_use]
+    pub const fn limits(&self) -> &HashSet<LimitKey> {
+        &self.limits
     }
 
     /// The size of the tables in the kernel.
@@ -230,6 +259,17 @@ fn fill_never(ebpf: &mut Ebpf, keys: &[BanKey]) -> Result<(), LoadError> {
     let map = ebpf.map_mut(NEVER_BAN).ok_or(LoadError::Missing(NEVER_BAN))?;
     never::fill(&mut map.try_into().map_err(failed)?, keys).map_err(failed)
 }
+
+fn enter_limits(ebpf: &mut Ebpf, image: &TableImage, slots: &[u32]) -> Result<(), LoadError> {
+    let name = shared::LIMIT_NUMBERS;
+    let failed = |source| LoadError::Map { name, source };
+    let map = ebpf.map_mut(name).ok_or(LoadError::Missing(name))?;
+    let mut map: Numbers<&mut MapData> = map.try_into().map_err(failed)?;
+    numbers::enter(&mut map, image, slots).map_err(failed)
+}
+
+/// They are few numbers, of a shape that the object fixes.
+const COUNTERS: [&str; 2] = [shared::FLOW_COUNTERS, shared::LIMIT_COUNTERS];
 
 fn assign_slots(ebpf: &mut Ebpf, image: &TableImage) -> Result<Vec<u32>, LoadError> {
     let mut directory = None;

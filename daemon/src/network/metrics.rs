@@ -9,7 +9,7 @@ use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
-use ravelin_datapath::wire::{BANS, FLOWS, FlowTables};
+use ravelin_datapath::wire::{BANS, BUCKETS, FLOWS, FlowTables, LimitTables};
 use ravelin_datapath::{Direction, ParseClass, Reason, Verdict};
 use ravelin_rules::policy::ListedSet;
 
@@ -62,6 +62,7 @@ pub fn text(counters: &Counters, facts: Facts<'_>) -> Result<String, MetricsErro
     packets(&registry, counters)?;
     rules(&registry, counters, facts.rules)?;
     flows(&registry, counters)?;
+    limits(&registry, counters)?;
     generation(&registry, facts)?;
     sets(&registry, facts.sets)?;
     reloads(&registry, facts)?;
@@ -147,6 +148,31 @@ fn flows(registry: &Registry, counters: &Counters) -> Result<(), MetricsError> {
         &["event"],
     )?;
     for (event, count) in FlowTables::ALL.iter().zip(counts) {
+        events
+            .get_metric_with_label_values(&[event.word()])?
+            .inc_by(count);
+    }
+    Ok(())
+}
+
+fn limits(registry: &Registry, counters: &Counters) -> Result<(), MetricsError> {
+    let Some(counts) = counters.limits()? else {
+        return Ok(());
+    };
+    int_gauge(
+        registry,
+        "ravelin_limit_table_capacity",
+        "Buckets that each of the two tables of sources can hold: of known ones, and of others",
+    )?
+    .set(BUCKETS.into());
+    let events = counter_vec(
+        registry,
+        "ravelin_limit_events_total",
+        "What came to pass in the tables of buckets: a source got one, took from the shared one because its table was full, or was denied because \
+         the limit's own found no room or others were quicker each time",
+        &["event"],
+    )?;
+    for (event, count) in LimitTables::ALL.iter().zip(counts) {
         events
             .get_metric_with_label_values(&[event.word()])?
             .inc_by(count);

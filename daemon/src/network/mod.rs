@@ -15,6 +15,7 @@ mod egress;
 pub mod flows;
 mod ingress;
 pub mod interface;
+pub mod limits;
 pub mod load;
 pub mod metrics;
 pub mod pins;
@@ -34,6 +35,7 @@ use self::bans::{Bans, BansError};
 use self::counters::{Counters, CountersError};
 use self::detach::{DetachError, Detached};
 use self::flows::{FlowTable, FlowsError};
+use self::limits::{LimitTable, LimitsError};
 use self::load::{Generation, Images, LoadError};
 use self::pins::{PinDir, PinsError};
 use self::shared::SharedError;
@@ -113,10 +115,10 @@ impl Network {
             policy.firewall.xdp_mode,
         )?;
         self.pins.remove_other_maps();
-        if !policy.keeps_flows() {
-            // Their memory goes with the last generation that used them.
-            self.pins.forget(&shared::WITH_FLOWS);
-        }
+        // Their memory goes with the last generation that used them.
+        let unused: Vec<&str> = generation.uses().unused().collect();
+        self.pins.forget(&unused);
+        self.keep_limits(&generation);
         let applied = Applied {
             generation: number,
             interfaces,
@@ -128,6 +130,25 @@ impl Network {
         self.live = Some(generation);
         self.number = number;
         Ok(applied)
+    }
+
+    /// Forgets limits that are no more.
+    fn keep_limits(&self, generation: &Generation) {
+        match LimitTable::open(&self.pins) {
+            Ok(Some(mut table)) => table.keep_only(generation.limits()),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "buckets of limits that are no more stay"),
+        }
+    }
+
+    /// Takes buckets out that are full again; says how many.
+    ///
+    /// # Errors
+    ///
+    /// When the tables cannot be opened.
+    pub fn sweep_limits(&self) -> Result<usize, LimitsError> {
+        let table = LimitTable::open(&self.pins)?;
+        Ok(table.map_or(0, |mut table| table.sweep(flows::table::now())))
     }
 
     /// From here on flows are what lets packets through: those that the host has already are flows too.

@@ -4,7 +4,8 @@
 //! somebody else's memory; so it is refused before anything is loaded.
 
 use aya::maps::{MapError, MapInfo, MapType};
-use ravelin_datapath::wire;
+use ravelin_datapath::wire::{self, Setting};
+use ravelin_rules::TableImage;
 
 use super::pins::PinDir;
 
@@ -32,6 +33,19 @@ pub const FRAGMENTS: &str = "FRAGMENTS";
 /// What became of flows.
 pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
 
+/// Buckets of sources that are known.
+pub const LIMITS_KNOWN: &str = "LIMITS_KNOWN";
+/// Buckets of other sources.
+pub const LIMITS_OTHERS: &str = "LIMITS_OTHERS";
+/// Buckets that belong to limits.
+pub const LIMITS_OWN: &str = "LIMITS_OWN";
+/// The numbers of limits.
+pub const LIMIT_NUMBERS: &str = "LIMIT_NUMBERS";
+/// What came to pass in the tables of buckets.
+pub const LIMIT_COUNTERS: &str = "LIMIT_COUNTERS";
+/// Who has completed a connection.
+pub const SOURCES_KNOWN: &str = "SOURCES_KNOWN";
+
 /// The shared maps of every generation.
 pub const ALWAYS: [&str; 7] = [
     BANS,
@@ -45,10 +59,66 @@ pub const ALWAYS: [&str; 7] = [
 /// Those of generations that keep flows: they take the memory of all flows at once, so others do without.
 pub const WITH_FLOWS: [&str; 4] = [FLOWS_SETTLED, FLOWS_OPENING, FRAGMENTS, FLOW_COUNTERS];
 
-/// The shared maps of a generation.
-pub fn of(keeps_flows: bool) -> impl Iterator<Item = &'static str> {
-    let flows: &[&str] = if keeps_flows { &WITH_FLOWS } else { &[] };
-    ALWAYS.iter().chain(flows).copied()
+/// Those of generations that limit something.
+pub const WITH_LIMITS: [&str; 5] = [
+    LIMITS_KNOWN,
+    LIMITS_OTHERS,
+    LIMITS_OWN,
+    LIMIT_NUMBERS,
+    LIMIT_COUNTERS,
+];
+/// That of generations that remember who has completed a connection.
+pub const WITH_SOURCES: [&str; 1] = [SOURCES_KNOWN];
+
+/// What a generation makes use of, and so which shared maps it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// It keeps flows.
+    pub flows: bool,
+    /// It limits something.
+    pub limits: bool,
+    /// It remembers who has completed a connection.
+    pub sources: bool,
+}
+
+impl Uses {
+    const ALL: Self = Self {
+        flows: true,
+        limits: true,
+        sources: true,
+    };
+
+    /// What tables make use of.
+    pub fn of<'i>(images: impl Iterator<Item = &'i TableImage>) -> Self {
+        images.fold(Self::default(), |uses, image| {
+            let on = |setting| image.settings().of(setting) != 0;
+            Self {
+                flows: uses.flows || on(Setting::FlowsUsed),
+                limits: uses.limits || on(Setting::LimitsUsed) || on(Setting::SynBudgetUsed),
+                sources: uses.sources || on(Setting::SourcesUsed),
+            }
+        })
+    }
+
+    /// The shared maps of such a generation.
+    pub fn maps(self) -> impl Iterator<Item = &'static str> {
+        ALWAYS.into_iter().chain(self.optional(true))
+    }
+
+    /// The maps that such a generation does without.
+    pub fn unused(self) -> impl Iterator<Item = &'static str> {
+        self.optional(false)
+    }
+
+    fn optional(self, used: bool) -> impl Iterator<Item = &'static str> {
+        let groups: [(bool, &[&str]); 3] = [
+            (self.flows, &WITH_FLOWS),
+            (self.limits, &WITH_LIMITS),
+            (self.sources, &WITH_SOURCES),
+        ];
+        let groups = groups.into_iter().filter(move |(uses, _)| *uses == used);
+        groups.flat_map(|(_, names)| names.iter().copied())
+    }
 }
 
 /// Checks the shape of every shared map that is pinned already.
@@ -57,7 +127,7 @@ pub fn of(keeps_flows: bool) -> impl Iterator<Item = &'static str> {
 ///
 /// The first map that is not ours.
 pub fn verify(pins: &PinDir) -> Result<(), SharedError> {
-    for name in of(true) {
+    for name in Uses::ALL.maps() {
         let path = pins.map(name);
         if !path.exists() {
             continue;
@@ -139,6 +209,19 @@ impl Shape {
                 value: 8,
                 ..counters(wire::FlowTables::COUNTERS)
             },
+            LIMITS_KNOWN | LIMITS_OTHERS => hash(BUCKET_KEY_BYTES, BUCKET_BYTES, wire::BUCKETS),
+            LIMITS_OWN => hash(BUCKET_KEY_BYTES, BUCKET_BYTES, wire::OWN_BUCKETS),
+            LIMIT_NUMBERS => hash(LIMIT_KEY_BYTES, LIMIT_BYTES, wire::LIMITS),
+            LIMIT_COUNTERS => Self {
+                value: 8,
+                ..counters(wire::LimitTables::COUNTERS)
+            },
+            SOURCES_KNOWN => Self {
+                kind: Some(MapType::LruHash),
+                key: SOURCE_KEY_BYTES,
+                value: 8,
+                entries: wire::SOURCES,
+            },
             BANS => hash(BAN_WORDS, BAN_WORDS, wire::BANS),
             BAN_FILTER => Self {
                 kind: Some(MapType::Array),
@@ -158,12 +241,22 @@ impl Shape {
 const COUNTER_BYTES: u32 = 16;
 const FLOW_KEY_BYTES: u32 = 40;
 const FLOW_BYTES: u32 = 40;
+const BUCKET_KEY_BYTES: u32 = 24;
+const BUCKET_BYTES: u32 = 16;
+const LIMIT_KEY_BYTES: u32 = 8;
+const LIMIT_BYTES: u32 = 40;
+const SOURCE_KEY_BYTES: u32 = 12;
 const NAME_BYTES: u32 = 64;
 const BAN_WORDS: u32 = 24;
 const REASON_BYTES: u32 = 64;
 
 const _: () = assert!(size_of::<wire::FlowKey>() == FLOW_KEY_BYTES as usize);
 const _: () = assert!(size_of::<wire::FlowRecord>() == FLOW_BYTES as usize);
+const _: () = assert!(size_of::<wire::BucketKey>() == BUCKET_KEY_BYTES as usize);
+const _: () = assert!(size_of::<wire::BucketRecord>() == BUCKET_BYTES as usize);
+const _: () = assert!(size_of::<wire::LimitKey>() == LIMIT_KEY_BYTES as usize);
+const _: () = assert!(size_of::<wire::LimitRecord>() == LIMIT_BYTES as usize);
+const _: () = assert!(size_of::<wire::SourceKey>() == SOURCE_KEY_BYTES as usize);
 const _: () = assert!(size_of::<wire::Counter>() == COUNTER_BYTES as usize);
 const _: () = assert!(wire::RULE_NAME_BYTES == NAME_BYTES as usize);
 const _: () = assert!(size_of::<wire::BanKey>() == BAN_WORDS as usize);

@@ -193,6 +193,18 @@ impl Applier {
         }
     }
 
+    /// Takes buckets out that are full again.
+    pub(super) fn sweep_limits(&self) {
+        let guard = self.lock();
+        let Some(network) = guard.as_ref() else {
+            return;
+        };
+        match network.sweep_limits() {
+            Ok(swept) => tracing::debug!(swept, "buckets that are full again are gone"),
+            Err(error) => tracing::warn!(%error, "buckets that are full again stay"),
+        }
+    }
+
     /// The filter's metrics.
     pub(super) fn metrics(&self) -> Answer {
         let live = self.live();

@@ -164,7 +164,7 @@ async fn follow_host(applier: &Applier, queue: &ReloadQueue) {
     }
 }
 
-/// Flows end in the tables' own time; this is what makes room for others.
+/// Flows end and buckets fill in the tables' own time; this is what makes room for others.
 async fn sweep(applier: &Arc<Applier>) {
     let mut ticks = interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -172,7 +172,11 @@ async fn sweep(applier: &Arc<Applier>) {
         ticks.tick().await;
         let worker = Arc::clone(applier);
         // Full tables take some tenths of a second.
-        let _its_own_log = spawn_blocking(move || worker.sweep_flows()).await;
+        let _its_own_log = spawn_blocking(move || {
+            worker.sweep_flows();
+            worker.sweep_limits();
+        })
+        .await;
     }
 }
 
@@ -197,5 +201,5 @@ fn log_format(loaded: &Result<Loaded, Report>) -> LogFormat {
 /// How often the host is asked for its addresses.
 const HOST_EVERY: Duration = Duration::from_secs(5);
 
-/// How often flows are swept out that were idle for too long: a fraction of the shortest usual timeout.
+/// How often flows are swept out that were idle for too long, and buckets that are full again: a fraction of the shortest usual timeout.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);

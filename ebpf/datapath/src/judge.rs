@@ -1,12 +1,13 @@
 //! One packet's judgement, from bytes to decision, in the order of `docs/semantics.md`.
 //!
-//! Frame → **parse → essentials → flows → classify** → Decision. Every step may end the judgement: steps return a [`Step`], and
+//! Frame → **parse → essentials → flows → classify → limits** → Decision. Every step may end the judgement: steps return a [`Step`], and
 //! `?` carries an early decision out.
 
 use core::ops::ControlFlow;
 
 use crate::classify::{Classes, FirstMatch, Found};
 use crate::flow::{self, Claim, Followed, Memory, Passage};
+use crate::limit::{Draw, Drawn};
 use crate::packet::{Address, Fragment, Packet};
 use crate::wire::{self, InterfaceEntry, Plane, RuleEntry, Setting};
 use crate::{
@@ -24,7 +25,7 @@ pub struct Origin {
     /// Nanoseconds since boot, suspended time counted. Zero when the tables ask for no time.
     pub now: u64,
     /// The clock of flows: nanoseconds since boot, suspended time not counted, of a few milliseconds' resolution. Zero when the
-    /// tables keep no flows.
+    /// tables keep no flows and limit nothing.
     pub tick: u64,
 }
 
@@ -259,7 +260,7 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
             Fragment::WHOLE
         };
         // In one place: what stands here is all that is asked, and the verifier walks each copy.
-        let ControlFlow::Break(end) = self.asked::<PLANE>(packet, source_class, follows, bans, memory);
+        let ControlFlow::Break(end) = self.asked::<PLANE>(frame, packet, source_class, follows, bans, memory);
         if self.remembers() && fragment.is_first() {
             let packet = Packet { fragment, ..*packet };
             memory.claim(|| Claim::of_fragment(&packet, self.outbound(), self.origin));
@@ -272,6 +273,7 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
     #[inline(always)]
     fn asked<const PLANE: u8>(
         &self,
+        frame: &impl Frame,
         packet: &Packet,
         source_class: u32,
         follows: bool,
@@ -319,18 +321,52 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         let observed = self.found(matched(self.tables, observed))?;
         let rule = self.found(matched(self.tables, decided))?;
         let said = Said::of(self.tables, rule);
-        if claims && let Some(rule) = said.kept() {
-            self.found(memory.open(rule))?;
-        }
-        let reason = match rule.entry() {
-            Some(_) => Reason::Rule,
-            None => Reason::Default,
+        let (verdict, reason) = match self.drawn(frame, packet, said, memory) {
+            Drawn::Granted => {
+                if claims && let Some(rule) = said.kept() {
+                    self.found(memory.open(rule))?;
+                }
+                let reason = match rule.entry() {
+                    Some(_) => Reason::Rule,
+                    None => Reason::Default,
+                };
+                (said.verdict, reason)
+            }
+            Drawn::OverLimit => (Verdict::Deny, Reason::Limit),
+            Drawn::OverBudget => (Verdict::Deny, Reason::SynBudget),
+            Drawn::Fault => return fault(),
         };
         Step::Break(End {
-            verdict: said.verdict,
+            verdict,
             reason,
             rule,
             observed,
+        })
+    }
+
+    /// What the buckets say to a packet that is allowed, where it takes from any.
+    #[inline(always)]
+    fn drawn(&self, frame: &impl Frame, packet: &Packet, said: Said, memory: &impl Memory) -> Drawn {
+        let limit = if self.tables.setting(Setting::LimitsUsed) != 0 {
+            said.limit
+        } else {
+            0
+        };
+        let syn = self.tables.setting(Setting::SynBudgetUsed) != 0 && flow::opens_connection(packet);
+        if limit == 0 && !syn || matches!(said.verdict, Verdict::Deny) {
+            return Drawn::Granted;
+        }
+        memory.draw(|| Draw {
+            tick: self.origin.tick,
+            high: packet.source.high,
+            low: packet.source.low,
+            plane: packet.plane as u32,
+            // No frame has so many bytes that they do not fit.
+            length: u32::try_from(frame.length()).unwrap_or(u32::MAX),
+            limit,
+            slot: said.rule.wrapping_sub(1),
+            syn: syn.into(),
+            interface: self.origin.interface,
         })
     }
 
@@ -353,6 +389,8 @@ pub(crate) struct Said {
     stateful: bool,
     /// How a flow remembers the rule: its counter slot plus one, or 0.
     rule: u32,
+    /// The number of its limit, or 0.
+    limit: u32,
 }
 
 impl Said {
@@ -363,11 +401,13 @@ impl Said {
                 verdict: entry.verdict,
                 stateful: entry.stateful,
                 rule: entry.slot + 1,
+                limit: entry.limit,
             },
             None => Self {
                 verdict: wire::verdict(tables.setting(Setting::Default)),
                 stateful: tables.setting(Setting::DefaultStateful) != 0,
                 rule: 0,
+                limit: 0,
             },
         }
     }

@@ -4,7 +4,7 @@
 //! nor a runtime: bytes come through [`Frame`], tables through [`Tables`]. `docs/semantics.md` says what it must decide.
 //!
 //! A packet's way: [`judge()`] → `parse` (bytes to facts) → `essentials` → [`ban`] → [`classify`] (facts to the first matching rule)
-//! → [`Judgement`].
+//! → [`limit`] → [`Judgement`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@ mod essentials;
 pub mod flow;
 pub mod frame;
 mod judge;
+pub mod limit;
 pub mod packet;
 mod parse;
 pub mod tables;
@@ -27,6 +28,7 @@ pub use direction::Direction;
 pub use flow::{FlowCell, Flows, Memory, Remembering, Stateless};
 pub use frame::{Frame, SliceFrame};
 pub use judge::{Judgement, Matched, Origin, Witness, judge};
+pub use limit::{Bucket, Buckets};
 pub use parse::chain;
 pub use tables::{Onto, Tables, Window};
 pub use verdict::{ClassSet, ClassVerdict, Decision, ParseClass, Reason, Verdict};

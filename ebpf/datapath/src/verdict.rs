@@ -151,6 +151,8 @@ vocabulary! {
         TableFault = 26, "table_fault", "a table lookup left its table: a bug in Ravelin, and the packet is dropped";
         Flow = 27, "flow", "it belongs to a flow that was let through";
         Ban = 28, "ban", "a live ban covers the source";
+        Limit = 29, "limit", "the limit of the rule that allows it is used up";
+        SynBudget = 30, "syn_budget", "the budget for SYNs of sources that are not known is used up";
     }
 }
 
@@ -188,7 +190,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
-    /// The deciding rule: its index in the policy's order of judgement. `Some` exactly when the reason is [`Reason::Rule`].
+    /// The deciding rule: its index in the policy's order of judgement. `Some` when the reason is [`Reason::Rule`] or [`Reason::Limit`], and with
+    /// [`Reason::SynBudget`] when a rule had allowed the packet.
     pub rule: Option<u32>,
     /// The first rule in observe mode that matched before the decision fell, by the same index.
     pub observed: Option<u32>,

@@ -9,10 +9,12 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use ravelin_datapath::classify::Classes;
+use ravelin_datapath::limit::{Draw, Drawn};
 use ravelin_datapath::flow::{self, Again, Claim, Followed, Passage};
-use ravelin_datapath::wire::{DATAGRAMS, FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting};
+use ravelin_datapath::wire::{DATAGRAMS, FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting, SourceKey};
 use ravelin_datapath::{FlowCell, Flows, Memory, Tables};
 
+use crate::limits;
 use crate::maps::{Inbound, Outbound};
 
 /// Flows whose both ends are there. Shared by all generations, pinned.
@@ -36,10 +38,13 @@ static FLOW_COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(FlowTable
 #[map]
 static FLOW_CLOCK: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Nanoseconds of the flow clock, when this generation keeps flows.
+/// Nanoseconds of the flow clock, when this generation keeps flows or limits something.
 #[inline(always)]
 pub fn tick(tables: &impl Tables) -> u64 {
-    if tables.setting(Setting::FlowsUsed) == 0 {
+    let asked = tables.setting(Setting::FlowsUsed)
+        | tables.setting(Setting::LimitsUsed)
+        | tables.setting(Setting::SynBudgetUsed);
+    if asked == 0 {
         return 0;
     }
     if tables.setting(Setting::FlowClockTold) != 0 {
@@ -119,6 +124,11 @@ impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
     #[inline(always)]
     fn follow(&self) -> Followed {
         Followed::unpack(ravelin_follow())
+    }
+
+    #[inline(always)]
+    fn draw(&self, make: impl FnOnce() -> Draw) -> Drawn {
+        limits::draw::<OUTBOUND>(make)
     }
 }
 
@@ -252,6 +262,11 @@ impl Flows for MapFlows {
         }
         count(FlowTables::Settled);
         let _not_there = FLOWS_OPENING.remove(key);
+    }
+
+    #[inline(always)]
+    fn know(&self, source: &SourceKey, tick: u64) {
+        limits::know(source, tick);
     }
 
     #[inline(always)]

@@ -8,6 +8,7 @@
 mod bans;
 mod flows;
 mod frame;
+mod limits;
 mod maps;
 mod skb;
 

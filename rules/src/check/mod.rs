@@ -7,6 +7,7 @@ mod addresses;
 pub(crate) mod firewall;
 mod host;
 pub(crate) mod icmp;
+mod limit;
 mod limits;
 mod listener;
 pub(crate) mod lists;
@@ -44,6 +45,7 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
     let mut sets = Sets::check(document.sets, reporter);
     let zones = Zones::check(document.host, document.vpcs, reporter);
     let firewall = firewall::check(document.firewall, &zones, reporter);
+    let flood = limit::flood(document.flood, reporter);
     let never_ban = never_ban::check(document.never_ban, &mut sets, reporter);
     let mut words = Words {
         sets: &mut sets,
@@ -75,6 +77,7 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
         host: zones.host,
         vpcs: zones.vpcs,
         firewall,
+        flood,
         never_ban,
         rules: rules.here,
         inert: rules.inert,

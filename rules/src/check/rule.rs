@@ -3,7 +3,7 @@
 use super::addresses::{self, Addresses, Asker, Words};
 use super::protocol::{self, ICMP, ICMPV6, SCTP, Selected, TCP, UDP};
 use super::sets::Families;
-use super::{firewall, icmp, numbers, ports, tcp_flags};
+use super::{firewall, icmp, limit, numbers, ports, tcp_flags};
 use crate::diagnostic::{Code, Reporter};
 use crate::document::Scalar;
 use crate::document::rule::Rule as WrittenRule;
@@ -48,20 +48,29 @@ pub(super) fn check(
         "next" => Action::Next,
         _ => Action::Deny,
     };
+    let direction = match written.direction.map(|word| word.value) {
+        Some("outbound") => Direction::Outbound,
+        _ => Direction::Inbound,
+    };
+    let stateful = written
+        .stateful
+        .map_or(firewall.stateful, |stateful| stateful.value);
+    let of = limit::Of {
+        action,
+        direction,
+        stateful,
+    };
+    let limit = limit::check(written.limit.as_ref(), of, reporter);
     let name = RuleName::parse(&name?)?;
     let enabled = written.enabled.is_none_or(|enabled| enabled.value);
     enabled.then(|| Rule {
         name,
         scope,
         priority,
-        direction: match written.direction.map(|word| word.value) {
-            Some("outbound") => Direction::Outbound,
-            _ => Direction::Inbound,
-        },
+        direction,
         action,
-        stateful: written
-            .stateful
-            .map_or(firewall.stateful, |stateful| stateful.value),
+        stateful,
+        limit,
         mode: match written.mode.map(|word| word.value) {
             Some("observe") => Mode::Observe,
             _ => Mode::Enforce,

@@ -1,4 +1,4 @@
-//! Durations, rates and sizes: `500ms`, `10s`, `50/s`, `200k/s`, `64MiB`.
+//! Durations, rates and sizes: `500ms`, `10s`, `50/s`, `200k/s`, `10MB/s`, `64MiB`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -70,6 +70,31 @@ pub(super) fn rate(key: &str, text: Option<&Written<String>>, reporter: &mut Rep
     None
 }
 
+/// The rate of bytes, if it is there; reports one that is none.
+pub(super) fn bytes_rate(key: &str, text: Option<&Written<String>>, reporter: &mut Reporter) -> Option<Rate> {
+    let text = text?;
+    let (code, message, help) = match parse_bytes_rate(&text.value) {
+        Some(Rate { count: 0, .. }) => (
+            Code::OutOfRange,
+            format!("`{key}` is zero"),
+            "write a rate above zero, like `10MB/s`; to let nobody in, use `deny`",
+        ),
+        Some(rate) if rate.count > MAX_BYTES => (
+            Code::OutOfRange,
+            format!("`{key}` is above 1000GB"),
+            "write a smaller rate, or leave the limit out",
+        ),
+        Some(rate) => return Some(rate),
+        None => (
+            Code::BadRate,
+            format!("{} is not a rate of bytes", quote(&text.value)),
+            "write a whole number with `B`, `KB`, `MB`, `GB`, `KiB`, `MiB` or `GiB`, and `/s`, `/m` or `/h`, like `10MB/s`",
+        ),
+    };
+    reporter.report(code, text.span, message, help);
+    None
+}
+
 /// Bytes of memory, or `default` when it is absent or reported.
 pub(super) fn memory(
     key: &str,
@@ -128,14 +153,31 @@ fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 fn parse_rate(text: &str) -> Option<Rate> {
+    parse_rate_with(text, |scale| match scale {
+        "" => Some(1),
+        "k" => Some(1_000),
+        "M" => Some(1_000_000),
+        _ => None,
+    })
+}
+
+fn parse_bytes_rate(text: &str) -> Option<Rate> {
+    parse_rate_with(text, |scale| match scale {
+        "B" => Some(1),
+        "KB" => Some(1_000),
+        "MB" => Some(1_000_000),
+        "GB" => Some(1_000_000_000),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
+    })
+}
+
+fn parse_rate_with(text: &str, scale_of: impl Fn(&str) -> Option<u64>) -> Option<Rate> {
     let (count, unit) = text.split_once('/')?;
     let (number, scale) = split_number(count)?;
-    let scale = match scale {
-        "" => 1,
-        "k" => 1_000,
-        "M" => 1_000_000,
-        _ => return None,
-    };
+    let scale = scale_of(scale)?;
     let seconds = match unit {
         "s" => 1,
         "m" => 60,
@@ -164,6 +206,9 @@ const MAX_DURATION: Duration = Duration::from_secs(365 * 86_400);
 
 /// A limiter divides a second by this: above it, the time between two events would be zero nanoseconds.
 const MAX_COUNT: u64 = 1_000_000_000;
+
+/// No card is so fast: a typing slip, not a wish.
+const MAX_BYTES: u64 = 1_000_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -208,6 +253,28 @@ mod tests {
             let per = Duration::from_secs(seconds);
             assert_eq!(parse_rate(text), Some(Rate { count, per }), "{text}");
         }
+    }
+
+    #[test]
+    fn rates_of_bytes_are_read_in_every_unit() {
+        for (text, count, seconds) in [
+            ("1514B/s", 1_514, 1),
+            ("10KB/m", 10_000, 60),
+            ("10MB/s", 10_000_000, 1),
+            ("1GB/h", 1_000_000_000, 3_600),
+            ("3KiB/s", 3_072, 1),
+            ("1MiB/s", 1 << 20, 1),
+            ("2GiB/s", 1 << 31, 1),
+        ] {
+            let per = Duration::from_secs(seconds);
+            assert_eq!(parse_bytes_rate(text), Some(Rate { count, per }), "{text}");
+        }
+        for text in [
+            "10/s", "10M/s", "10mb/s", "10MB", "MB/s", "1.5MB/s", "10MB/s/s", "10MB /s",
+        ] {
+            assert_eq!(parse_bytes_rate(text), None, "{text}");
+        }
+        assert!(parse_bytes_rate("99999999999999999999GB/s").unwrap().count > MAX_BYTES);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod context;
 mod dimension;
 mod flows;
 mod latency;
+mod limits;
 mod multibit;
 mod pairs;
 mod partition;
@@ -184,14 +185,17 @@ impl TableImage {
         for class in ParseClass::ALL {
             settings.set_class(*class, policy.firewall.classes.of(*class));
         }
-        let actions: Vec<u32> = policy
-            .rules
-            .iter()
-            .map(|rule| {
+        let limits = limits::write(policy, direction, &mut words, &mut settings)?;
+        let actions: Vec<u32> = (0..)
+            .zip(&policy.rules)
+            .zip(limits)
+            .map(|((index, rule), limit)| {
                 RuleEntry {
                     verdict: rule.action.verdict().unwrap_or(Verdict::Deny),
                     stateful: rule.stateful,
-                    slot: 0,
+                    limit,
+                    // Whoever writes the tables to the kernel knows the slots there.
+                    slot: index,
                 }
                 .pack()
             })

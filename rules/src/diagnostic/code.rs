@@ -113,6 +113,7 @@ codes! {
     BadTcpFlag = "E0312", Error, "a text that is not a TCP flag";
     TcpFlagTwice = "E0313", Error, "a TCP flag that is named twice";
     NeverMatches = "E0314", Error, "conditions that no packet can meet together";
+    BadLimit = "E0315", Error, "a limit that does not say what it limits, or that its rule cannot have";
     // The edge.
     BadSocketAddress = "E0401", Error, "a text that is not an address with a port";
     DuplicateBind = "E0402", Error, "an address that is listened on twice";

@@ -1,8 +1,11 @@
-//! What a change does to flows: a box tells of one packet by itself, and flows let through others because of it.
+//! What a change does to flows and limits: a box tells of one packet by itself, and flows let through others because of it, or limits keep
+//! them out.
+
+use std::collections::BTreeSet;
 
 use crate::Direction;
 use crate::Policy;
-use crate::policy::{Action, FlowTimeouts, Rule};
+use crate::policy::{Action, FlowTimeouts, Limit, Rule, RuleName};
 
 /// Tells `compare` the settings that decide which packets flows let through, with their words before and now.
 pub(super) fn settings(old: &Policy, new: &Policy, compare: &mut impl FnMut(String, &str, &str)) {
@@ -33,9 +36,30 @@ pub(super) fn settings(old: &Policy, new: &Policy, compare: &mut impl FnMut(Stri
             word(new.firewall.stateful),
         );
     }
+    limits(old, new, compare);
     if old.keeps_flows() && new.keeps_flows() {
         timeouts(&old.firewall.flow_timeouts, &new.firewall.flow_timeouts, compare);
     }
+}
+
+/// Limits of rules, by their names, and the budget: a box that is allowed says nothing of them.
+fn limits(old: &Policy, new: &Policy, compare: &mut impl FnMut(String, &str, &str)) {
+    let word = |limit: Option<Limit>| limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+    let budget = |policy: &Policy| policy.flood.budget_words().unwrap_or_else(|| "none".to_owned());
+    let limit = |policy: &Policy, name: &RuleName| {
+        let mut rules = policy.rules.iter();
+        let rule = rules.find(|rule| rule.name == *name);
+        rule.map_or_else(|| "not there".to_owned(), |rule| word(rule.limit))
+    };
+    let limited: BTreeSet<&RuleName> = [old, new]
+        .into_iter()
+        .flat_map(|policy| policy.rules.iter().filter(|rule| rule.limit.is_some()))
+        .map(|rule| &rule.name)
+        .collect();
+    for name in limited {
+        compare(format!("rule.{name}.limit"), &limit(old, name), &limit(new, name));
+    }
+    compare("flood.syn_budget".to_owned(), &budget(old), &budget(new));
 }
 
 /// Rules that allow, in both policies under the same name. What another rule allows is told by boxes.

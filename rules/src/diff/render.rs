@@ -15,6 +15,8 @@ impl fmt::Display for Difference {
         for setting in &self.settings {
             let about = if setting.key.ends_with("stateful") {
                 "; it decides which replies pass"
+            } else if setting.key.ends_with(".limit") || setting.key.ends_with("syn_budget") {
+                "; what is over it is denied"
             } else {
                 ""
             };

@@ -6,6 +6,7 @@
 pub(crate) mod cursor;
 pub(crate) mod firewall;
 pub(crate) mod host;
+pub(crate) mod limit;
 pub(crate) mod limits;
 pub(crate) mod listener;
 mod moment;
@@ -21,6 +22,7 @@ use cursor::Cursor;
 pub(crate) use cursor::Scalar;
 use firewall::Firewall;
 use host::{Host, Log, Metrics};
+use limit::Flood;
 use listener::Listener;
 use rule::{Policy, Rule};
 use schema::{Key, Kind, Table};
@@ -37,6 +39,7 @@ pub(crate) struct Document {
     pub(crate) include: Vec<Written<String>>,
     pub(crate) host: Option<Host>,
     pub(crate) firewall: Option<Firewall>,
+    pub(crate) flood: Option<Flood>,
     pub(crate) vpcs: Vec<Vpc>,
     pub(crate) sets: Vec<Set>,
     pub(crate) policies: Vec<Policy>,
@@ -90,6 +93,7 @@ impl Document {
         let table = |key, reporter: &mut Reporter| root.table(key, reporter);
         self.host = table("host", reporter).map(|table| Host::read(table, reporter));
         self.firewall = table("firewall", reporter).map(|table| Firewall::read(table, reporter));
+        self.flood = table("flood", reporter).map(|table| Flood::read(table, reporter));
         self.metrics = table("metrics", reporter).map(|table| Metrics::read(table, reporter));
         self.never_ban = table("never_ban", reporter).map(|table| NeverBan::read(table, reporter));
         self.log = table("log", reporter).map(|table| Log::read(table, reporter));
@@ -148,7 +152,15 @@ pub(crate) fn tables(table: &'static Table) -> Vec<&'static Table> {
 }
 
 /// The keys that an included file must not have.
-pub(crate) const MAIN_ONLY: [&str; 6] = ["include", "host", "firewall", "never_ban", "metrics", "log"];
+pub(crate) const MAIN_ONLY: [&str; 7] = [
+    "include",
+    "host",
+    "firewall",
+    "flood",
+    "never_ban",
+    "metrics",
+    "log",
+];
 
 /// Going on after a mistake keeps every mistake in memory: a file of another kind, renamed to `.toml`, has millions.
 const RECOVERABLE: usize = 1024 * 1024;
@@ -181,6 +193,13 @@ pub(crate) static ROOT: Table = Table {
             "see there",
             "The packet filter.",
             "[firewall]",
+        ),
+        Key::optional(
+            "flood",
+            Kind::Table(&limit::FLOOD),
+            "see there",
+            "What limits per source cannot stop.",
+            "[flood]",
         ),
         Key::optional(
             "vpc",
@@ -233,6 +252,5 @@ pub(crate) static ROOT: Table = Table {
             "[never_ban]",
         ),
         Key::optional("log", Kind::Table(&host::LOG), "see there", "Logs.", "[log]"),
-        Key::later("flood", "leave `[flood]` out: packet rates are not limited yet"),
     ],
 };

@@ -1,6 +1,7 @@
 //! `[[rule]]` and `[[policy]]`.
 
 use super::cursor::{Cursor, Scalar, WordOrTable};
+use super::limit::{LIMIT, Limit};
 use super::schema::{Key, Kind, Table, Word};
 use crate::diagnostic::Reporter;
 use crate::policy::Timestamp;
@@ -70,6 +71,7 @@ pub(crate) struct Rule {
     pub(crate) icmp: Option<Written<Vec<Written<Scalar>>>>,
     pub(crate) tcp_flags: Option<Written<String>>,
     pub(crate) stateful: Option<Written<bool>>,
+    pub(crate) limit: Option<Limit>,
     pub(crate) enabled: Option<Written<bool>>,
     pub(crate) comment: Option<Written<String>>,
 }
@@ -101,6 +103,9 @@ impl Rule {
             icmp: table.scalars("icmp", reporter),
             tcp_flags: table.text("tcp_flags", reporter),
             stateful: table.boolean("stateful", reporter),
+            limit: table
+                .table("limit", reporter)
+                .map(|table| Limit::read(table, reporter)),
             enabled: table.boolean("enabled", reporter),
             comment: table.text("comment", reporter),
         }
@@ -320,9 +325,12 @@ pub(crate) static RULE: Table = Table {
             "expires = 2026-12-31T00:00:00Z",
         ),
         Key::later("log", "leave `log` out: each rule's counters are in the metrics"),
-        Key::later(
+        Key::optional(
             "limit",
-            "leave `limit` out: connection rates can be limited in `[listener.limits]`",
+            Kind::Table(&LIMIT),
+            "not limited",
+            "How much of what the rule allows may come.",
+            "limit = { new_flows = \"50/s\", per = \"source\" }",
         ),
     ],
 };

@@ -12,7 +12,7 @@ mod words;
 use ravelin_datapath::{Decision, Origin, Reason, SliceFrame, Verdict, decide};
 
 use crate::policy::{Action, Direction, Mode, Protocols, Rule, Scope, Timestamp};
-use crate::reference::{Condition, Facts, Met, Scene, Visit, examine, may_go_on, walk};
+use crate::reference::{Condition, Facts, Met, Scene, Visit, examine, may_go_on, opens, walk};
 use crate::{HostFacts, Policy, TableImage};
 
 use packet::Packet;
@@ -85,6 +85,17 @@ pub fn explain_frame(policy: &Policy, host: &HostFacts, image: &TableImage, way:
                 .facts
                 .as_ref()
                 .is_some_and(|facts| may_go_on(facts, way.direction)),
+        limit: oracle
+            .decision
+            .rule
+            .and_then(|index| policy.rules.get(usize::try_from(index).ok()?)?.limit)
+            .map(|limit| limit.to_string()),
+        syn_budget: policy.flood.budget_words().filter(|_| {
+            let facts = oracle.facts.as_ref();
+            oracle.decision.verdict == Verdict::Allow
+                && way.direction == Direction::Inbound
+                && facts.is_some_and(opens)
+        }),
         observe: policy.firewall.mode == Mode::Observe,
         reached_rules: oracle.facts.is_some(),
         not_asked,
@@ -117,6 +128,10 @@ pub struct Trace {
     essentials: bool,
     /// A flow could let the packet through before any rule is asked; which flows there are, nobody was asked.
     flows: bool,
+    /// The limit of the rule that decides, which nobody was asked for what is left of.
+    limit: Option<String>,
+    /// The same of the budget of SYNs, when the packet takes from it.
+    syn_budget: Option<String>,
     observe: bool,
     reached_rules: bool,
     not_asked: usize,

@@ -27,6 +27,15 @@ impl fmt::Display for Trace {
         }
         self.rules(f)?;
         writeln!(f, "verdict     {}", self.conclusion())?;
+        if let Some(limit) = &self.limit {
+            writeln!(f, "limit       not asked, and what is over it is denied: {limit}")?;
+        }
+        if let Some(budget) = &self.syn_budget {
+            writeln!(
+                f,
+                "syn_budget  not asked, and what is over it is denied where the source is not known: {budget}"
+            )?;
+        }
         if self.observe && self.verdict() == Verdict::Deny {
             writeln!(
                 f,
@@ -210,6 +219,8 @@ pub(super) fn json(trace: &Trace) -> String {
         "observed": trace.tried.iter().find(|rule| rule.met == Met::Observed).map(|rule| &rule.name),
         "rule": deciding.map(|rule| &rule.name),
         "place": deciding.map(|rule| &rule.place),
+        "limit": trace.limit,
+        "syn_budget": trace.syn_budget,
         "mode": if trace.observe { "observe" } else { "enforce" },
         "consistent": trace.is_consistent(),
     });

@@ -89,10 +89,12 @@ fn inert(rule: &Rule) -> Finding {
     )
 }
 
-/// Whether it makes a difference which of two rules decides about a packet: by the verdict, or by whether its flow is kept.
+/// Whether it makes a difference which of two rules decides about a packet: by the verdict, by whether its flow is kept, or by a limit, which
+/// has buckets of its own.
 fn differ(one: &Rule, other: &Rule) -> bool {
     let allow = one.action == Action::Allow && other.action == Action::Allow;
-    opposite(one, other) || (allow && one.stateful != other.stateful)
+    let limited = one.limit.is_some() || other.limit.is_some();
+    opposite(one, other) || (allow && (limited || one.stateful != other.stateful))
 }
 
 /// Whether two rules would give a packet different verdicts.

@@ -246,7 +246,8 @@ impl<'a> Reach<'a> {
         let (Mode::Enforce, Some(verdict)) = (rule.mode, rule.action.verdict()) else {
             return Ok(findings);
         };
-        if verdict == Verdict::Allow && self.covers_everything(of)? {
+        // A limit keeps something out.
+        if verdict == Verdict::Allow && rule.limit.is_none() && self.covers_everything(of)? {
             findings.push(Finding::new(
                 Code::AllowsAll,
                 rule,
@@ -261,7 +262,7 @@ impl<'a> Reach<'a> {
         if thoroughness < Thoroughness::All {
             return Ok(findings);
         }
-        if self.is_redundant(of, hits, verdict)? {
+        if rule.limit.is_none() && self.is_redundant(of, hits, verdict)? {
             findings.push(Finding::new(
                 Code::Redundant,
                 rule,
@@ -283,7 +284,8 @@ impl<'a> Reach<'a> {
         Ok(matching == self.reaching)
     }
 
-    /// Whether all that gets to the rule would get the same verdict behind it, and its flows be kept or not as by the rule.
+    /// Whether all that gets to the rule, which has no limit, would get the same verdict behind it without one, and its flows be kept or not as by
+    /// the rule.
     fn is_redundant(&mut self, of: &Rows<'_>, hits: &[Diagram], verdict: Verdict) -> Result<bool, TooLarge> {
         for row in &of.rows {
             let (Some(hit), Some(behind)) = (hits.get(*row), self.decisions.behind.get(*row)) else {
@@ -294,8 +296,9 @@ impl<'a> Reach<'a> {
                 let Some(answer) = self.decisions.answer(number) else {
                     continue;
                 };
-                let (behind, kept) = self.outcome(answer);
-                if behind != verdict || (verdict == Verdict::Allow && kept != of.rule.stateful) {
+                let (behind, kept, limited) = self.outcome(answer);
+                let same = kept == of.rule.stateful && !limited;
+                if behind != verdict || (verdict == Verdict::Allow && !same) {
                     return Ok(false);
                 }
             }
@@ -303,17 +306,18 @@ impl<'a> Reach<'a> {
         Ok(true)
     }
 
-    /// The verdict, and whether the flow of what is allowed is kept.
-    fn outcome(&self, answer: Answer) -> (Verdict, bool) {
+    /// The verdict, whether the flow of what is allowed is kept, and whether it is limited.
+    fn outcome(&self, answer: Answer) -> (Verdict, bool, bool) {
         let policy = self.side.policy;
         let rule = answer
             .rule
             .and_then(|index| policy.rules.get(usize::try_from(index).ok()?));
-        rule.and_then(|rule| Some((rule.action.verdict()?, rule.stateful)))
+        rule.and_then(|rule| Some((rule.action.verdict()?, rule.stateful, rule.limit.is_some())))
             .unwrap_or_else(|| {
                 (
                     policy.firewall.default_of(self.side.direction),
                     policy.firewall.stateful,
+                    false,
                 )
             })
     }

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod edge;
 pub mod facts;
+pub mod limit;
 pub mod name;
 pub mod rate;
 pub mod rule;
@@ -25,6 +26,7 @@ pub use edge::{
     OverLimit, ProxyHeader, Route, SniPattern, SniPolicy, SourceBan, Tls, TlsVersion, Upstream,
 };
 pub use facts::{HostFacts, InterfaceFacts};
+pub use limit::{Flood, Limit};
 pub use name::RuleName;
 pub use rate::Rate;
 pub use rule::{Action, Direction, IcmpMatch, Level, PortRange, Protocols, Rule, Scope, TcpFlags};
@@ -40,6 +42,8 @@ pub struct Policy {
     pub vpcs: Vec<Vpc>,
     /// `[firewall]`.
     pub firewall: Firewall,
+    /// `[flood]`.
+    pub flood: Flood,
     /// Every enabled rule of a scope that this host is in, both directions, in the order of judgement: scope, priority,
     /// file order. Rules that have expired are among them: what is judged when, the clock decides.
     pub rules: Vec<Rule>,
@@ -83,6 +87,20 @@ impl Policy {
     #[must_use]
     pub fn keeps_flows(&self) -> bool {
         self.firewall.stateful || self.rules.iter().any(|rule| rule.stateful)
+    }
+
+    /// Whether some packet takes from a bucket.
+    #[must_use]
+    pub fn limits(&self) -> bool {
+        self.flood.syn_budget.is_some() || self.rules.iter().any(|rule| rule.limit.is_some())
+    }
+
+    /// Whether it is remembered who has completed a connection: where flows tell, and somebody asks.
+    #[must_use]
+    pub fn remembers_sources(&self) -> bool {
+        let per_source = |limit: &Limit| limit.sources.is_some();
+        let mut limits = self.rules.iter().filter_map(|rule| rule.limit.as_ref());
+        self.keeps_flows() && (self.flood.syn_budget.is_some() || limits.any(per_source))
     }
 
     /// The VPC of that name.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 pub use ravelin_datapath::Direction;
 use ravelin_datapath::Verdict;
 
-use super::{AddressMatch, Mode, RuleName, Timestamp};
+use super::{AddressMatch, Limit, Mode, RuleName, Timestamp};
 
 /// A rule as it is judged. An empty list of ports or ICMP types means no condition.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Rule {
     pub action: Action,
     /// `stateful`: the flow of what it allows is kept, and lets replies through.
     pub stateful: bool,
+    /// `limit`: how much of what it allows may come. Only with [`Action::Allow`].
+    pub limit: Option<Limit>,
     /// `mode`: a rule that observes is counted when it matches, and decides nothing.
     pub mode: Mode,
     /// `expires`: from this second on the rule is not there.
@@ -60,6 +62,7 @@ impl Rule {
             direction: Direction::Inbound,
             action,
             stateful: false,
+            limit: None,
             mode: Mode::Enforce,
             expires: None,
             interface: None,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ravelin_datapath::{Origin, Reason, Verdict};
 
+use super::limits::{self, Limits};
 use super::{Decided, Facts, Scene, Upper, walk};
 use crate::policy::{Direction, HostFacts, Policy};
 
@@ -17,6 +18,8 @@ pub(super) struct Flows {
     known: Vec<Known>,
     /// Counts the policies that there were.
     policies: u32,
+    /// Who has just completed a connection that it opened.
+    completed: Option<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,26 +86,41 @@ impl Flows {
 
     pub(super) fn judge(
         &mut self,
+        limits: &mut Limits,
         policy: &Policy,
         host: &HostFacts,
-        direction: Direction,
-        origin: Origin,
+        packet: limits::Packet,
         facts: &Facts,
     ) -> Decided {
+        let limits::Packet {
+            direction, origin, ..
+        } = packet;
         let scene = Scene::of(host, direction, origin);
         let talk = if policy.keeps_flows() {
             Talk::of(facts, direction)
         } else {
             None
         };
-        let Some(talk) = talk else {
-            return walk::by_rules(policy, &scene, facts);
-        };
-        if !opens(facts) && self.passes(policy, host, direction, origin, facts, &talk) {
+        if let Some(talk) = &talk
+            && !opens(facts)
+            && self.passes(policy, host, direction, origin, facts, talk)
+        {
+            if let Some(completed) = self.completed.take() {
+                limits.know(policy, completed);
+            }
             return Decided::allow(Reason::Flow);
         }
-        let decided = walk::by_rules(policy, &scene, facts);
-        if decided.verdict == Verdict::Allow && keeps(policy, &decided) {
+        let mut decided = walk::by_rules(policy, &scene, facts);
+        if decided.verdict == Verdict::Allow
+            && let Some(reason) = limits.over(policy, &decided, packet, facts)
+        {
+            decided.verdict = Verdict::Deny;
+            decided.reason = reason;
+        }
+        if let Some(talk) = talk
+            && decided.verdict == Verdict::Allow
+            && keeps(policy, &decided)
+        {
             self.open(policy, direction, origin.tick, facts, talk);
         }
         decided
@@ -132,7 +150,11 @@ impl Flows {
             }
             known.under = policies;
         }
+        let before = known.is_established();
         known.meet(direction, origin.tick, facts);
+        if !before && known.is_established() && known.opened == Direction::Inbound {
+            self.completed = Some(talk.remote);
+        }
         true
     }
 
@@ -215,6 +237,11 @@ impl Known {
             (State::Other { .. }, _) => timeouts.udp,
         };
         u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether it is a TCP connection that is there.
+    fn is_established(&self) -> bool {
+        matches!(&self.state, State::Tcp(connection) if connection.phase == Phase::Established)
     }
 
     /// A packet of it has passed.
@@ -325,7 +352,7 @@ impl Connection {
 }
 
 /// A TCP packet that opens a connection: rules judge it, whatever flows there are.
-fn opens(facts: &Facts) -> bool {
+pub(crate) fn opens(facts: &Facts) -> bool {
     matches!(facts.upper, Some(Upper::Tcp { flags, .. }) if flags & SYN != 0 && flags & ACK == 0)
 }
 

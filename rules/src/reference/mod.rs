@@ -11,6 +11,7 @@ mod bans;
 mod conditions;
 mod flows;
 mod fragments;
+mod limits;
 mod parse;
 mod walk;
 mod world;
@@ -23,7 +24,7 @@ use crate::policy::{Direction, HostFacts, Policy, Timestamp};
 
 pub use bans::Ban;
 pub(crate) use conditions::{Condition, covers, matches};
-pub(crate) use flows::may_go_on;
+pub(crate) use flows::{may_go_on, opens};
 use fragments::{Datagram, Fragments};
 pub(crate) use walk::{Met, Visit, walk};
 pub use world::World;
@@ -55,7 +56,7 @@ pub(crate) fn examine(
     origin: Origin,
     frame: &[u8],
 ) -> Examination {
-    World::default().examine(policy, host, direction, origin, frame)
+    World::alone().examine(policy, host, direction, origin, frame)
 }
 
 /// What is read from the frame; `None` when the decision falls before the rules are reached.

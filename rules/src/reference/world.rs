@@ -1,9 +1,10 @@
-//! What the packets before, and people, have left: flows, fragments and bans, and the judgement by all of them.
+//! What the packets before, and people, have left: flows, fragments, buckets and bans, and the judgement by all of them.
 
 use ravelin_datapath::{Decision, Origin, Reason, Verdict};
 
 use super::flows::Flows;
 use super::fragments::Fragments;
+use super::limits::{self, Limits};
 use super::{Ban, Decided, Examination, Walk, bans};
 use crate::policy::{Direction, HostFacts, Policy};
 
@@ -12,6 +13,7 @@ use crate::policy::{Direction, HostFacts, Policy};
 pub struct World {
     flows: Flows,
     fragments: Fragments,
+    limits: Limits,
     bans: Vec<Ban>,
 }
 
@@ -21,6 +23,14 @@ impl World {
     pub fn with_bans(bans: Vec<Ban>) -> Self {
         Self {
             bans,
+            ..Self::default()
+        }
+    }
+
+    /// For one packet by itself: buckets are not asked.
+    pub(super) fn alone() -> Self {
+        Self {
+            limits: Limits::not_asked(),
             ..Self::default()
         }
     }
@@ -64,7 +74,12 @@ impl World {
                 } else if walk.follows {
                     Decided::allow(Reason::FragmentLater)
                 } else {
-                    self.flows.judge(policy, host, direction, origin, &facts)
+                    let packet = limits::Packet {
+                        direction,
+                        origin,
+                        bytes: frame.len(),
+                    };
+                    self.flows.judge(&mut self.limits, policy, host, packet, &facts)
                 };
                 (decided, Some(facts))
             }

@@ -97,6 +97,8 @@ pub struct Summary {
     pub disagreements: u64,
     /// The policy keeps flows, and each packet was judged alone all the same: what flows would let through is judged by rules.
     pub judged_alone: bool,
+    /// The policy limits something, and nobody was asked what is left.
+    pub limits_not_asked: bool,
     /// What the other policy judges otherwise.
     pub changed: Option<Flows>,
     decided: Vec<Count>,
@@ -119,6 +121,7 @@ impl Summary {
             sampled: 0,
             disagreements: 0,
             judged_alone: judge.policy.keeps_flows(),
+            limits_not_asked: judge.policy.limits(),
             changed: against.then(Flows::default),
             decided: vec![Count::default(); rules],
             observed: vec![Count::default(); rules],

@@ -39,6 +39,12 @@ impl fmt::Display for Summary {
                 "each packet was judged alone: of those that a flow would let through, the rules were asked"
             )?;
         }
+        if self.limits_not_asked {
+            writeln!(
+                f,
+                "limits were not asked: what is over one is denied, and counts as allowed here"
+            )?;
+        }
         writeln!(f, "by reason")?;
         for (reason, count) in Reason::ALL.iter().zip(&self.reasons) {
             if count.packets > 0 {
@@ -163,6 +169,7 @@ pub(super) fn json(summary: &Summary) -> String {
         "sampled": summary.sampled,
         "disagreements": summary.disagreements,
         "judged_alone": summary.judged_alone,
+        "limits_not_asked": summary.limits_not_asked,
     });
     if let (Some(changed), Some(document)) = (&summary.changed, document.as_object_mut()) {
         document.insert("changed".to_owned(), changed.to_json());

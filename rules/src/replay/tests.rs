@@ -331,6 +331,16 @@ fn a_policy_that_keeps_flows_is_said_to_judge_each_packet_alone() {
 }
 
 #[test]
+fn a_policy_that_limits_something_is_said_not_to_be_asked_for_it() {
+    let frame = ethernet(&packet());
+    let file = pcap(u32::to_le_bytes, 0xa1b2_c3d4, 1, &[(&frame, frame.len())]);
+    for (flood, said) in [("[flood]\nsyn_budget = { rate = \"1/s\" }\n", 1), ("", 0)] {
+        let text = judged(&format!("{flood}{POLICY}"), None, &file).to_string();
+        assert_eq!(text.matches("limits were not asked").count(), said, "{text}");
+    }
+}
+
+#[test]
 fn flows_beyond_the_bound_are_counted_all_the_same() {
     let mut flows = Flows::default();
     let was = crate::diff::Outcome {

@@ -1,18 +1,20 @@
-//! The flow tables of programs under test: pinned, so that one generation after another finds them.
+//! The tables of flows and buckets of programs under test: pinned, so that one generation after another finds them.
 
 use std::fs;
 use std::path::PathBuf;
 
 use aya::maps::{HashMap, Map, MapData};
 use ravelin_daemon::network::shared;
-use ravelin_datapath::wire::{Ends, Flow, FlowKey, FlowRecord};
+use ravelin_datapath::wire::{BucketKey, BucketRecord, Ends, Flow, FlowKey, FlowRecord, SourceKey};
 
 use super::pin_path;
 
-/// Flows that stay from one generation to the next.
+/// Flows and buckets that stay from one generation to the next.
 pub struct FlowMemory {
     pub(super) folder: PathBuf,
     pub(super) room: u32,
+    /// Buckets that each of their tables holds.
+    pub(super) buckets: u32,
 }
 
 impl FlowMemory {
@@ -35,12 +37,23 @@ impl FlowMemory {
     pub fn with_room(room: u32) -> Self {
         let folder = pin_path();
         fs::create_dir(&folder).expect("the bpf file system is mounted");
-        Self { folder, room }
+        Self {
+            folder,
+            room,
+            buckets: room,
+        }
+    }
+
+    /// The same, with tables that hold so many buckets each.
+    #[must_use]
+    pub fn with_buckets(mut self, buckets: u32) -> Self {
+        self.buckets = buckets;
+        self
     }
 }
 
 impl FlowMemory {
-    /// Forgets all flows.
+    /// Forgets everything.
     ///
     /// # Panics
     /// When a table cannot be read.
@@ -53,6 +66,44 @@ impl FlowMemory {
                 table.remove(&key).expect("nobody else removes it");
             }
         }
+        for name in BUCKETS {
+            let mut table = self.buckets(name);
+            let keys: Vec<BucketKey> = table.keys().filter_map(Result::ok).collect();
+            for key in keys {
+                table.remove(&key).expect("nobody else removes it");
+            }
+        }
+        let mut sources = self.sources();
+        let keys: Vec<SourceKey> = sources.keys().filter_map(Result::ok).collect();
+        for key in keys {
+            sources.remove(&key).expect("nobody else removes it");
+        }
+    }
+
+    /// The buckets of a table.
+    ///
+    /// # Panics
+    /// When no program is loaded that has it.
+    #[must_use]
+    #[track_caller]
+    pub fn buckets(&self, name: &str) -> HashMap<MapData, BucketKey, BucketRecord> {
+        let data = MapData::from_pin(self.folder.join(name)).expect("a program is loaded");
+        Map::HashMap(data).try_into().expect("a table of buckets")
+    }
+
+    #[track_caller]
+    fn sources(&self) -> HashMap<MapData, SourceKey, u64> {
+        let data = MapData::from_pin(self.folder.join(shared::SOURCES_KNOWN)).expect("a program is loaded");
+        Map::LruHashMap(data).try_into().expect("the known sources")
+    }
+
+    /// A source has completed a connection.
+    ///
+    /// # Panics
+    /// When there is no room.
+    #[track_caller]
+    pub fn know(&self, source: SourceKey) {
+        self.sources().insert(source, 0, 0).expect("room for a source");
     }
 }
 
@@ -88,14 +139,17 @@ impl Default for FlowMemory {
 
 impl Drop for FlowMemory {
     fn drop(&mut self) {
-        for name in TABLES {
+        for name in TABLES.iter().chain(&BUCKETS).chain(&[shared::SOURCES_KNOWN]) {
             let _not_made = fs::remove_file(self.folder.join(name));
         }
         let _best_effort = fs::remove_dir(&self.folder);
     }
 }
 
-/// The tables of a [`FlowMemory`].
+/// The tables of buckets.
+pub(super) const BUCKETS: [&str; 3] = [shared::LIMITS_KNOWN, shared::LIMITS_OTHERS, shared::LIMITS_OWN];
+
+/// The tables of flows.
 pub(super) const TABLES: [&str; 3] = [shared::FLOWS_SETTLED, shared::FLOWS_OPENING, shared::FRAGMENTS];
 
 /// Flows that a [`FlowMemory`] has room for in each of its tables.

@@ -78,6 +78,7 @@ impl Sequence {
         let bans = vec![vec![], policy::banned(&mut random), policy::banned(&mut random)];
         let (mut policy, mut epoch, mut banned, mut tick) = (0, 1, 0, 1_000_000_000_000);
         let mut at = 0;
+        let (mut last, mut repeating) = (None, false);
         let steps = (0..packets)
             .map(|_| {
                 if random.chance(4) {
@@ -94,8 +95,21 @@ impl Sequence {
                 if random.chance(25) {
                     at = random.index(talks.len());
                 }
-                tick += gap(&mut random);
-                let (direction, packet) = talks[at].next(&mut random);
+                // Somebody sends the same again and again, faster than a limit allows.
+                let goes_on = if repeating { 80 } else { 10 };
+                let again = last.take().filter(|_| random.chance(goes_on));
+                repeating = again.is_some();
+                let (direction, packet) = match again {
+                    Some(again) => {
+                        tick += small_gap(&mut random);
+                        again
+                    }
+                    None => {
+                        tick += gap(&mut random);
+                        talks[at].next(&mut random)
+                    }
+                };
+                last = Some((direction, packet.clone()));
                 Step {
                     policy,
                     epoch,
@@ -187,4 +201,13 @@ fn gap(random: &mut Random) -> u64 {
     }
     let seconds: u64 = random.pick(&[30, 60, 180, 3600]);
     seconds * 1_000_000_000 + random.below(3) - 1
+}
+
+/// Mostly none; sometimes what a token of one of the policies' rates takes, to the nanosecond, or one beside it.
+fn small_gap(random: &mut Random) -> u64 {
+    if random.chance(70) {
+        return 0;
+    }
+    let token: u64 = random.pick(&[500_000_000, 142_857_143, 285_714_286, 20_000_000_000]);
+    token + random.below(3) - 1
 }

@@ -52,7 +52,8 @@ pub(super) fn written(random: &mut Random) -> String {
     if random.chance(20) {
         line("essentials = false");
     }
-    if random.chance(25) {
+    let stateful = !random.chance(25);
+    if !stateful {
         line("stateful = false");
     }
     if random.chance(20) {
@@ -63,17 +64,23 @@ pub(super) fn written(random: &mut Random) -> String {
     if random.chance(10) {
         line("bans = false");
     }
+    if random.chance(50) {
+        let burst = 1 + random.below(3);
+        let rate = random.pick(&["2/s", "7/s", "3/m"]);
+        line(&format!(
+            "[flood]\nsyn_budget = {{ rate = \"{rate}\", burst = {burst} }}"
+        ));
+    }
     if random.chance(20) {
         line(&format!("[never_ban]\nentries = [\"{}\"]", random.pick(&REMOTES)));
     }
     let count = random.index(5);
     for rule in 0..count {
         line(&format!("[[rule]]\nname = \"r{rule}\""));
-        line(&format!(
-            "action = \"{}\"",
-            if random.chance(75) { "allow" } else { "deny" }
-        ));
-        if random.chance(40) {
+        let allows = random.chance(75);
+        line(&format!("action = \"{}\"", if allows { "allow" } else { "deny" }));
+        let outbound = random.chance(40);
+        if outbound {
             line("direction = \"outbound\"");
         }
         let protocol = random.pick(&["tcp", "tcp", "udp", "icmp", "icmpv6", "any", "gre", "sctp"]);
@@ -94,9 +101,34 @@ pub(super) fn written(random: &mut Random) -> String {
         if random.chance(10) {
             line("mode = \"observe\"");
         }
+        let mut keeps = stateful;
         if random.chance(30) {
-            line(random.pick(&["stateful = false", "stateful = true"]));
+            keeps = random.chance(50);
+            line(&format!("stateful = {keeps}"));
+        }
+        if allows && random.chance(60) {
+            line(&limit(random, keeps, outbound));
         }
     }
     text
+}
+
+/// A limit that a rule of that kind can have, soon used up.
+fn limit(random: &mut Random, keeps: bool, outbound: bool) -> String {
+    let rate = random.pick(&["2/s", "7/s", "3/m"]);
+    let burst = 1 + random.below(4);
+    let (what, burst) = match (keeps, random.chance(50)) {
+        (true, _) => (format!("new_flows = \"{rate}\""), burst),
+        (false, true) => (format!("packets = \"{rate}\""), burst),
+        (false, false) => {
+            let rate = random.pick(&["700B/s", "1KB/s", "1MB/h"]);
+            (format!("bytes = \"{rate}\""), 1514 + random.below(500))
+        }
+    };
+    let per = if outbound {
+        "rule"
+    } else {
+        random.pick(&["source", "rule", "source/24,56", "source/29", "source/32,128"])
+    };
+    format!("limit = {{ {what}, burst = {burst}, per = \"{per}\" }}")
 }

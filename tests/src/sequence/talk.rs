@@ -43,6 +43,7 @@ enum Kind {
     Message,
     Other,
     Fragments,
+    Syns,
 }
 
 impl Talk {
@@ -50,6 +51,9 @@ impl Talk {
         Self {
             remote: random.pick(&REMOTES),
             kind: random.pick(&[
+                Kind::Tcp,
+                Kind::Tcp,
+                Kind::Tcp,
                 Kind::Tcp,
                 Kind::Tcp,
                 Kind::Tcp,
@@ -63,6 +67,8 @@ impl Talk {
                 Kind::Other,
                 Kind::Fragments,
                 Kind::Fragments,
+                Kind::Syns,
+                Kind::Syns,
             ]),
             opener: direction(random.chance(60)),
             local_port: random.pick(&PORTS),
@@ -97,6 +103,20 @@ impl Talk {
                 (going, packet)
             }
             Kind::Fragments => self.fragment(random),
+            Kind::Syns => {
+                // Whoever it says it is: the other end, or somebody near it.
+                let near = random.pick(&[0, 0, 1, 12]);
+                let going = Direction::Inbound;
+                let source = match self.remote.parse().expect("an address") {
+                    IpAddr::V4(address) => IpAddr::from((address.to_bits() ^ near).to_be_bytes()),
+                    IpAddr::V6(address) => {
+                        IpAddr::from((address.to_bits() ^ u128::from(near) << 62).to_be_bytes())
+                    }
+                };
+                let packet = self.ip(going).source(source).tcp(self.local_port);
+                let port = random.word().into();
+                (going, packet.with("source-port", port).with("flags", SYN))
+            }
             Kind::Other => {
                 let going = self.turn(random);
                 let fragment = random.chance(10);

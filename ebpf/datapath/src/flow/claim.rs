@@ -3,7 +3,7 @@
 use super::tcp::{ACK, SYN};
 use crate::judge::Origin;
 use crate::packet::{Fragment, Packet, Upper, UpperKind};
-use crate::wire::{Ends, FlowKey, Plane};
+use crate::wire::{Ends, FlowKey, Plane, SourceKey};
 
 /// A packet, as far as flows ask about it. Plain numbers without a gap: the kernel's functions hand it on by address.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,12 @@ impl Claim {
             payload: upper.payload,
             zero: 0,
         }
+    }
+
+    /// How the other host is known, as [`crate::wire::source_key`] has it; the words are those of [`Ends::key`].
+    #[inline(always)]
+    pub(super) const fn remote(&self) -> SourceKey {
+        [self.key[0], self.key[1], self.key[9] >> 8]
     }
 
     /// Whether it is TCP.

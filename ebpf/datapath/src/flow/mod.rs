@@ -13,7 +13,8 @@ mod tcp;
 use core::cell::Cell;
 
 use crate::Tables;
-use crate::wire::{FlowKey, FlowRecord};
+use crate::limit::{self, Buckets, Draw, Drawn};
+use crate::wire::{FlowKey, FlowRecord, SourceKey};
 
 pub use again::{Again, again, classes_again};
 pub use claim::Claim;
@@ -42,6 +43,9 @@ pub trait Memory {
 
     /// It is a later fragment: what it follows; see [`follow`].
     fn follow(&self) -> Followed;
+
+    /// A rule, or the default, allows it: what the buckets say that it takes from; see [`limit::draw`]. A function, for the same reason.
+    fn draw(&self, make: impl FnOnce() -> Draw) -> Drawn;
 }
 
 /// Whether a flow lets a packet through, which claims that it belongs to one.
@@ -86,16 +90,21 @@ impl Memory for Stateless {
     fn follow(&self) -> Followed {
         Followed::Unknown
     }
+
+    #[inline(always)]
+    fn draw(&self, _: impl FnOnce() -> Draw) -> Drawn {
+        Drawn::Granted
+    }
 }
 
-/// Flows, and the tables that have judged them, in user space.
+/// Flows and buckets, and the tables that have judged them, in user space.
 #[derive(Debug)]
 pub struct Remembering<'m, T, O, F> {
     /// The tables of the packet's direction.
     pub tables: &'m T,
     /// Those of the other direction: they judge a flow again that began there.
     pub other: &'m O,
-    /// The flows.
+    /// The flows and the buckets.
     pub flows: &'m F,
     /// What the packet claims.
     pub claim: Cell<Option<Claim>>,
@@ -113,7 +122,7 @@ impl<'m, T, O, F> Remembering<'m, T, O, F> {
     }
 }
 
-impl<T: Tables, O: Tables, F: Flows> Memory for Remembering<'_, T, O, F> {
+impl<T: Tables, O: Tables, F: Flows + Buckets> Memory for Remembering<'_, T, O, F> {
     fn claim(&self, make: impl FnOnce() -> Claim) {
         self.claim.set(Some(make()));
     }
@@ -150,6 +159,10 @@ impl<T: Tables, O: Tables, F: Flows> Memory for Remembering<'_, T, O, F> {
             .get()
             .map_or(Followed::Unknown, |claim| follow(self.flows, &claim))
     }
+
+    fn draw(&self, make: impl FnOnce() -> Draw) -> Drawn {
+        limit::draw(self.tables, self.flows, &make())
+    }
 }
 
 fn both<const PLANE: u8>(tables: &impl Tables, claim: &Claim, by_remote: bool) -> Again {
@@ -170,6 +183,9 @@ pub trait Flows {
 
     /// A flow has proven that both its ends are there: from now on no flood of opening flows can push it out.
     fn settle(&self, key: &FlowKey, record: &FlowRecord);
+
+    /// A connection that this source opened was completed: from now on it is known.
+    fn know(&self, source: &SourceKey, tick: u64);
 
     /// Forgets a flow.
     fn remove(&self, key: &FlowKey);

@@ -74,6 +74,10 @@ pub fn pass(
     }
     if advance(&cell, &flow, Flow::remote_fin_seen(&record), claim) {
         flows.settle(&claim.key, &cell.load());
+        // Only TCP proves that its opener is where it says: anybody can forge a question that the host answers.
+        if tables.setting(Setting::SourcesUsed) != 0 && claim.is_tcp() && flow.by_remote {
+            flows.know(&claim.remote(), claim.tick);
+        }
     }
     Passage::Granted
 }

@@ -5,6 +5,7 @@
 
 mod bans;
 mod flow;
+mod limit;
 mod settings;
 pub(crate) mod trie;
 
@@ -17,6 +18,11 @@ pub(crate) use flow::word;
 pub use flow::{
     DATAGRAMS, Ends, FLOW_KEY_WORDS, FLOW_WORDS, FLOWS, Flow, FlowKey, FlowRecord, FlowTables, Stage, marks,
 };
+pub use limit::{
+    BUCKET_KEY_WORDS, BUCKET_WORDS, BUCKETS, BucketKey, BucketRecord, LIMIT_WORDS, LIMITS, Limit, LimitKey,
+    LimitRecord, LimitTables, Measure, OWN_BUCKETS, SOURCES, SYN_BUDGET, Sharing, SourceKey, SourceLengths,
+    bucket, bucket_owner, bucket_sharers, source_key, source_of,
+};
 pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};
 pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};
@@ -24,7 +30,7 @@ pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};
 use crate::{Direction, ParseClass, Reason, Verdict};
 
 /// Raised whenever a shape in this module changes: pinned maps of another number are not ours.
-pub const ABI: u32 = 3;
+pub const ABI: u32 = 4;
 
 /// The words of all tables are a multiple of this many: the largest thing read at once is a 64-bit word.
 pub const TABLE_ALIGNMENT: u32 = 2;
@@ -120,6 +126,8 @@ pub struct RuleEntry {
     pub verdict: Verdict,
     /// Whether the flow of what it allows is kept.
     pub stateful: bool,
+    /// The number of its limit in the table of limits; 0: it has none.
+    pub limit: u32,
     /// Its element in the rule counter map.
     pub slot: u32,
 }
@@ -128,7 +136,10 @@ impl RuleEntry {
     /// The word.
     #[must_use]
     pub const fn pack(self) -> u32 {
-        self.slot << 2 | (self.stateful as u32) << 1 | self.verdict as u32
+        self.limit << LIMIT_SHIFT
+            | (self.slot & (RULE_SLOTS - 1)) << 2
+            | (self.stateful as u32) << 1
+            | self.verdict as u32
     }
 
     /// The entry of a word.
@@ -142,10 +153,16 @@ impl RuleEntry {
                 Verdict::Deny
             },
             stateful: word & 2 != 0,
-            slot: word >> 2,
+            limit: word >> LIMIT_SHIFT,
+            slot: word >> 2 & (RULE_SLOTS - 1),
         }
     }
 }
 
+/// Where the number of the limit begins in the word of a rule.
+const LIMIT_SHIFT: u32 = 2 + RULE_SLOTS.trailing_zeros();
+
+// Slots fill their field, and there are no more limits than rules.
+const _: () = assert!(RULE_SLOTS.is_power_of_two() && RULE_SLOTS.leading_zeros() >= LIMIT_SHIFT);
 const _: () = assert!(Reason::ALL.len() * 2 <= REASONS as usize);
 const _: () = assert!(ParseClass::ALL.len() <= CLASSES as usize);

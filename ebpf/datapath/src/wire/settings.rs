@@ -290,6 +290,16 @@ settings! {
     FlowIcmp,
     /// 1: bans are carried out.
     Bans,
+    /// 1: rules have limits.
+    LimitsUsed,
+    /// First double of the table of limits: one [`super::LimitRecord`] a limit.
+    Limits,
+    /// 1: SYNs of sources that are not known have a budget.
+    SynBudgetUsed,
+    /// First double of its [`super::LimitRecord`].
+    SynBudget,
+    /// 1: sources whose connections were completed are remembered, and asked for.
+    SourcesUsed,
 }
 
 /// The settings of one generation.

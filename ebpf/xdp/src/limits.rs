@@ -1,0 +1,178 @@
+//! `Buckets` over maps that all generations share.
+//!
+//! Nothing is pushed out of a table of buckets: who comes back after that would find a full one. What has no room shares a bucket.
+
+use core::arch::asm;
+
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
+use ravelin_datapath::limit::{self, Bucket, Buckets, Draw, Drawn, Place};
+use ravelin_datapath::wire::{
+    BUCKETS, BucketKey, BucketRecord, LIMITS, LimitKey, LimitRecord, LimitTables, OWN_BUCKETS, SOURCES,
+    SourceKey, bucket,
+};
+
+use crate::maps::{Inbound, Outbound};
+
+/// Buckets of sources that are known: no flood of forged sources takes their place. Shared by all generations, pinned.
+#[map]
+static LIMITS_KNOWN: HashMap<BucketKey, BucketRecord> =
+    HashMap::with_max_entries(BUCKETS, BPF_F_NO_PREALLOC);
+
+/// Buckets of other sources; bounded, because anybody can forge sources. Shared by all generations, pinned.
+#[map]
+static LIMITS_OTHERS: HashMap<BucketKey, BucketRecord> =
+    HashMap::with_max_entries(BUCKETS, BPF_F_NO_PREALLOC);
+
+/// Buckets that belong to limits. Shared by all generations, pinned.
+#[map]
+static LIMITS_OWN: HashMap<BucketKey, BucketRecord> =
+    HashMap::with_max_entries(OWN_BUCKETS, BPF_F_NO_PREALLOC);
+
+/// The numbers of limits: the daemon's, kept beside the buckets so that both live and die together. No program reads it.
+#[map]
+static LIMIT_NUMBERS: HashMap<LimitKey, LimitRecord> = HashMap::with_max_entries(LIMITS, BPF_F_NO_PREALLOC);
+
+/// Who has completed a connection. Forged sources cannot, so they push out nobody; of those that can, the oldest gives way. Shared by all
+/// generations, pinned.
+#[map]
+static SOURCES_KNOWN: LruHashMap<SourceKey, u64> = LruHashMap::with_max_entries(SOURCES, 0);
+
+/// What came to pass in the tables of buckets. Shared by all generations, pinned.
+#[map]
+static LIMIT_COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(LimitTables::COUNTERS, 0);
+
+/// What this processor's packet takes: here and not on the stack, for the reason that `FLOW_CLAIM` has.
+#[map]
+static LIMIT_DRAW: PerCpuArray<Draw> = PerCpuArray::with_max_entries(1, 0);
+
+/// Takes what `make` says from the buckets.
+#[inline(always)]
+pub fn draw<const OUTBOUND: bool>(make: impl FnOnce() -> Draw) -> Drawn {
+    let Some(at) = LIMIT_DRAW.get_ptr_mut(0) else {
+        return Drawn::Fault;
+    };
+    // SAFETY: this CPU's own element.
+    unsafe { at.write(make()) }
+    Drawn::unpack(if OUTBOUND {
+        ravelin_outbound_draw()
+    } else {
+        ravelin_draw()
+    })
+}
+
+/// A connection that this source opened was completed.
+#[inline(always)]
+pub fn know(source: &SourceKey, tick: u64) {
+    // No room takes an allocation that fails: the source stays unknown.
+    let _remembered = SOURCES_KNOWN.insert(source, tick, 0);
+}
+
+/// What buckets say to this packet: global functions to the kernel, verified once, whatever leads to them.
+macro_rules! draw {
+    ($name:ident, $tables:ty) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name() -> u32 {
+            let (Some(draw), Some(tables)) = (LIMIT_DRAW.get(0), <$tables>::open()) else {
+                return Drawn::Fault as u32;
+            };
+            limit::draw(&tables, &MapBuckets, draw) as u32
+        }
+    };
+}
+draw!(ravelin_draw, Inbound);
+draw!(ravelin_outbound_draw, Outbound);
+
+/// The tables of buckets.
+struct MapBuckets;
+
+impl MapBuckets {
+    #[inline(always)]
+    fn table(place: Place) -> &'static HashMap<BucketKey, BucketRecord> {
+        match place {
+            Place::Known => &LIMITS_KNOWN,
+            Place::Others => &LIMITS_OTHERS,
+            Place::Own => &LIMITS_OWN,
+        }
+    }
+}
+
+impl Buckets for MapBuckets {
+    type Bucket = Words;
+
+    #[inline(always)]
+    fn find(&self, place: Place, key: &BucketKey) -> Option<Words> {
+        Some(Words(Self::table(place).get_ptr_mut(key)?.cast()))
+    }
+
+    #[inline(always)]
+    fn enter(&self, place: Place, key: &BucketKey, record: &BucketRecord) {
+        // Whether it is there now, the next look tells.
+        let _entered = Self::table(place).insert(key, record, BPF_NOEXIST);
+    }
+
+    #[inline(always)]
+    fn is_known(&self, source: &SourceKey) -> bool {
+        SOURCES_KNOWN.get_ptr(source).is_some()
+    }
+
+    #[inline(always)]
+    fn tell(&self, event: LimitTables) {
+        if let Some(counter) = LIMIT_COUNTERS.get_ptr_mut(event as u32) {
+            // SAFETY: this CPU's own element.
+            unsafe { *counter += 1 }
+        }
+    }
+}
+
+/// A bucket in one of the maps.
+struct Words(*mut u64);
+
+impl Words {
+    #[inline(always)]
+    fn load(&self, index: usize) -> u64 {
+        // SAFETY: a value of the maps has so many words, and stays allocated until the program has ended.
+        unsafe { self.0.add(index).read_volatile() }
+    }
+
+    /// Compare and swap. Written out: to the compiler this target has one processor, and its own atomics would be plain loads and stores.
+    #[inline(always)]
+    fn swap(&self, index: usize, old: u64, new: u64) -> bool {
+        let seen: u64;
+        // SAFETY: as above; the value of a map is aligned to eight bytes.
+        unsafe {
+            asm!(
+                "r0 = cmpxchg_64({at} + 0, r0, {new})",
+                at = in(reg) self.0.add(index), new = in(reg) new, inout("r0") old => seen, options(nostack)
+            );
+        }
+        seen == old
+    }
+}
+
+impl Bucket for Words {
+    #[inline(always)]
+    fn last(&self) -> u64 {
+        self.load(bucket::LAST)
+    }
+
+    #[inline(always)]
+    fn credits(&self) -> u64 {
+        self.load(bucket::CREDITS)
+    }
+
+    #[inline(always)]
+    fn move_last(&self, old: u64, new: u64) -> bool {
+        self.swap(bucket::LAST, old, new)
+    }
+
+    #[inline(always)]
+    fn move_credits(&self, old: u64, new: u64) -> bool {
+        self.swap(bucket::CREDITS, old, new)
+    }
+}
+
+/// linux/bpf.h: an element that is there is not replaced.
+const BPF_NOEXIST: u64 = 1;
