@@ -18,6 +18,7 @@ mod flows;
 mod halves;
 mod host;
 mod import;
+mod limits;
 mod live;
 mod man;
 mod output;
@@ -57,6 +58,7 @@ pub fn run() -> ExitCode {
         Command::Filter(command) => command.run(),
         Command::Flows(command) => command.run(),
         Command::Import(command) => command.run(),
+        Command::Limits(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Planned(command) => command.run(),
         Command::Reload(command) => command.run(),
@@ -119,6 +121,7 @@ enum Command {
     Status(status::Status),
     Rules(rules::Rules),
     Flows(flows::Flows),
+    Limits(limits::Limits),
     Ban(ban::Ban),
     Unban(unban::Unban),
     Bans(bans::ListBans),

@@ -20,8 +20,6 @@ pub(super) enum Planned {
     #[command(hide = true)]
     Events(Rest),
     #[command(hide = true)]
-    Limits(Rest),
-    #[command(hide = true)]
     Rollback(Rest),
     #[command(hide = true)]
     Top(Rest),
@@ -42,7 +40,6 @@ impl Planned {
             Self::Demo(rest) => ("demo", rest),
             Self::Doctor(rest) => ("doctor", rest),
             Self::Events(rest) => ("events", rest),
-            Self::Limits(rest) => ("limits", rest),
             Self::Rollback(rest) => ("rollback", rest),
             Self::Top(rest) => ("top", rest),
         };

@@ -18,7 +18,7 @@ use super::{Failure, Format, Outcome, host};
 ///
 /// Reads pcap and pcapng files of Ethernet, raw IP, Linux cooked and loopback captures. Every packet is judged by the compiled
 /// tables, as one that the host receives now, and a sample also by the oracle. Each is judged alone, as a packet of no flow: where
-/// the policy keeps flows, replies are judged by the rules, and the summary says so. Exit code 0: done, and with `--against`, nothing
+/// the policy keeps flows, replies are judged by the rules, and limits are not asked; the summary says so. Exit code 0: done, and with `--against`, nothing
 /// is judged otherwise; 1: something is; 2: the capture could not be read to its end (what was read is told all the same).
 #[derive(Args, Debug)]
 pub(super) struct Replay {
