@@ -1,5 +1,7 @@
 //! Limits of rules with the real daemon and real packets: over sources, reloads, kills, in the command and in the metrics.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::net::{IpAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -9,9 +9,11 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use ravelin_datapath::classify::Classes;
-use ravelin_datapath::limit::{Draw, Drawn};
 use ravelin_datapath::flow::{self, Again, Claim, Followed, Passage};
-use ravelin_datapath::wire::{DATAGRAMS, FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting, SourceKey};
+use ravelin_datapath::limit::{Draw, Drawn};
+use ravelin_datapath::wire::{
+    DATAGRAMS, FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting, SourceKey,
+};
 use ravelin_datapath::{FlowCell, Flows, Memory, Tables};
 
 use crate::limits;

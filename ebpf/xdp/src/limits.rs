@@ -17,8 +17,7 @@ use crate::maps::{Inbound, Outbound};
 
 /// Buckets of sources that are known: no flood of forged sources takes their place. Shared by all generations, pinned.
 #[map]
-static LIMITS_KNOWN: HashMap<BucketKey, BucketRecord> =
-    HashMap::with_max_entries(BUCKETS, BPF_F_NO_PREALLOC);
+static LIMITS_KNOWN: HashMap<BucketKey, BucketRecord> = HashMap::with_max_entries(BUCKETS, BPF_F_NO_PREALLOC);
 
 /// Buckets of other sources; bounded, because anybody can forge sources. Shared by all generations, pinned.
 #[map]

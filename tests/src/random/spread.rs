@@ -63,15 +63,20 @@ impl Spread {
         self.reasons[reason as usize]
     }
 
-    /// The reasons that never decided and may: `fragment_later` never decides, `table_fault` is a bug, `flow` needs packets before
-    /// (`sequences`), and bans are in `bans.rs` alone.
+    /// The reasons that never decided and may: `fragment_later` never decides, `table_fault` is a bug, `flow` and limits need packets
+    /// before (`sequences`), and bans are in `bans.rs` alone.
     #[must_use]
     pub fn missing_reasons(&self) -> Vec<&'static str> {
         let mut missing = Vec::new();
         for reason in Reason::ALL {
             let may_decide = !matches!(
                 reason,
-                Reason::FragmentLater | Reason::TableFault | Reason::Flow | Reason::Ban
+                Reason::FragmentLater
+                    | Reason::TableFault
+                    | Reason::Flow
+                    | Reason::Ban
+                    | Reason::Limit
+                    | Reason::SynBudget
             );
             if may_decide && self.reason(*reason) == 0 {
                 missing.push(reason.label());
