@@ -141,6 +141,28 @@ fn forged_sources_take_no_more_room_than_there_is_and_nobody_loses_a_bucket_to_t
 }
 
 #[test]
+fn a_source_keeps_its_bucket_when_it_becomes_known_and_when_nobody_asks_any_more() {
+    let image = image(
+        "[firewall]\ninterfaces = [\"eth0\"]\n[[rule]]\nname = \"a\"\naction = \"allow\"\nprotocol = \"tcp\"\n\
+         limit = { new_flows = \"10/h\", burst = 10 }\n",
+    );
+    let memory = Remembered::default();
+    let take = |image: &TableImage, source: u32, times: usize| {
+        let granted = (0..times).filter(|_| draw(image, &memory, source) == Drawn::Granted);
+        granted.count()
+    };
+    // Unknown at first, and known later.
+    assert_eq!(take(&image, FIRST, 6), 6);
+    memory.know(&source_key(Plane::V4, address(FIRST)), 0);
+    assert_eq!(take(&image, FIRST, 6), 4);
+    // Known at first, and then judged by tables that remember nobody.
+    memory.know(&source_key(Plane::V4, address(KNOWN)), 0);
+    assert_eq!(take(&image, KNOWN, 6), 6);
+    assert_eq!(memory.buckets(Place::Known), 1);
+    assert_eq!(take(&image.with(Setting::SourcesUsed, 0), KNOWN, 6), 4);
+}
+
+#[test]
 fn the_shared_bucket_of_newcomers_never_opens_the_door() {
     let image = image(
         "[firewall]\ninterfaces = [\"eth0\"]\n[[rule]]\nname = \"a\"\naction = \"allow\"\nprotocol = \"tcp\"\n\

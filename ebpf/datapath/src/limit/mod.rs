@@ -176,15 +176,15 @@ fn of_source<B: Buckets>(
         Plane::V6 => Sharing::Source6,
     };
     let key = limit.key(draw.slot, sharing, source_of(plane, address, lengths));
-    let remembers = tables.setting(Setting::SourcesUsed) != 0;
-    if remembers && let Some(bucket) = buckets.find(Place::Known, &key) {
+    // Where a bucket stands it stays: a source that becomes known, or that a reload asks no more about, gets no second one.
+    if let Some(bucket) = buckets.find(Place::Known, &key) {
         return Some(bucket);
     }
-    // Where a bucket stands it stays: a source that becomes known gets no second one.
     if let Some(bucket) = buckets.find(Place::Others, &key) {
         return Some(bucket);
     }
     let record = [draw.tick, limit.capacity()];
+    let remembers = tables.setting(Setting::SourcesUsed) != 0;
     if remembers && buckets.is_known(&source_key(plane, address)) {
         buckets.enter(Place::Known, &key, &record);
         if let Some(bucket) = buckets.find(Place::Known, &key) {
