@@ -1,7 +1,5 @@
 //! Token buckets against the bucket of the textbook: exact at every extreme, never more on several processors, and flat when sources are forged.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;

@@ -2,8 +2,6 @@
 //!
 //! What a limit says of packets one after another is in `flows.rs`, against the oracle.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::net::IpAddr;
 use std::sync::Barrier;
 use std::thread;
