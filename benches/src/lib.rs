@@ -6,12 +6,14 @@
 mod device;
 mod machine;
 pub mod nft;
+mod pass;
 mod plot;
 pub mod prefixes;
 mod replay;
 mod report;
 
 pub use device::Device;
+pub use pass::Pass;
 pub use plot::{Mark, Plot};
 pub use replay::{Peer, Replay};
 pub use report::{Cell, Column, Report, Table};

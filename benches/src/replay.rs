@@ -23,6 +23,8 @@ pub enum Peer {
     Empty,
     /// Hands every packet to the network stack.
     Pass,
+    /// Sends every packet out by the interface that it is said to come in on.
+    Transmit,
     /// Counts as a packet is counted that a rule decided.
     Counted,
     /// Reads headers.
@@ -38,6 +40,7 @@ impl Peer {
         match self {
             Self::Empty => "empty",
             Self::Pass => "pass",
+            Self::Transmit => "transmit",
             Self::Counted => "counted",
             Self::Headers => "headers",
             Self::Trie4 => "trie4",
@@ -131,6 +134,19 @@ impl Replay {
         with - without
     }
 
+    /// Sends so many packets of the trace out by the interface, `between` nanoseconds after each other; with 0, as fast as it can. One call:
+    /// to begin takes the kernel some 30 ms.
+    pub fn transmit(&mut self, packets: u32, between: u64) {
+        self.place_peer(Peer::Transmit);
+        let mut pace: Array<_, [u64; 2]> = self
+            .ebpf
+            .map_mut("PACE")
+            .and_then(|map| map.try_into().ok())
+            .expect("an array");
+        pace.set(0, [0, between], 0).expect("its element");
+        self.run(TestRunAttrs::new().xdp_live_frames(64), packets);
+    }
+
     fn place_peer(&mut self, peer: Peer) {
         let program = self.program(peer.name());
         if program.fd().is_err() {
@@ -189,7 +205,8 @@ fn fill(ebpf: &mut Ebpf, prefixes: &[IpNet]) {
     }
 }
 
-static OBJECT: &[u8] = include_bytes_aligned!(env!("RAVELIN_REPLAY_OBJECT_PATH"));
+/// The programs that measure, and those that others are measured against.
+pub(crate) static OBJECT: &[u8] = include_bytes_aligned!(env!("RAVELIN_REPLAY_OBJECT_PATH"));
 
 /// Bytes of a frame of the trace; the same number stands in the program.
 const FRAME_BYTES: usize = 80;

@@ -44,8 +44,15 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
     if let Some(name) = name {
         command.args(["--bench", name]);
     }
+    if name.is_none_or(|name| WITH_DAEMON.contains(&name)) {
+        let mut build = cargo(&["build", "--release", "--package", "ravelin-daemon", "--locked"]);
+        progress::run("the daemon", build.env("PATH", setup::path_with_tools()))?;
+    }
     progress::run("benchmarks", command.env("PATH", setup::path_with_tools()))
 }
+
+/// Benches that run a daemon: cargo builds binaries of other packages for none.
+const WITH_DAEMON: [&str; 2] = ["bans", "flood"];
 
 fn cannot(what: &str) -> Failure {
     Failure::cannot(format!("{what}\nhelp: `cargo xtask bench --help`"))
