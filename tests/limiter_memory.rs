@@ -1,24 +1,12 @@
 //! A million sources against a table with a bound. A suite of its own: it measures the memory of the whole process.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
-use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use ravelin_daemon::metrics::EdgeMetrics;
 use ravelin_daemon::transport::limit::{Limiter, Terms};
 use ravelin_rules::policy::{OverLimit, Rate};
-
-fn resident_bytes() -> usize {
-    let pages = fs::read_to_string("/proc/self/statm").expect("statm");
-    let resident: usize = pages
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .expect("a number");
-    resident * 4096
-}
+use ravelin_tests::resident::resident_bytes;
 
 fn source(number: u64) -> IpAddr {
     // One /64 each.

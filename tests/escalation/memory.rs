@@ -1,10 +1,10 @@
 //! The bound on the memory of a listener's book, which the documentation states.
 
-use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ravelin_daemon::transport::escalation::{Book, Judgement};
 use ravelin_daemon::transport::limit::Source;
+use ravelin_tests::resident::resident_bytes;
 
 /// What `docs/bans.md` says of a whole book.
 const BOUND: usize = 64 << 20;
@@ -39,14 +39,4 @@ fn a_full_book_stays_under_the_stated_bound_and_takes_no_newcomer() {
 fn source(number: usize) -> Source {
     let bits = 0x2001_0db8 << 96 | u128::try_from(number).expect("small") << 64 | 1;
     Source::of(IpAddr::V6(Ipv6Addr::from_bits(bits)))
-}
-
-fn resident_bytes() -> usize {
-    let pages = fs::read_to_string("/proc/self/statm").expect("statm");
-    let resident: usize = pages
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .expect("a number");
-    resident * 4096
 }

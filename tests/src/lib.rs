@@ -25,6 +25,7 @@ pub mod prog_run;
 pub mod promtool;
 pub mod random;
 pub mod requires;
+pub mod resident;
 pub mod runtime;
 pub mod scene;
 pub mod sequence;
