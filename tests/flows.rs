@@ -67,7 +67,8 @@ fn a_flood_of_opening_flows_pushes_out_none_that_has_settled_and_what_finds_no_r
         let mut world = World::of(&sequence);
         let kernel = &mut world.kernels[0];
         let mut passes = |direction: Direction, peer: u32, reason: Reason| {
-            kernel.turn(direction, 1_000_000_000);
+            // A millisecond a peer: who came first is the oldest, and none of them is over.
+            kernel.turn(direction, 1_000_000_000 + u64::from(peer) * 1_000_000);
             let verdict = match (direction, reason) {
                 (Direction::Inbound, Reason::Default) => Verdict::Deny,
                 _ => Verdict::Allow,
@@ -103,14 +104,25 @@ fn a_flood_of_opening_flows_pushes_out_none_that_has_settled_and_what_finds_no_r
         );
 
         // More settle than there is room for: they go on among those that may be pushed out.
-        for peer in settled + flood..settled + flood + FLOWS {
+        let more = 3 * FLOWS;
+        for peer in settled + flood..settled + flood + more {
             assert!(passes(Direction::Outbound, peer, Reason::Default));
             assert!(passes(Direction::Inbound, peer, Reason::Flow));
         }
+        for peer in 0..settled {
+            assert!(
+                passes(Direction::Inbound, peer, Reason::Flow),
+                "{peer} was settled"
+            );
+        }
         let [opened, in_table, no_room, not_settled, _] = kernel.flow_events();
-        assert_eq!(opened, u64::from(settled + flood + FLOWS));
-        assert_eq!(in_table, u64::from(FLOWS));
-        assert_eq!((no_room, not_settled >= u64::from(FLOWS - 24)), (0, true));
+        assert_eq!(opened, u64::from(settled + flood + more));
+        // There are twice as many ways as there is room promised; one in eight is never kept.
+        assert!((FLOWS..=FLOWS * 7 / 4).contains(&u32::try_from(in_table).expect("few")));
+        assert_eq!(
+            (no_room, in_table + not_settled),
+            (0, u64::from(settled + 1 + more))
+        );
     });
 }
 

@@ -12,6 +12,7 @@ use aya::maps::{Array, MapData, PerCpuArray};
 use aya::programs::{Program, ProgramFd, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use ravelin_daemon::network::bans::never::{self, NEVER_BAN, NEVER_BAN_LENGTHS, Never};
+use ravelin_daemon::network::hash_table;
 use ravelin_daemon::network::load::{INBOUND, OBJECT, OUTBOUND};
 use ravelin_daemon::network::pins::PinDir;
 use ravelin_daemon::network::shared;
@@ -25,7 +26,7 @@ use ravelin_rules::TableImage;
 
 use crate::netns::{End, Namespace, veth};
 
-use memory::{BUCKETS, TABLES};
+use memory::BUCKETS;
 pub use memory::{FLOWS, FlowMemory};
 
 /// The number of the interface that test runs name, inside [`Bench::run`].
@@ -180,14 +181,16 @@ impl Kernel {
                 .override_global(Settings::global(*direction), &image.settings().0[..], true)
                 .map_pin_path(tables::name(*direction), path.as_path());
         }
-        for name in TABLES {
-            match memory {
-                Some(memory) => loader
-                    .map_max_entries(name, memory.room)
-                    .map_pin_path(name, memory.folder.join(name)),
-                // Of programs that keep no flows, or that no packet comes to.
-                None => loader.map_max_entries(name, 1),
-            };
+        let lines = memory.map_or(1, FlowMemory::flow_lines);
+        let mask = lines - 1;
+        loader
+            .override_global(FLOW_LINES_MASK, &mask, true)
+            .map_max_entries(shared::FLOWS, lines)
+            .map_max_entries(shared::FRAGMENTS, memory.map_or(1, |memory| memory.room));
+        if let Some(memory) = memory {
+            for name in [shared::FLOWS, shared::FRAGMENTS, shared::HASH_SECRET] {
+                loader.map_pin_path(name, memory.folder.join(name));
+            }
         }
         for name in BUCKETS {
             match memory {
@@ -209,6 +212,7 @@ impl Kernel {
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("cannot load the object: {error:?}"));
         drop(pins);
+        hash_table::draw_secret(&mut ebpf).expect("its element");
         let map = ebpf.map_mut(NEVER_BAN).expect("the map is in the object");
         never::fill(&mut map.try_into().expect("a hash map"), &never).expect("room for them");
         for (image, (direction, tables, _)) in images.iter().zip(&mut sides) {
@@ -567,3 +571,4 @@ const LOOPBACK: u32 = 1;
 
 /// Where the programs read the time of flows, when they are told it.
 const FLOW_CLOCK: &str = "FLOW_CLOCK";
+const FLOW_LINES_MASK: &str = "FLOW_LINES_MASK";

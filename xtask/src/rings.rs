@@ -173,8 +173,8 @@ fn ring_of(suite: &str) -> Ring {
     match suite {
         "architecture" => Ring::Lint,
         "bans_law" | "buckets" | "check" | "diff" | "differential" | "docs" | "edits" | "explain"
-        | "guide" | "import" | "lint" | "packets" | "replay" | "robustness" | "sequences" | "units"
-        | "worst" => Ring::Laws,
+        | "guide" | "hash_table" | "import" | "lint" | "packets" | "replay" | "robustness" | "sequences"
+        | "units" | "worst" => Ring::Laws,
         "bans_kernel" | "buckets_kernel" | "classbench" | "evasion" | "flows" | "kernel" => Ring::Kernel,
         _ => Ring::System,
     }

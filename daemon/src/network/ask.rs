@@ -60,7 +60,7 @@ pub fn ask(
         interface: interface.map_or_else(String::new, |name| format!(" on `{name}`")),
     };
     let pins = PinDir::look(pin_dir)?.ok_or_else(nobody)?;
-    if pins.map(shared::FLOWS_SETTLED).exists() {
+    if pins.map(shared::FLOWS).exists() {
         return Err(AskError::KeepsFlows);
     }
     if pins.map(shared::LIMIT_NUMBERS).exists() {

@@ -14,6 +14,7 @@ use ravelin_rules::{Amender, Change, Policy, TableImage};
 
 use super::bans::never::{self, NEVER_BAN, NEVER_BAN_LENGTHS, Never};
 use super::flows;
+use super::hash_table;
 use super::limits::numbers::{self, Numbers};
 use super::pins::PinDir;
 use super::shared::{self, Uses};
@@ -90,7 +91,7 @@ impl Generation {
                 .map_pin_path(tables::name(*direction), path);
         }
         let uses = Uses::of(images.each().map(|(_, image)| image));
-        for name in uses.unused().filter(|name| !COUNTERS.contains(name)) {
+        for name in uses.unused().filter(|name| !FEW.contains(name)) {
             loader.map_max_entries(name, 1);
         }
         for name in uses.maps() {
@@ -100,6 +101,10 @@ impl Generation {
         drop(held);
 
         fill_never(&mut ebpf, &never)?;
+        hash_table::draw_secret(&mut ebpf).map_err(|source| LoadError::Map {
+            name: shared::HASH_SECRET,
+            source,
+        })?;
         let slots = assign_slots(&mut ebpf, images.inbound)?;
         let mut limits = HashSet::new();
         if uses.limits {
@@ -269,7 +274,7 @@ fn enter_limits(ebpf: &mut Ebpf, image: &TableImage, slots: &[u32]) -> Result<()
 }
 
 /// They are few numbers, of a shape that the object fixes.
-const COUNTERS: [&str; 2] = [shared::FLOW_COUNTERS, shared::LIMIT_COUNTERS];
+const FEW: [&str; 3] = [shared::FLOW_COUNTERS, shared::HASH_SECRET, shared::LIMIT_COUNTERS];
 
 fn assign_slots(ebpf: &mut Ebpf, image: &TableImage) -> Result<Vec<u32>, LoadError> {
     let mut directory = None;

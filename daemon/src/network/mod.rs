@@ -13,6 +13,7 @@ pub mod counters;
 pub mod detach;
 mod egress;
 pub mod flows;
+pub mod hash_table;
 mod ingress;
 pub mod interface;
 pub mod limits;
@@ -34,7 +35,8 @@ use self::bans::never::Never;
 use self::bans::{Bans, BansError};
 use self::counters::{Counters, CountersError};
 use self::detach::{DetachError, Detached};
-use self::flows::{FlowTable, FlowsError};
+use self::flows::FlowTable;
+use self::hash_table::HashTableError;
 use self::limits::{LimitTable, LimitsError};
 use self::load::{Generation, Images, LoadError};
 use self::pins::{PinDir, PinsError};
@@ -101,7 +103,7 @@ impl Network {
             outbound: outbound.as_ref(),
         };
         let number = self.number.wrapping_add(1);
-        let knew_flows = self.pins.map(shared::FLOWS_SETTLED).exists();
+        let knew_flows = self.pins.map(shared::FLOWS).exists();
         let mut generation = Generation::load(&self.pins, images, &Never::of(policy), number)?;
         if policy.keeps_flows() && !knew_flows {
             self.admit_connections(number);
@@ -154,8 +156,8 @@ impl Network {
     /// From here on flows are what lets packets through: those that the host has already are flows too.
     fn admit_connections(&self, number: u32) {
         match FlowTable::open(&self.pins) {
-            Ok(Some(mut table)) => {
-                let connections = flows::grace::admit(&mut table, flows::first_epoch(number));
+            Ok(Some(table)) => {
+                let connections = flows::grace::admit(&table, flows::first_epoch(number));
                 tracing::info!(connections, "the host's connections are let through");
             }
             Ok(None) => {}
@@ -168,9 +170,9 @@ impl Network {
     /// # Errors
     ///
     /// When the tables cannot be opened.
-    pub fn sweep_flows(&self, timeouts: &FlowTimeouts) -> Result<usize, FlowsError> {
+    pub fn sweep_flows(&self, timeouts: &FlowTimeouts) -> Result<usize, HashTableError> {
         let table = FlowTable::open(&self.pins)?;
-        Ok(table.map_or(0, |mut table| table.sweep(timeouts, flows::table::now())))
+        Ok(table.map_or(0, |table| table.sweep(timeouts, flows::table::now())))
     }
 
     /// Makes `policy`, which packets are judged by now, one with `change`, in the tables of the live generation. Says whether it could;

@@ -24,10 +24,10 @@ pub const BANS: &str = "BANS";
 pub const BAN_FILTER: &str = "BAN_FILTER";
 /// Number → reason of bans.
 pub const BAN_REASONS: &str = "BAN_REASONS";
-/// Flows whose both ends are there.
-pub const FLOWS_SETTLED: &str = "FLOWS_SETTLED";
-/// Flows of which one end has spoken.
-pub const FLOWS_OPENING: &str = "FLOWS_OPENING";
+/// Flows.
+pub const FLOWS: &str = "FLOWS";
+/// The secret numbers of hash tables.
+pub const HASH_SECRET: &str = "HASH_SECRET";
 /// Datagrams in fragments.
 pub const FRAGMENTS: &str = "FRAGMENTS";
 /// What became of flows.
@@ -57,7 +57,7 @@ pub const ALWAYS: [&str; 7] = [
     RULE_SLOTS,
 ];
 /// Those of generations that keep flows: they take the memory of all flows at once, so others do without.
-pub const WITH_FLOWS: [&str; 4] = [FLOWS_SETTLED, FLOWS_OPENING, FRAGMENTS, FLOW_COUNTERS];
+pub const WITH_FLOWS: [&str; 4] = [FLOWS, HASH_SECRET, FRAGMENTS, FLOW_COUNTERS];
 
 /// Those of generations that limit something.
 pub const WITH_LIMITS: [&str; 5] = [
@@ -195,16 +195,21 @@ impl Shape {
             value,
             entries,
         };
-        let flows = |kind, entries| Self {
-            kind: Some(kind),
-            key: FLOW_KEY_BYTES,
-            value: FLOW_BYTES,
+        let array = |value, entries| Self {
+            kind: Some(MapType::Array),
+            key: 4,
+            value,
             entries,
         };
         match name {
-            FLOWS_SETTLED => flows(MapType::Hash, wire::FLOWS),
-            FLOWS_OPENING => flows(MapType::LruHash, wire::FLOWS),
-            FRAGMENTS => flows(MapType::LruHash, wire::DATAGRAMS),
+            FLOWS => array(FLOW_LINE_BYTES, wire::FLOW_LINES),
+            HASH_SECRET => array(SECRET_BYTES, 1),
+            FRAGMENTS => Self {
+                kind: Some(MapType::LruHash),
+                key: FLOW_KEY_BYTES,
+                value: FLOW_BYTES,
+                entries: wire::DATAGRAMS,
+            },
             FLOW_COUNTERS => Self {
                 value: 8,
                 ..counters(wire::FlowTables::COUNTERS)
@@ -223,12 +228,7 @@ impl Shape {
                 entries: wire::SOURCES,
             },
             BANS => hash(BAN_WORDS, BAN_WORDS, wire::BANS),
-            BAN_FILTER => Self {
-                kind: Some(MapType::Array),
-                key: 4,
-                value: wire::FILTER_WORDS * 8,
-                entries: 1,
-            },
+            BAN_FILTER => array(wire::FILTER_WORDS * 8, 1),
             BAN_REASONS => hash(4, REASON_BYTES, wire::BAN_REASONS),
             CLASS_COUNTERS => counters(wire::CLASS_COUNTERS),
             REASON_COUNTERS => counters(wire::REASON_COUNTERS),
@@ -239,6 +239,8 @@ impl Shape {
 }
 
 const COUNTER_BYTES: u32 = 16;
+const FLOW_LINE_BYTES: u32 = 704;
+const SECRET_BYTES: u32 = 88;
 const FLOW_KEY_BYTES: u32 = 40;
 const FLOW_BYTES: u32 = 40;
 const BUCKET_KEY_BYTES: u32 = 24;
@@ -250,6 +252,8 @@ const NAME_BYTES: u32 = 64;
 const BAN_WORDS: u32 = 24;
 const REASON_BYTES: u32 = 64;
 
+const _: () = assert!(wire::FLOW_LINE * 8 == FLOW_LINE_BYTES as usize);
+const _: () = assert!(wire::HASH_NUMBERS * 8 == SECRET_BYTES as usize);
 const _: () = assert!(size_of::<wire::FlowKey>() == FLOW_KEY_BYTES as usize);
 const _: () = assert!(size_of::<wire::FlowRecord>() == FLOW_BYTES as usize);
 const _: () = assert!(size_of::<wire::BucketKey>() == BUCKET_KEY_BYTES as usize);

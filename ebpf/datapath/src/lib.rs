@@ -15,6 +15,7 @@ mod direction;
 mod essentials;
 pub mod flow;
 pub mod frame;
+pub mod hash_table;
 mod judge;
 pub mod limit;
 pub mod packet;

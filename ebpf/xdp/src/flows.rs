@@ -1,31 +1,17 @@
-//! `Flows` over two maps that all generations share.
-//!
-//! A flow that is opening stands in a table where the oldest gives way to the newest, so a flood of forged first packets pushes out
-//! nothing but first packets. One that both ends have proven to be there moves to a table of its own, where nothing is pushed out:
-//! what finds no room there stays where it was, and is counted.
+//! `Memory` and `Flows` over maps that all generations share.
 
-use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{LruHashMap, PerCpuArray};
 use ravelin_datapath::classify::Classes;
-use ravelin_datapath::flow::{self, Again, Claim, Followed, Passage};
+use ravelin_datapath::flow::{self, Again, Claim, FlowTable, Followed, Passage, TableCell};
+use ravelin_datapath::hash_table::Lines;
 use ravelin_datapath::limit::{Draw, Drawn};
-use ravelin_datapath::wire::{
-    DATAGRAMS, FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting, SourceKey,
-};
-use ravelin_datapath::{FlowCell, Flows, Memory, Tables};
+use ravelin_datapath::wire::{DATAGRAMS, FlowKey, FlowRecord, FlowTables, Plane, SourceKey};
+use ravelin_datapath::{FlowCell, Flows, Memory};
 
-use crate::limits;
 use crate::maps::{Inbound, Outbound};
-
-/// Flows whose both ends are there. Shared by all generations, pinned.
-#[map]
-static FLOWS_SETTLED: HashMap<FlowKey, FlowRecord> = HashMap::with_max_entries(FLOWS, BPF_F_NO_PREALLOC);
-
-/// Flows of which one end has spoken. Shared by all generations, pinned.
-#[map]
-static FLOWS_OPENING: LruHashMap<FlowKey, FlowRecord> = LruHashMap::with_max_entries(FLOWS, 0);
+use crate::words::Words;
+use crate::{flow_table, limits};
 
 /// Datagrams in fragments whose first one has come: the oldest gives way, so a flood of first fragments takes no more than this. Shared by
 /// all generations, pinned.
@@ -35,27 +21,6 @@ static FRAGMENTS: LruHashMap<FlowKey, FlowRecord> = LruHashMap::with_max_entries
 /// What became of flows: opened, settled, found no room. Shared by all generations, pinned.
 #[map]
 static FLOW_COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(FlowTables::COUNTERS, 0);
-
-/// The time, where the settings say that it is told: tests have hours pass.
-#[map]
-static FLOW_CLOCK: Array<u64> = Array::with_max_entries(1, 0);
-
-/// Nanoseconds of the flow clock, when this generation keeps flows or limits something.
-#[inline(always)]
-pub fn tick(tables: &impl Tables) -> u64 {
-    let asked = tables.setting(Setting::FlowsUsed)
-        | tables.setting(Setting::LimitsUsed)
-        | tables.setting(Setting::SynBudgetUsed);
-    if asked == 0 {
-        return 0;
-    }
-    if tables.setting(Setting::FlowClockTold) != 0 {
-        return FLOW_CLOCK.get(0).copied().unwrap_or(0);
-    }
-    // SAFETY: the helper takes nothing and gives a number. Its few milliseconds' resolution is enough for timeouts of seconds, and
-    // it costs a tenth of the exact clock.
-    unsafe { bpf_ktime_get_coarse_ns() }
-}
 
 /// What this processor's packet claims: here and not on the stack, which is 512 bytes for all functions together. No other packet comes
 /// between: programs run with bottom halves off.
@@ -234,36 +199,21 @@ again!(
     Plane::V6
 );
 
-/// The flow tables.
+/// The table of flows, and the maps beside it.
 struct MapFlows;
 
 impl Flows for MapFlows {
     #[inline(always)]
-    fn find(&self, key: &FlowKey) -> Option<impl FlowCell> {
-        let words = FLOWS_SETTLED
-            .get_ptr_mut(key)
-            .or_else(|| FLOWS_OPENING.get_ptr_mut(key))?;
-        Some(Words(words.cast()))
+    fn table(&self) -> FlowTable<impl Lines> {
+        flow_table::table()
     }
 
     #[inline(always)]
-    fn open(&self, key: &FlowKey, record: &FlowRecord) {
-        // What stood there under this key is another flow, and over.
-        let _not_there = FLOWS_SETTLED.remove(key);
-        count(match FLOWS_OPENING.insert(key, record, 0) {
-            Ok(()) => FlowTables::Opened,
-            Err(_) => FlowTables::NoRoom,
-        });
-    }
-
-    #[inline(always)]
-    fn settle(&self, key: &FlowKey, record: &FlowRecord) {
-        if FLOWS_SETTLED.insert(key, record, 0).is_err() {
-            count(FlowTables::NotSettled);
-            return;
+    fn count(&self, event: FlowTables) {
+        if let Some(counter) = FLOW_COUNTERS.get_ptr_mut(event as u32) {
+            // SAFETY: this CPU's own element.
+            unsafe { *counter += 1 }
         }
-        count(FlowTables::Settled);
-        let _not_there = FLOWS_OPENING.remove(key);
     }
 
     #[inline(always)]
@@ -272,53 +222,16 @@ impl Flows for MapFlows {
     }
 
     #[inline(always)]
-    fn remove(&self, key: &FlowKey) {
-        let _not_there = FLOWS_SETTLED.remove(key);
-        let _not_there = FLOWS_OPENING.remove(key);
-    }
-
-    #[inline(always)]
     fn datagram(&self, key: &FlowKey) -> Option<impl FlowCell> {
-        Some(Words(FRAGMENTS.get_ptr_mut(key)?.cast()))
+        Some(TableCell::new(Words::of(FRAGMENTS.get_ptr_mut(key)?)))
     }
 
     #[inline(always)]
     fn begin(&self, key: &FlowKey, record: &FlowRecord) {
-        match FRAGMENTS.insert(key, record, 0) {
-            Ok(()) => count(FlowTables::Datagram),
+        self.count(match FRAGMENTS.insert(key, record, 0) {
+            Ok(()) => FlowTables::Datagram,
             // What follows is an orphan.
-            Err(_) => count(FlowTables::NoRoom),
-        }
-    }
-}
-
-/// A record in one of the maps.
-struct Words(*mut u64);
-
-impl FlowCell for Words {
-    #[inline(always)]
-    fn load(&self) -> FlowRecord {
-        let mut record = [0; FLOW_WORDS];
-        let mut index = 0;
-        while index < FLOW_WORDS {
-            // SAFETY: a value of either map has so many words, and stays allocated until the program has ended.
-            record[index] = unsafe { self.0.add(index).read_volatile() };
-            index += 1;
-        }
-        record
-    }
-
-    #[inline(always)]
-    fn store(&self, index: usize, word: u64) {
-        // SAFETY: as above; the words that are stored are named by constants.
-        unsafe { self.0.add(index).write_volatile(word) }
-    }
-}
-
-#[inline(always)]
-fn count(event: FlowTables) {
-    if let Some(counter) = FLOW_COUNTERS.get_ptr_mut(event as u32) {
-        // SAFETY: this CPU's own element.
-        unsafe { *counter += 1 }
+            Err(_) => FlowTables::NoRoom,
+        });
     }
 }

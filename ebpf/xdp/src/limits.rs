@@ -2,11 +2,10 @@
 //!
 //! Nothing is pushed out of a table of buckets: who comes back after that would find a full one. What has no room shares a bucket.
 
-use core::arch::asm;
-
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
+use ravelin_datapath::hash_table::Line as _;
 use ravelin_datapath::limit::{self, Bucket, Buckets, Draw, Drawn, Place};
 use ravelin_datapath::wire::{
     BUCKETS, BucketKey, BucketRecord, LIMITS, LimitKey, LimitRecord, LimitTables, OWN_BUCKETS, SOURCES,
@@ -14,6 +13,7 @@ use ravelin_datapath::wire::{
 };
 
 use crate::maps::{Inbound, Outbound};
+use crate::words::Words;
 
 /// Buckets of sources that are known: no flood of forged sources takes their place. Shared by all generations, pinned.
 #[map]
@@ -99,11 +99,11 @@ impl MapBuckets {
 }
 
 impl Buckets for MapBuckets {
-    type Bucket = Words;
+    type Bucket = MapBucket;
 
     #[inline(always)]
-    fn find(&self, place: Place, key: &BucketKey) -> Option<Words> {
-        Some(Words(Self::table(place).get_ptr_mut(key)?.cast()))
+    fn find(&self, place: Place, key: &BucketKey) -> Option<MapBucket> {
+        Some(MapBucket(Words::of(Self::table(place).get_ptr_mut(key)?)))
     }
 
     #[inline(always)]
@@ -127,49 +127,27 @@ impl Buckets for MapBuckets {
 }
 
 /// A bucket in one of the maps.
-struct Words(*mut u64);
+struct MapBucket(Words);
 
-impl Words {
-    #[inline(always)]
-    fn load(&self, index: usize) -> u64 {
-        // SAFETY: a value of the maps has so many words, and stays allocated until the program has ended.
-        unsafe { self.0.add(index).read_volatile() }
-    }
-
-    /// Compare and swap. Written out: to the compiler this target has one processor, and its own atomics would be plain loads and stores.
-    #[inline(always)]
-    fn swap(&self, index: usize, old: u64, new: u64) -> bool {
-        let seen: u64;
-        // SAFETY: as above; the value of a map is aligned to eight bytes.
-        unsafe {
-            asm!(
-                "r0 = cmpxchg_64({at} + 0, r0, {new})",
-                at = in(reg) self.0.add(index), new = in(reg) new, inout("r0") old => seen, options(nostack)
-            );
-        }
-        seen == old
-    }
-}
-
-impl Bucket for Words {
+impl Bucket for MapBucket {
     #[inline(always)]
     fn last(&self) -> u64 {
-        self.load(bucket::LAST)
+        self.0.load(bucket::LAST)
     }
 
     #[inline(always)]
     fn credits(&self) -> u64 {
-        self.load(bucket::CREDITS)
+        self.0.load(bucket::CREDITS)
     }
 
     #[inline(always)]
     fn move_last(&self, old: u64, new: u64) -> bool {
-        self.swap(bucket::LAST, old, new)
+        self.0.swap(bucket::LAST, old, new)
     }
 
     #[inline(always)]
     fn move_credits(&self, old: u64, new: u64) -> bool {
-        self.swap(bucket::CREDITS, old, new)
+        self.0.swap(bucket::CREDITS, old, new)
     }
 }
 

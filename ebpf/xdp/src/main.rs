@@ -6,11 +6,14 @@
 #![feature(asm_experimental_arch)]
 
 mod bans;
+mod clock;
+mod flow_table;
 mod flows;
 mod frame;
 mod limits;
 mod maps;
 mod skb;
+mod words;
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{classifier, xdp};
@@ -40,7 +43,7 @@ pub fn ravelin_ingress(context: XdpContext) -> u32 {
         loopback: frame::interface(&context) == LOOPBACK,
         interface: frame::interface(&context),
         now: Inbound::now(),
-        tick: flows::tick(&tables),
+        tick: clock::tick(&tables),
     };
     let judgement = judge(
         &frame,
@@ -70,7 +73,7 @@ pub fn ravelin_egress(context: TcContext) -> i32 {
         loopback: skb::interface(&context) == LOOPBACK,
         interface: skb::interface(&context),
         now: Outbound::now(),
-        tick: flows::tick(&tables),
+        tick: clock::tick(&tables),
     };
     let judgement = judge(
         &frame,

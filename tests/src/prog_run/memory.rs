@@ -4,14 +4,20 @@ use std::fs;
 use std::path::PathBuf;
 
 use aya::maps::{HashMap, Map, MapData};
+use ravelin_daemon::network::hash_table::MappedLines;
 use ravelin_daemon::network::shared;
-use ravelin_datapath::wire::{BucketKey, BucketRecord, Ends, Flow, FlowKey, FlowRecord, SourceKey};
+use ravelin_datapath::flow::FlowTable;
+use ravelin_datapath::hash_table::Entered;
+use ravelin_datapath::wire::{
+    BucketKey, BucketRecord, Ends, FLOW_LINE, Flow, FlowKey, FlowRecord, SourceKey, WAYS,
+};
 
 use super::pin_path;
 
 /// Flows and buckets that stay from one generation to the next.
 pub struct FlowMemory {
     pub(super) folder: PathBuf,
+    /// Flows that there is room for.
     pub(super) room: u32,
     /// Buckets that each of their tables holds.
     pub(super) buckets: u32,
@@ -53,18 +59,23 @@ impl FlowMemory {
 }
 
 impl FlowMemory {
+    /// Lines of the flow table: twice as many ways as flows, as the daemon's table has them.
+    pub(super) fn flow_lines(&self) -> u32 {
+        (2 * self.room).div_ceil(WAYS as u32).next_power_of_two()
+    }
+
     /// Forgets everything.
     ///
     /// # Panics
     /// When a table cannot be read.
     #[track_caller]
     pub fn forget(&self) {
-        for name in TABLES {
-            let mut table = self.table(name);
-            let keys: Vec<FlowKey> = table.keys().filter_map(Result::ok).collect();
-            for key in keys {
-                table.remove(&key).expect("nobody else removes it");
-            }
+        let flows = self.lines();
+        FlowTable::new(flows.lines()).sweep(|_, _| true);
+        let mut table = self.datagrams();
+        let keys: Vec<FlowKey> = table.keys().filter_map(Result::ok).collect();
+        for key in keys {
+            table.remove(&key).expect("nobody else removes it");
         }
         for name in BUCKETS {
             let mut table = self.buckets(name);
@@ -114,20 +125,24 @@ impl FlowMemory {
     /// When there is no room.
     #[track_caller]
     pub fn enter(&self, flows: impl Iterator<Item = (Ends, Flow)>) {
-        let mut table = self.table(shared::FLOWS_SETTLED);
+        let lines = self.lines();
+        let table = FlowTable::new(lines.lines());
         for (ends, flow) in flows {
-            table.insert(ends.key(), flow.pack(), 0).expect("room for a flow");
+            let entered = table.enter_settled(&ends.key(), &flow.pack());
+            assert_eq!(entered, Entered::Done, "room for a flow");
         }
     }
 
     #[track_caller]
-    fn table(&self, name: &str) -> HashMap<MapData, FlowKey, FlowRecord> {
-        let data = MapData::from_pin(self.folder.join(name)).expect("a program is loaded");
-        let map = match name {
-            shared::FLOWS_SETTLED => Map::HashMap(data),
-            _ => Map::LruHashMap(data),
-        };
-        map.try_into().expect("a flow table")
+    fn lines(&self) -> MappedLines {
+        let [table, secret] = [shared::FLOWS, shared::HASH_SECRET].map(|name| self.folder.join(name));
+        MappedLines::open(&table, &secret, FLOW_LINE).expect("a program is loaded")
+    }
+
+    #[track_caller]
+    fn datagrams(&self) -> HashMap<MapData, FlowKey, FlowRecord> {
+        let data = MapData::from_pin(self.folder.join(shared::FRAGMENTS)).expect("a program is loaded");
+        Map::LruHashMap(data).try_into().expect("the datagrams")
     }
 }
 
@@ -139,7 +154,13 @@ impl Default for FlowMemory {
 
 impl Drop for FlowMemory {
     fn drop(&mut self) {
-        for name in TABLES.iter().chain(&BUCKETS).chain(&[shared::SOURCES_KNOWN]) {
+        let others = [
+            shared::FLOWS,
+            shared::HASH_SECRET,
+            shared::FRAGMENTS,
+            shared::SOURCES_KNOWN,
+        ];
+        for name in others.iter().chain(&BUCKETS) {
             let _not_made = fs::remove_file(self.folder.join(name));
         }
         let _best_effort = fs::remove_dir(&self.folder);
@@ -148,9 +169,6 @@ impl Drop for FlowMemory {
 
 /// The tables of buckets.
 pub(super) const BUCKETS: [&str; 3] = [shared::LIMITS_KNOWN, shared::LIMITS_OTHERS, shared::LIMITS_OWN];
-
-/// The tables of flows.
-pub(super) const TABLES: [&str; 3] = [shared::FLOWS_SETTLED, shared::FLOWS_OPENING, shared::FRAGMENTS];
 
 /// Flows that a [`FlowMemory`] has room for in each of its tables.
 pub const FLOWS: u32 = 1024;

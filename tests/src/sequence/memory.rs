@@ -3,14 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
 
+use ravelin_datapath::flow::FlowTable;
+use ravelin_datapath::hash_table::{Lines, SliceLines};
 use ravelin_datapath::limit::Place;
 use ravelin_datapath::wire::{
-    BUCKET_WORDS, BucketKey, BucketRecord, FLOW_WORDS, FlowKey, FlowRecord, LimitTables, SourceKey, bucket,
+    BUCKET_WORDS, BucketKey, BucketRecord, FLOW_LINE, FLOW_WORDS, FlowKey, FlowRecord, FlowTables,
+    HASH_NUMBERS, LimitTables, SourceKey, bucket,
 };
 use ravelin_datapath::{Bucket, Buckets, FlowCell, Flows};
 
-/// A flow table without bound, and tables of buckets with one.
+/// A flow table, and tables of buckets with a bound.
 #[derive(Debug)]
 pub struct Remembered {
     /// Buckets of sources that each of their two tables holds.
@@ -18,7 +22,7 @@ pub struct Remembered {
     buckets: RefCell<HashMap<(Place, BucketKey), FoundBucket>>,
     sources: RefCell<HashMap<SourceKey, u64>>,
     events: [Cell<u64>; LimitTables::ALL.len()],
-    flows: RefCell<HashMap<FlowKey, Rc<Words>>>,
+    flows: Vec<AtomicU64>,
     datagrams: RefCell<HashMap<FlowKey, Rc<Words>>>,
 }
 
@@ -37,7 +41,7 @@ impl Remembered {
             buckets: RefCell::default(),
             sources: RefCell::default(),
             events: Default::default(),
-            flows: RefCell::default(),
+            flows: (0..LINES * FLOW_LINE).map(|_| AtomicU64::new(0)).collect(),
             datagrams: RefCell::default(),
         }
     }
@@ -127,23 +131,17 @@ struct Words([Cell<u64>; FLOW_WORDS]);
 struct Found(Rc<Words>);
 
 impl Flows for Remembered {
-    fn find(&self, key: &FlowKey) -> Option<impl FlowCell> {
-        self.flows.borrow().get(key).cloned().map(Found)
+    fn table(&self) -> FlowTable<impl Lines> {
+        FlowTable::new(SliceLines::new(&self.flows, FLOW_LINE, &SECRET))
     }
 
-    fn open(&self, key: &FlowKey, record: &FlowRecord) {
-        let words = Words(record.map(Cell::new));
-        self.flows.borrow_mut().insert(*key, Rc::new(words));
+    fn count(&self, event: FlowTables) {
+        // Sequences are short: whatever they open has room.
+        assert!(!matches!(event, FlowTables::NoRoom | FlowTables::NotSettled));
     }
-
-    fn settle(&self, _: &FlowKey, _: &FlowRecord) {}
 
     fn know(&self, source: &SourceKey, tick: u64) {
         self.sources.borrow_mut().insert(*source, tick);
-    }
-
-    fn remove(&self, key: &FlowKey) {
-        self.flows.borrow_mut().remove(key);
     }
 
     fn datagram(&self, key: &FlowKey) -> Option<impl FlowCell> {
@@ -167,3 +165,22 @@ impl FlowCell for Found {
         words[index].set(word);
     }
 }
+
+/// Lines of the flow table: few, so that flows meet in them.
+const LINES: usize = 16;
+
+/// Numbers that a daemon would draw.
+const SECRET: [u64; HASH_NUMBERS] = {
+    let mut numbers = [0; HASH_NUMBERS];
+    let mut number = 0x2545_f491_4f6c_dd1d_u64;
+    let mut index = 0;
+    while index < HASH_NUMBERS {
+        // Marsaglia, "Xorshift RNGs", 2003.
+        number ^= number << 13;
+        number ^= number >> 7;
+        number ^= number << 17;
+        numbers[index] = number | 1;
+        index += 1;
+    }
+    numbers
+};

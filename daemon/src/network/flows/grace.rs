@@ -11,7 +11,7 @@ use super::table::{FlowTable, now};
 /// Enters the host's connections into the tables, as let in by the tables of `epoch`; says how many there are.
 ///
 /// What cannot be learned or entered is left out, and logged: such a connection goes on with the host's next packet if the rules allow it.
-pub fn admit(table: &mut FlowTable, epoch: u32) -> usize {
+pub fn admit(table: &FlowTable, epoch: u32) -> usize {
     let found = connections().unwrap_or_else(|error| {
         tracing::warn!(%error, "the host's connections cannot be listed; those in which the other side speaks next are cut");
         Vec::new()
@@ -21,13 +21,16 @@ pub fn admit(table: &mut FlowTable, epoch: u32) -> usize {
         let Some(ends) = ends(connection) else {
             continue;
         };
-        match table.enter(ends, &flow(connection, epoch)) {
-            Ok(()) => admitted += 1,
-            Err(error) => {
-                tracing::warn!(%error, admitted, connections = found.len(), "no room for more connections of the host");
-                break;
-            }
+        if table.enter(ends, &flow(connection, epoch)) {
+            admitted += 1;
         }
+    }
+    if admitted < found.len() {
+        tracing::warn!(
+            admitted,
+            connections = found.len(),
+            "no room for all connections of the host"
+        );
     }
     admitted
 }

@@ -8,4 +8,4 @@ pub mod sockets;
 pub mod table;
 
 pub use epoch::{first_epoch, is_last_epoch};
-pub use table::{FlowTable, FlowsError, Listed};
+pub use table::{FlowTable, Listed};

@@ -1,23 +1,20 @@
-//! The two pinned maps of flows, as one table.
+//! The pinned table of flows.
 
-use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError};
 use nix::time::{ClockId, clock_gettime};
-use ravelin_datapath::wire::{Ends, Flow, FlowKey, FlowRecord};
+use ravelin_datapath::flow;
+use ravelin_datapath::hash_table::{Entered, SliceLines};
+use ravelin_datapath::wire::{Ends, FLOW_LINE, Flow};
 use ravelin_rules::policy::FlowTimeouts;
 
+use super::super::hash_table::{HashTableError, MappedLines};
 use super::super::pins::PinDir;
-use super::super::shared::{FLOWS_OPENING, FLOWS_SETTLED};
+use super::super::shared::{FLOWS, HASH_SECRET};
 
-type Flows = BpfHashMap<MapData, FlowKey, FlowRecord>;
-
-/// The flow tables of a pin folder.
+/// The flow table of a pin folder.
 #[derive(Debug)]
-pub struct FlowTable {
-    settled: Flows,
-    opening: Flows,
-}
+pub struct FlowTable(MappedLines);
 
-/// A flow in the tables.
+/// A flow in the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed {
     /// Who talks with whom.
@@ -27,68 +24,40 @@ pub struct Listed {
 }
 
 impl FlowTable {
-    /// The tables that are pinned; `None` when the live policy keeps no flows.
+    /// The table that is pinned; `None` when the live policy keeps no flows.
     ///
     /// # Errors
     ///
-    /// When they are there and cannot be opened.
-    pub fn open(pins: &PinDir) -> Result<Option<Self>, FlowsError> {
-        if !pins.map(FLOWS_SETTLED).exists() {
+    /// When it is there and cannot be opened.
+    pub fn open(pins: &PinDir) -> Result<Option<Self>, HashTableError> {
+        if !pins.map(FLOWS).exists() {
             return Ok(None);
         }
-        let open = |name: &'static str, kind: fn(MapData) -> Map| {
-            let map = MapData::from_pin(pins.map(name)).map(kind);
-            map.and_then(Flows::try_from)
-                .map_err(|source| FlowsError { name, source })
-        };
-        Ok(Some(Self {
-            settled: open(FLOWS_SETTLED, Map::HashMap)?,
-            opening: open(FLOWS_OPENING, Map::LruHashMap)?,
-        }))
+        MappedLines::open(&pins.map(FLOWS), &pins.map(HASH_SECRET), FLOW_LINE).map(|lines| Some(Self(lines)))
     }
 
-    /// Every flow, as the tables hold them while they change: one that moves from one table to the other may be met twice or
-    /// not at all.
+    /// Every flow, as the table holds them while they change: one that comes or goes meanwhile may be met or not.
     pub fn iter(&self) -> impl Iterator<Item = Listed> {
-        // An entry that went away while it was read is not there.
-        let all = self
-            .settled
-            .iter()
-            .chain(self.opening.iter())
-            .filter_map(Result::ok);
-        all.map(|(key, record)| Listed {
-            ends: Ends::of(&key),
-            flow: Flow::unpack(&record),
-        })
+        self.table().iter().map(|(ends, flow)| Listed { ends, flow })
     }
 
-    /// Enters a flow whose both ends are there. A flow that is known stays as it is.
-    ///
-    /// # Errors
-    ///
-    /// When there is no room.
-    pub fn enter(&mut self, ends: Ends, flow: &Flow) -> Result<(), MapError> {
-        match self.settled.insert(ends.key(), flow.pack(), BPF_NOEXIST) {
-            Err(MapError::KeyNotFound) => Ok(()),
-            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(EEXIST) => Ok(()),
-            done => done,
-        }
+    /// Enters a flow whose both ends are there, and says whether there was room. A flow that is known stays as it is.
+    #[must_use]
+    pub fn enter(&self, ends: Ends, flow: &Flow) -> bool {
+        self.table().enter_settled(&ends.key(), &flow.pack()) == Entered::Done
     }
 
     /// Takes out what has been idle for too long at `now`; says how much that was. The programs do not look at such a flow; where
     /// nothing is pushed out, it would stand in the way of others.
-    pub fn sweep(&mut self, timeouts: &FlowTimeouts, now: u64) -> usize {
-        let over: Vec<FlowKey> = self
-            .settled
-            .iter()
-            .filter_map(Result::ok)
-            .filter(|(key, record)| {
-                let (ends, flow) = (Ends::of(key), Flow::unpack(record));
-                u128::from(now.saturating_sub(flow.seen)) >= timeouts.of(ends, flow.stage).as_nanos()
-            })
-            .map(|(key, _)| key)
-            .collect();
-        over.iter().filter(|key| self.settled.remove(key).is_ok()).count()
+    #[must_use]
+    pub fn sweep(&self, timeouts: &FlowTimeouts, now: u64) -> usize {
+        self.table().sweep(|ends, flow| {
+            u128::from(now.saturating_sub(flow.seen)) >= timeouts.of(ends, flow.stage).as_nanos()
+        })
+    }
+
+    fn table(&self) -> flow::FlowTable<SliceLines<'_>> {
+        flow::FlowTable::new(self.0.lines())
     }
 }
 
@@ -99,19 +68,4 @@ pub fn now() -> u64 {
         let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
         seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0)
     })
-}
-
-/// linux/bpf.h: an element that is there is not replaced.
-const BPF_NOEXIST: u64 = 1;
-/// errno(3).
-const EEXIST: i32 = 17;
-
-/// Why the flow tables cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot open the pinned map `{name}`")]
-pub struct FlowsError {
-    /// The map.
-    pub name: &'static str,
-    /// Why.
-    pub source: MapError,
 }

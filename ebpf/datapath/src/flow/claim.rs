@@ -55,8 +55,13 @@ impl Claim {
 
     /// How the other host is known, as [`crate::wire::source_key`] has it; the words are those of [`Ends::key`].
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "fields of 64-bit words")]
     pub(super) const fn remote(&self) -> SourceKey {
-        [self.key[0], self.key[1], self.key[9] >> 8]
+        [
+            (self.key[0] >> 32) as u32,
+            self.key[0] as u32,
+            (self.key[4] >> 8) as u32 & 1,
+        ]
     }
 
     /// Whether it is TCP.

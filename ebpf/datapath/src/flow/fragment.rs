@@ -56,24 +56,21 @@ impl Claim {
 
 /// The datagram: RFC 791, section 3.2, and RFC 8200, section 4.5, where the protocol is none of its names.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the halves of 64-bit words")]
 fn key(packet: &Packet, outbound: bool) -> FlowKey {
     let (source, destination) = (packet.source, packet.destination);
     let protocol = match packet.plane {
-        Plane::V4 => u32::from(packet.protocol),
+        Plane::V4 => u64::from(packet.protocol),
         Plane::V6 => 0,
     };
     [
-        (source.high >> 32) as u32,
-        source.high as u32,
-        (source.low >> 32) as u32,
-        source.low as u32,
-        (destination.high >> 32) as u32,
-        destination.high as u32,
-        (destination.low >> 32) as u32,
-        destination.low as u32,
-        packet.fragment.id(),
-        (packet.plane as u32) << 9 | u32::from(outbound) << 8 | protocol,
+        source.high,
+        source.low,
+        destination.high,
+        destination.low,
+        u64::from(packet.fragment.id()) << 32
+            | (packet.plane as u64) << 9
+            | u64::from(outbound) << 8
+            | protocol,
     ]
 }
 

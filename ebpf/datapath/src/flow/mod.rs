@@ -8,13 +8,15 @@ mod again;
 mod claim;
 mod fragment;
 mod pass;
+mod table;
 mod tcp;
 
 use core::cell::Cell;
 
 use crate::Tables;
+use crate::hash_table::Lines;
 use crate::limit::{self, Buckets, Draw, Drawn};
-use crate::wire::{FlowKey, FlowRecord, SourceKey};
+use crate::wire::{FlowKey, FlowRecord, FlowTables, SourceKey};
 
 pub use again::{Again, again, classes_again};
 pub use claim::Claim;
@@ -22,6 +24,7 @@ pub(crate) use claim::{ends, opens_connection};
 pub(crate) use fragment::is_denied;
 pub use fragment::{Followed, first, follow};
 pub use pass::{Passage, open, pass};
+pub use table::{FlowTable, TableCell};
 
 /// What a judgement remembers of the packets before: the seam between it and flows.
 pub trait Memory {
@@ -174,21 +177,14 @@ fn both<const PLANE: u8>(tables: &impl Tables, claim: &Claim, by_remote: bool) -
 
 /// How flows are looked up: the seam between what becomes of them and whoever holds them.
 pub trait Flows {
-    /// The flow of that key.
-    fn find(&self, key: &FlowKey) -> Option<impl FlowCell>;
+    /// The table of flows.
+    fn table(&self) -> FlowTable<impl Lines>;
 
-    /// Enters a flow, or replaces it. When there is no room, the oldest goes that never got beyond
-    /// [`crate::wire::Stage::Opening`].
-    fn open(&self, key: &FlowKey, record: &FlowRecord);
-
-    /// A flow has proven that both its ends are there: from now on no flood of opening flows can push it out.
-    fn settle(&self, key: &FlowKey, record: &FlowRecord);
+    /// Counts what has become of a flow.
+    fn count(&self, event: FlowTables);
 
     /// A connection that this source opened was completed: from now on it is known.
     fn know(&self, source: &SourceKey, tick: u64);
-
-    /// Forgets a flow.
-    fn remove(&self, key: &FlowKey);
 
     /// What is known of a datagram that comes in fragments.
     fn datagram(&self, key: &FlowKey) -> Option<impl FlowCell>;

@@ -3,7 +3,7 @@
 use super::{Again, Claim, FlowCell, Flows, tcp};
 use crate::Tables;
 use crate::packet::UpperKind;
-use crate::wire::{Flow, Setting, Stage, marks, word};
+use crate::wire::{Flow, FlowTables, Setting, Stage, marks, word};
 
 /// What a flow says to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn pass(
     claim: &Claim,
     again: Again,
 ) -> Passage {
-    let Some(cell) = flows.find(&claim.key) else {
+    let Some(cell) = flows.table().find(&claim.key) else {
         return Passage::Unknown;
     };
     let record = cell.load();
@@ -66,14 +66,14 @@ pub fn pass(
             _ => {}
         }
         let Some(rule) = again.rule() else {
-            flows.remove(&claim.key);
+            flows.table().remove(&claim.key);
             return Passage::Unknown;
         };
         let stays = Flow { epoch, rule, ..flow };
         cell.store(word::JUDGED, stays.judged_word());
     }
     if advance(&cell, &flow, Flow::remote_fin_seen(&record), claim) {
-        flows.settle(&claim.key, &cell.load());
+        flows.count(flows.table().settle(&claim.key));
         // Only TCP proves that its opener is where it says: anybody can forge a question that the host answers.
         if tables.setting(Setting::SourcesUsed) != 0 && claim.is_tcp() && flow.by_remote {
             flows.know(&claim.remote(), claim.tick);
@@ -87,7 +87,7 @@ pub fn pass(
 pub fn open(tables: &impl Tables, flows: &impl Flows, claim: &Claim, rule: u32) -> Option<()> {
     if !claim.is_outbound()
         && claim.opens_connection()
-        && let Some(cell) = flows.find(&claim.key)
+        && let Some(cell) = flows.table().find(&claim.key)
     {
         let flow = Flow::unpack(&cell.load());
         // A SYN that anybody can forge does not touch a connection that may be alive: its host answers it (RFC 5961,
@@ -98,10 +98,11 @@ pub fn open(tables: &impl Tables, flows: &impl Flows, claim: &Claim, rule: u32) 
     }
     let epoch = epoch(tables)?;
     if let Some(flow) = opened(claim, epoch, rule) {
-        let record = flow.pack();
-        flows.open(&claim.key, &record);
-        if matches!(flow.stage, Stage::Established) {
-            flows.settle(&claim.key, &record);
+        let table = flows.table();
+        let opened = table.open(&claim.key, &flow.pack());
+        flows.count(opened);
+        if matches!(flow.stage, Stage::Established) && matches!(opened, FlowTables::Opened) {
+            flows.count(table.settle(&claim.key));
         }
     }
     Some(())

@@ -1,13 +1,13 @@
 //! The shape of a flow in the table that all generations share: who talks with whom, and what is remembered of it.
 
-use super::Plane;
+use super::{Plane, WAYS, line_words};
 use crate::packet::Address;
 
-/// 32-bit words of a [`FlowKey`].
-pub const FLOW_KEY_WORDS: usize = 10;
+/// 64-bit words of a [`FlowKey`].
+pub const FLOW_KEY_WORDS: usize = 5;
 
 /// A key of the flow table: [`Ends`], packed.
-pub type FlowKey = [u32; FLOW_KEY_WORDS];
+pub type FlowKey = [u64; FLOW_KEY_WORDS];
 
 /// 64-bit words of a [`FlowRecord`].
 pub const FLOW_WORDS: usize = 5;
@@ -16,8 +16,14 @@ pub const FLOW_WORDS: usize = 5;
 /// belongs to one of them, or bears that the last writer wins.
 pub type FlowRecord = [u64; FLOW_WORDS];
 
-/// Flows that each of the two tables holds. A bound on what a flood of opening flows, or of clients that stay, can take: 32 MiB at the most.
+/// Flows for which there is always room. A bound on what a flood of opening flows, or of clients that stay, can take: 22 MiB.
 pub const FLOWS: u32 = 1 << 17;
+
+/// Lines of the flow table: twice as many ways as there are to be flows, so that no line is full before the table is.
+pub const FLOW_LINES: u32 = 2 * FLOWS / WAYS as u32;
+
+/// 64-bit words of a line of the flow table.
+pub const FLOW_LINE: usize = line_words(FLOW_KEY_WORDS, FLOW_WORDS);
 
 /// Datagrams in fragments that are remembered at once: what a flood of first fragments that a rule allows can take, 2 MiB. The rest of a datagram
 /// comes within milliseconds of its first fragment.
@@ -33,7 +39,7 @@ pub enum FlowTables {
     Settled = 1,
     /// A flow could not be entered.
     NoRoom = 2,
-    /// A flow stays where it can be pushed out: the table of those that cannot is full.
+    /// A flow stays one that can be pushed out: those that cannot have all their room taken.
     NotSettled = 3,
     /// The first fragment of a datagram has passed, and is remembered; the oldest of them gives way.
     Datagram = 4,
@@ -86,20 +92,16 @@ impl Ends {
     /// The key.
     #[must_use]
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the halves of 64-bit words")]
     pub const fn key(self) -> FlowKey {
-        let (remote, local) = (self.remote, self.local);
         [
-            (remote.high >> 32) as u32,
-            remote.high as u32,
-            (remote.low >> 32) as u32,
-            remote.low as u32,
-            (local.high >> 32) as u32,
-            local.high as u32,
-            (local.low >> 32) as u32,
-            local.low as u32,
-            (self.remote_port as u32) << 16 | self.local_port as u32,
-            (self.plane as u32) << 8 | self.protocol as u32,
+            self.remote.high,
+            self.remote.low,
+            self.local.high,
+            self.local.low,
+            (self.remote_port as u64) << 48
+                | (self.local_port as u64) << 32
+                | (self.plane as u64) << 8
+                | self.protocol as u64,
         ]
     }
 
@@ -107,20 +109,20 @@ impl Ends {
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "fields of a word")]
     pub const fn of(key: &FlowKey) -> Self {
-        let [r0, r1, r2, r3, l0, l1, l2, l3, ports, kind] = *key;
+        let [remote_high, remote_low, local_high, local_low, rest] = *key;
         Self {
-            plane: if kind >> 8 == 0 { Plane::V4 } else { Plane::V6 },
-            protocol: kind as u8,
+            plane: if rest >> 8 & 1 == 0 { Plane::V4 } else { Plane::V6 },
+            protocol: rest as u8,
             remote: Address {
-                high: (r0 as u64) << 32 | r1 as u64,
-                low: (r2 as u64) << 32 | r3 as u64,
+                high: remote_high,
+                low: remote_low,
             },
             local: Address {
-                high: (l0 as u64) << 32 | l1 as u64,
-                low: (l2 as u64) << 32 | l3 as u64,
+                high: local_high,
+                low: local_low,
             },
-            remote_port: (ports >> 16) as u16,
-            local_port: ports as u16,
+            remote_port: (rest >> 48) as u16,
+            local_port: (rest >> 32) as u16,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod bans;
 mod flow;
+mod hash_table;
 mod limit;
 mod settings;
 pub(crate) mod trie;
@@ -16,8 +17,11 @@ pub use bans::{
 };
 pub(crate) use flow::word;
 pub use flow::{
-    DATAGRAMS, Ends, FLOW_KEY_WORDS, FLOW_WORDS, FLOWS, Flow, FlowKey, FlowRecord, FlowTables, Stage, marks,
+    DATAGRAMS, Ends, FLOW_KEY_WORDS, FLOW_LINE, FLOW_LINES, FLOW_WORDS, FLOWS, Flow, FlowKey, FlowRecord,
+    FlowTables, Stage, marks,
 };
+pub use hash_table::{Claimed, FINGERPRINT, HASH_NUMBERS, WAYS, Way, line_words};
+pub(crate) use hash_table::{is_kept, marks as tag_marks};
 pub use limit::{
     BUCKET_KEY_WORDS, BUCKET_WORDS, BUCKETS, BucketKey, BucketRecord, LIMIT_WORDS, LIMITS, Limit, LimitKey,
     LimitRecord, LimitTables, Measure, OWN_BUCKETS, SOURCES, SYN_BUDGET, Sharing, SourceKey, SourceLengths,
@@ -30,7 +34,7 @@ pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};
 use crate::{Direction, ParseClass, Reason, Verdict};
 
 /// Raised whenever a shape in this module changes: pinned maps of another number are not ours.
-pub const ABI: u32 = 4;
+pub const ABI: u32 = 5;
 
 /// The words of all tables are a multiple of this many: the largest thing read at once is a 64-bit word.
 pub const TABLE_ALIGNMENT: u32 = 2;
