@@ -6,10 +6,10 @@ use std::net::{IpAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aya::maps::{HashMap, Map, MapData};
-
+use ravelin_daemon::network::hash_table::MappedLines;
 use ravelin_daemon::network::shared;
-use ravelin_datapath::wire::{ABI, BucketKey, BucketRecord};
+use ravelin_datapath::hash_table::HashTable;
+use ravelin_datapath::wire::{ABI, BUCKET_KEY_WORDS, BUCKET_LINE, BUCKET_WORDS};
 use ravelin_tests::daemon::Daemon;
 use ravelin_tests::netns::expect_success;
 use ravelin_tests::scene::{SILENCE, Scene};
@@ -204,10 +204,11 @@ fn arrived(scene: &Scene, from: &str, to: &str, count: usize) -> usize {
 }
 
 fn pinned_buckets(filter: &Daemon) -> usize {
-    let others = MapData::from_pin(map(filter, shared::LIMITS_OTHERS)).expect("it is pinned");
-    let others: HashMap<_, BucketKey, BucketRecord> =
-        Map::HashMap(others).try_into().expect("a table of buckets");
-    others.keys().filter_map(Result::ok).count()
+    let [table, secret] = [shared::LIMITS_OTHERS, shared::HASH_SECRET].map(|name| map(filter, name));
+    let others = MappedLines::open(&table, &secret, BUCKET_LINE).expect("they are pinned");
+    HashTable::<_, BUCKET_KEY_WORDS, BUCKET_WORDS>::new(others.lines())
+        .entries()
+        .count()
 }
 
 fn map(filter: &Daemon, name: &str) -> PathBuf {

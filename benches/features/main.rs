@@ -8,6 +8,7 @@
 
 mod conditions;
 mod flows;
+mod limits;
 mod packets;
 mod peer;
 
@@ -41,6 +42,11 @@ fn main() {
             &mut report,
             "flow state, above a policy without",
             flows::subjects(),
+        );
+        show(
+            &mut report,
+            "limits, above the same rule without",
+            limits::subjects(),
         );
         real(&mut report);
         peer::compare(&mut report);

@@ -26,7 +26,6 @@ use ravelin_rules::TableImage;
 
 use crate::netns::{End, Namespace, veth};
 
-use memory::BUCKETS;
 pub use memory::{FLOWS, FlowMemory};
 
 /// The number of the interface that test runs name, inside [`Bench::run`].
@@ -181,24 +180,33 @@ impl Kernel {
                 .override_global(Settings::global(*direction), &image.settings().0[..], true)
                 .map_pin_path(tables::name(*direction), path.as_path());
         }
-        let lines = memory.map_or(1, FlowMemory::flow_lines);
-        let mask = lines - 1;
-        loader
-            .override_global(FLOW_LINES_MASK, &mask, true)
-            .map_max_entries(shared::FLOWS, lines)
-            .map_max_entries(shared::FRAGMENTS, memory.map_or(1, |memory| memory.room));
+        let mut tables = Vec::new();
         if let Some(memory) = memory {
-            for name in [shared::FLOWS, shared::FRAGMENTS, shared::HASH_SECRET] {
+            tables.extend(memory.tables());
+            for name in [shared::FRAGMENTS, shared::HASH_SECRET] {
+                loader.map_pin_path(name, memory.folder.join(name));
+            }
+            for (name, _) in &tables {
                 loader.map_pin_path(name, memory.folder.join(name));
             }
         }
-        for name in BUCKETS {
-            match memory {
-                Some(memory) => loader
-                    .map_max_entries(name, memory.buckets)
-                    .map_pin_path(name, memory.folder.join(name)),
-                None => loader.map_max_entries(name, 1),
-            };
+        let masks: Vec<(String, u32)> = tables
+            .iter()
+            .map(|(name, lines)| (format!("{name}_MASK"), lines - 1))
+            .collect();
+        for ((name, lines), (mask, lines_less_one)) in tables.iter().zip(&masks) {
+            loader
+                .map_max_entries(name, *lines)
+                .override_global(mask, lines_less_one, true);
+        }
+        loader.map_max_entries(shared::FRAGMENTS, memory.map_or(1, |memory| memory.room));
+        if memory.is_none() {
+            // Of programs that keep no flows, or that no packet comes to.
+            for name in shared::WITH_FLOWS.iter().chain(&shared::WITH_LIMITS) {
+                if !name.ends_with("COUNTERS") {
+                    loader.map_max_entries(name, 1);
+                }
+            }
         }
         let sources = shared::SOURCES_KNOWN;
         match memory {
@@ -571,4 +579,3 @@ const LOOPBACK: u32 = 1;
 
 /// Where the programs read the time of flows, when they are told it.
 const FLOW_CLOCK: &str = "FLOW_CLOCK";
-const FLOW_LINES_MASK: &str = "FLOW_LINES_MASK";

@@ -37,7 +37,7 @@ use self::counters::{Counters, CountersError};
 use self::detach::{DetachError, Detached};
 use self::flows::FlowTable;
 use self::hash_table::HashTableError;
-use self::limits::{LimitTable, LimitsError};
+use self::limits::LimitTable;
 use self::load::{Generation, Images, LoadError};
 use self::pins::{PinDir, PinsError};
 use self::shared::SharedError;
@@ -148,9 +148,9 @@ impl Network {
     /// # Errors
     ///
     /// When the tables cannot be opened.
-    pub fn sweep_limits(&self) -> Result<usize, LimitsError> {
+    pub fn sweep_limits(&self) -> Result<usize, HashTableError> {
         let table = LimitTable::open(&self.pins)?;
-        Ok(table.map_or(0, |mut table| table.sweep(flows::table::now())))
+        Ok(table.map_or(0, |table| table.sweep(flows::table::now())))
     }
 
     /// From here on flows are what lets packets through: those that the host has already are flows too.

@@ -57,7 +57,7 @@ pub const ALWAYS: [&str; 7] = [
     RULE_SLOTS,
 ];
 /// Those of generations that keep flows: they take the memory of all flows at once, so others do without.
-pub const WITH_FLOWS: [&str; 4] = [FLOWS, HASH_SECRET, FRAGMENTS, FLOW_COUNTERS];
+pub const WITH_FLOWS: [&str; 3] = [FLOWS, FRAGMENTS, FLOW_COUNTERS];
 
 /// Those of generations that limit something.
 pub const WITH_LIMITS: [&str; 5] = [
@@ -67,6 +67,8 @@ pub const WITH_LIMITS: [&str; 5] = [
     LIMIT_NUMBERS,
     LIMIT_COUNTERS,
 ];
+/// That of generations that have hash tables of our own.
+pub const WITH_HASH_TABLES: [&str; 1] = [HASH_SECRET];
 /// That of generations that remember who has completed a connection.
 pub const WITH_SOURCES: [&str; 1] = [SOURCES_KNOWN];
 
@@ -111,9 +113,10 @@ impl Uses {
     }
 
     fn optional(self, used: bool) -> impl Iterator<Item = &'static str> {
-        let groups: [(bool, &[&str]); 3] = [
+        let groups: [(bool, &[&str]); 4] = [
             (self.flows, &WITH_FLOWS),
             (self.limits, &WITH_LIMITS),
+            (self.flows || self.limits, &WITH_HASH_TABLES),
             (self.sources, &WITH_SOURCES),
         ];
         let groups = groups.into_iter().filter(move |(uses, _)| *uses == used);
@@ -214,8 +217,8 @@ impl Shape {
                 value: 8,
                 ..counters(wire::FlowTables::COUNTERS)
             },
-            LIMITS_KNOWN | LIMITS_OTHERS => hash(BUCKET_KEY_BYTES, BUCKET_BYTES, wire::BUCKETS),
-            LIMITS_OWN => hash(BUCKET_KEY_BYTES, BUCKET_BYTES, wire::OWN_BUCKETS),
+            LIMITS_KNOWN | LIMITS_OTHERS => array(BUCKET_LINE_BYTES, wire::BUCKET_LINES),
+            LIMITS_OWN => array(BUCKET_LINE_BYTES, wire::OWN_BUCKET_LINES),
             LIMIT_NUMBERS => hash(LIMIT_KEY_BYTES, LIMIT_BYTES, wire::LIMITS),
             LIMIT_COUNTERS => Self {
                 value: 8,
@@ -243,8 +246,7 @@ const FLOW_LINE_BYTES: u32 = 704;
 const SECRET_BYTES: u32 = 88;
 const FLOW_KEY_BYTES: u32 = 40;
 const FLOW_BYTES: u32 = 40;
-const BUCKET_KEY_BYTES: u32 = 24;
-const BUCKET_BYTES: u32 = 16;
+const BUCKET_LINE_BYTES: u32 = 384;
 const LIMIT_KEY_BYTES: u32 = 8;
 const LIMIT_BYTES: u32 = 40;
 const SOURCE_KEY_BYTES: u32 = 12;
@@ -256,8 +258,7 @@ const _: () = assert!(wire::FLOW_LINE * 8 == FLOW_LINE_BYTES as usize);
 const _: () = assert!(wire::HASH_NUMBERS * 8 == SECRET_BYTES as usize);
 const _: () = assert!(size_of::<wire::FlowKey>() == FLOW_KEY_BYTES as usize);
 const _: () = assert!(size_of::<wire::FlowRecord>() == FLOW_BYTES as usize);
-const _: () = assert!(size_of::<wire::BucketKey>() == BUCKET_KEY_BYTES as usize);
-const _: () = assert!(size_of::<wire::BucketRecord>() == BUCKET_BYTES as usize);
+const _: () = assert!(wire::BUCKET_LINE * 8 == BUCKET_LINE_BYTES as usize);
 const _: () = assert!(size_of::<wire::LimitKey>() == LIMIT_KEY_BYTES as usize);
 const _: () = assert!(size_of::<wire::LimitRecord>() == LIMIT_BYTES as usize);
 const _: () = assert!(size_of::<wire::SourceKey>() == SOURCE_KEY_BYTES as usize);

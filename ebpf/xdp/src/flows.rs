@@ -9,9 +9,10 @@ use ravelin_datapath::limit::{Draw, Drawn};
 use ravelin_datapath::wire::{DATAGRAMS, FlowKey, FlowRecord, FlowTables, Plane, SourceKey};
 use ravelin_datapath::{FlowCell, Flows, Memory};
 
+use crate::limits;
+use crate::lines::{FlowLines, MapLines};
 use crate::maps::{Inbound, Outbound};
 use crate::words::Words;
-use crate::{flow_table, limits};
 
 /// Datagrams in fragments whose first one has come: the oldest gives way, so a flood of first fragments takes no more than this. Shared by
 /// all generations, pinned.
@@ -205,7 +206,7 @@ struct MapFlows;
 impl Flows for MapFlows {
     #[inline(always)]
     fn table(&self) -> FlowTable<impl Lines> {
-        flow_table::table()
+        FlowTable::new(MapLines::<FlowLines>::open())
     }
 
     #[inline(always)]

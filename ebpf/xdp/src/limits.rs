@@ -5,29 +5,16 @@
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
-use ravelin_datapath::hash_table::Line as _;
+use ravelin_datapath::hash_table::{HashTable, Line as _};
 use ravelin_datapath::limit::{self, Bucket, Buckets, Draw, Drawn, Place};
 use ravelin_datapath::wire::{
-    BUCKETS, BucketKey, BucketRecord, LIMITS, LimitKey, LimitRecord, LimitTables, OWN_BUCKETS, SOURCES,
-    SourceKey, bucket,
+    BUCKET_KEY_WORDS, BUCKET_WORDS, BucketKey, BucketRecord, LIMITS, LimitKey, LimitRecord, LimitTables,
+    SOURCES, SourceKey, bucket,
 };
 
+use crate::lines::{KnownLines, MapLines, OtherLines, OwnLines};
 use crate::maps::{Inbound, Outbound};
 use crate::words::Words;
-
-/// Buckets of sources that are known: no flood of forged sources takes their place. Shared by all generations, pinned.
-#[map]
-static LIMITS_KNOWN: HashMap<BucketKey, BucketRecord> = HashMap::with_max_entries(BUCKETS, BPF_F_NO_PREALLOC);
-
-/// Buckets of other sources; bounded, because anybody can forge sources. Shared by all generations, pinned.
-#[map]
-static LIMITS_OTHERS: HashMap<BucketKey, BucketRecord> =
-    HashMap::with_max_entries(BUCKETS, BPF_F_NO_PREALLOC);
-
-/// Buckets that belong to limits. Shared by all generations, pinned.
-#[map]
-static LIMITS_OWN: HashMap<BucketKey, BucketRecord> =
-    HashMap::with_max_entries(OWN_BUCKETS, BPF_F_NO_PREALLOC);
 
 /// The numbers of limits: the daemon's, kept beside the buckets so that both live and die together. No program reads it.
 #[map]
@@ -87,29 +74,29 @@ draw!(ravelin_outbound_draw, Outbound);
 /// The tables of buckets.
 struct MapBuckets;
 
-impl MapBuckets {
-    #[inline(always)]
-    fn table(place: Place) -> &'static HashMap<BucketKey, BucketRecord> {
-        match place {
-            Place::Known => &LIMITS_KNOWN,
-            Place::Others => &LIMITS_OTHERS,
-            Place::Own => &LIMITS_OWN,
-        }
-    }
-}
+type BucketTable<T> = HashTable<MapLines<T>, BUCKET_KEY_WORDS, BUCKET_WORDS>;
 
 impl Buckets for MapBuckets {
     type Bucket = MapBucket;
 
     #[inline(always)]
     fn find(&self, place: Place, key: &BucketKey) -> Option<MapBucket> {
-        Some(MapBucket(Words::of(Self::table(place).get_ptr_mut(key)?)))
+        let found = match place {
+            Place::Known => BucketTable::new(MapLines::<KnownLines>::open()).find(key),
+            Place::Others => BucketTable::new(MapLines::<OtherLines>::open()).find(key),
+            Place::Own => BucketTable::new(MapLines::<OwnLines>::open()).find(key),
+        };
+        found.map(MapBucket)
     }
 
     #[inline(always)]
     fn enter(&self, place: Place, key: &BucketKey, record: &BucketRecord) {
         // Whether it is there now, the next look tells.
-        let _entered = Self::table(place).insert(key, record, BPF_NOEXIST);
+        let _entered = match place {
+            Place::Known => BucketTable::new(MapLines::<KnownLines>::open()).enter_kept(key, record),
+            Place::Others => BucketTable::new(MapLines::<OtherLines>::open()).enter_kept(key, record),
+            Place::Own => BucketTable::new(MapLines::<OwnLines>::open()).enter_kept(key, record),
+        };
     }
 
     #[inline(always)]
@@ -150,6 +137,3 @@ impl Bucket for MapBucket {
         self.0.swap(bucket::CREDITS, old, new)
     }
 }
-
-/// linux/bpf.h: an element that is there is not replaced.
-const BPF_NOEXIST: u64 = 1;

@@ -7,10 +7,10 @@
 
 mod bans;
 mod clock;
-mod flow_table;
 mod flows;
 mod frame;
 mod limits;
+mod lines;
 mod maps;
 mod skb;
 mod words;

@@ -7,12 +7,14 @@ use aya::maps::{HashMap, Map, MapData};
 use ravelin_daemon::network::hash_table::MappedLines;
 use ravelin_daemon::network::shared;
 use ravelin_datapath::flow::FlowTable;
-use ravelin_datapath::hash_table::Entered;
+use ravelin_datapath::hash_table::{Entered, HashTable, SliceLines};
 use ravelin_datapath::wire::{
-    BucketKey, BucketRecord, Ends, FLOW_LINE, Flow, FlowKey, FlowRecord, SourceKey, WAYS,
+    BUCKET_KEY_WORDS, BUCKET_LINE, BUCKET_WORDS, Ends, FLOW_LINE, Flow, FlowKey, FlowRecord, SourceKey, WAYS,
 };
 
 use super::pin_path;
+
+type BucketTable<'m> = HashTable<SliceLines<'m>, BUCKET_KEY_WORDS, BUCKET_WORDS>;
 
 /// Flows and buckets that stay from one generation to the next.
 pub struct FlowMemory {
@@ -59,9 +61,11 @@ impl FlowMemory {
 }
 
 impl FlowMemory {
-    /// Lines of the flow table: twice as many ways as flows, as the daemon's table has them.
-    pub(super) fn flow_lines(&self) -> u32 {
-        (2 * self.room).div_ceil(WAYS as u32).next_power_of_two()
+    /// Lines of each hash table: twice as many ways as there is room for, as the daemon's tables have them.
+    pub(super) fn tables(&self) -> [(&'static str, u32); 4] {
+        let lines = |room: u32| (2 * room).div_ceil(WAYS as u32).next_power_of_two();
+        let [known, others, own] = BUCKETS.map(|name| (name, lines(self.buckets)));
+        [(shared::FLOWS, lines(self.room)), known, others, own]
     }
 
     /// Forgets everything.
@@ -70,7 +74,7 @@ impl FlowMemory {
     /// When a table cannot be read.
     #[track_caller]
     pub fn forget(&self) {
-        let flows = self.lines();
+        let flows = self.lines(shared::FLOWS, FLOW_LINE);
         FlowTable::new(flows.lines()).sweep(|_, _| true);
         let mut table = self.datagrams();
         let keys: Vec<FlowKey> = table.keys().filter_map(Result::ok).collect();
@@ -78,11 +82,8 @@ impl FlowMemory {
             table.remove(&key).expect("nobody else removes it");
         }
         for name in BUCKETS {
-            let mut table = self.buckets(name);
-            let keys: Vec<BucketKey> = table.keys().filter_map(Result::ok).collect();
-            for key in keys {
-                table.remove(&key).expect("nobody else removes it");
-            }
+            let lines = self.lines(name, BUCKET_LINE);
+            BucketTable::new(lines.lines()).sweep(|_, _| true);
         }
         let mut sources = self.sources();
         let keys: Vec<SourceKey> = sources.keys().filter_map(Result::ok).collect();
@@ -91,15 +92,15 @@ impl FlowMemory {
         }
     }
 
-    /// The buckets of a table.
+    /// How many buckets are in a table.
     ///
     /// # Panics
     /// When no program is loaded that has it.
     #[must_use]
     #[track_caller]
-    pub fn buckets(&self, name: &str) -> HashMap<MapData, BucketKey, BucketRecord> {
-        let data = MapData::from_pin(self.folder.join(name)).expect("a program is loaded");
-        Map::HashMap(data).try_into().expect("a table of buckets")
+    pub fn buckets(&self, name: &str) -> usize {
+        let lines = self.lines(name, BUCKET_LINE);
+        BucketTable::new(lines.lines()).entries().count()
     }
 
     #[track_caller]
@@ -125,7 +126,7 @@ impl FlowMemory {
     /// When there is no room.
     #[track_caller]
     pub fn enter(&self, flows: impl Iterator<Item = (Ends, Flow)>) {
-        let lines = self.lines();
+        let lines = self.lines(shared::FLOWS, FLOW_LINE);
         let table = FlowTable::new(lines.lines());
         for (ends, flow) in flows {
             let entered = table.enter_settled(&ends.key(), &flow.pack());
@@ -134,9 +135,9 @@ impl FlowMemory {
     }
 
     #[track_caller]
-    fn lines(&self) -> MappedLines {
-        let [table, secret] = [shared::FLOWS, shared::HASH_SECRET].map(|name| self.folder.join(name));
-        MappedLines::open(&table, &secret, FLOW_LINE).expect("a program is loaded")
+    fn lines(&self, name: &str, line: usize) -> MappedLines {
+        let [table, secret] = [name, shared::HASH_SECRET].map(|name| self.folder.join(name));
+        MappedLines::open(&table, &secret, line).expect("a program is loaded")
     }
 
     #[track_caller]
@@ -168,7 +169,7 @@ impl Drop for FlowMemory {
 }
 
 /// The tables of buckets.
-pub(super) const BUCKETS: [&str; 3] = [shared::LIMITS_KNOWN, shared::LIMITS_OTHERS, shared::LIMITS_OWN];
+const BUCKETS: [&str; 3] = [shared::LIMITS_KNOWN, shared::LIMITS_OTHERS, shared::LIMITS_OWN];
 
 /// Flows that a [`FlowMemory`] has room for in each of its tables.
 pub const FLOWS: u32 = 1024;

@@ -5,4 +5,4 @@
 pub mod numbers;
 pub mod table;
 
-pub use table::{LimitTable, LimitsError, Listed};
+pub use table::{LimitTable, Listed};

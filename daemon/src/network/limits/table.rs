@@ -2,20 +2,25 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError};
-use ravelin_datapath::wire::{BucketKey, BucketRecord, Limit, LimitKey, Sharing, bucket_owner};
+use aya::maps::{Map, MapData};
+use ravelin_datapath::hash_table::{HashTable, SliceLines};
+use ravelin_datapath::wire::{
+    BUCKET_KEY_WORDS, BUCKET_LINE, BUCKET_WORDS, BucketKey, BucketRecord, Limit, LimitKey, Sharing,
+    bucket_owner,
+};
 
+use super::super::hash_table::{HashTableError, MappedLines};
 use super::super::pins::PinDir;
-use super::super::shared::{LIMIT_NUMBERS, LIMITS_KNOWN, LIMITS_OTHERS, LIMITS_OWN};
+use super::super::shared::{HASH_SECRET, LIMIT_NUMBERS, LIMITS_KNOWN, LIMITS_OTHERS, LIMITS_OWN};
 use super::numbers::Numbers;
 
-type Buckets = BpfHashMap<MapData, BucketKey, BucketRecord>;
+type BucketTable<'m> = HashTable<SliceLines<'m>, BUCKET_KEY_WORDS, BUCKET_WORDS>;
 
 /// The buckets of a pin folder.
 #[derive(Debug)]
 pub struct LimitTable {
     /// Of sources that are known, of others, and of limits themselves.
-    buckets: [Buckets; 3],
+    buckets: [MappedLines; 3],
     numbers: Numbers<MapData>,
 }
 
@@ -38,24 +43,18 @@ impl LimitTable {
     /// # Errors
     ///
     /// When they are there and cannot be opened.
-    pub fn open(pins: &PinDir) -> Result<Option<Self>, LimitsError> {
+    pub fn open(pins: &PinDir) -> Result<Option<Self>, HashTableError> {
         if !pins.map(LIMIT_NUMBERS).exists() {
             return Ok(None);
         }
-        let open = |name: &'static str| {
-            let map = MapData::from_pin(pins.map(name)).map(Map::HashMap);
-            map.and_then(Buckets::try_from)
-                .map_err(|source| LimitsError { name, source })
-        };
-        let numbers = MapData::from_pin(pins.map(LIMIT_NUMBERS)).map(Map::HashMap);
+        let open = |name| MappedLines::open(&pins.map(name), &pins.map(HASH_SECRET), BUCKET_LINE);
+        let path = pins.map(LIMIT_NUMBERS);
+        let numbers = MapData::from_pin(&path)
+            .map(Map::HashMap)
+            .and_then(Numbers::try_from);
         Ok(Some(Self {
             buckets: [open(LIMITS_KNOWN)?, open(LIMITS_OTHERS)?, open(LIMITS_OWN)?],
-            numbers: numbers
-                .and_then(Numbers::try_from)
-                .map_err(|source| LimitsError {
-                    name: LIMIT_NUMBERS,
-                    source,
-                })?,
+            numbers: numbers.map_err(|source| HashTableError::Open { path, source })?,
         }))
     }
 
@@ -66,7 +65,7 @@ impl LimitTable {
         let [known, others, own] = &self.buckets;
         let all = [(known, true), (others, false), (own, false)];
         let all = all.iter().flat_map(|(table, known)| {
-            let found = table.iter().filter_map(Result::ok);
+            let found = BucketTable::new(table.lines()).entries();
             found.map(move |(key, record)| (key, record, *known))
         });
         all.filter_map(|(key, record, known)| {
@@ -83,23 +82,15 @@ impl LimitTable {
 
     /// Takes out buckets that are full again at `now`, and those of limits that are no more; says how many. A bucket that is made anew is
     /// full too. What a packet takes in the microseconds between the look and the removal is given back.
-    pub fn sweep(&mut self, now: u64) -> usize {
+    #[must_use]
+    pub fn sweep(&self, now: u64) -> usize {
         let limits = self.limits();
         let is_over = |key: &BucketKey, record: &BucketRecord| {
             let (owner, _) = bucket_owner(key);
             limits.get(&owner).is_none_or(|limit| limit.is_full(record, now))
         };
-        let mut swept = 0;
-        for table in &mut self.buckets {
-            let over: Vec<BucketKey> = table
-                .iter()
-                .filter_map(Result::ok)
-                .filter(|(key, record)| is_over(key, record))
-                .map(|(key, _)| key)
-                .collect();
-            swept += over.iter().filter(|key| table.remove(key).is_ok()).count();
-        }
-        swept
+        let tables = self.buckets.iter().map(|table| BucketTable::new(table.lines()));
+        tables.map(|table| table.sweep(is_over)).sum()
     }
 
     /// Forgets the numbers of all limits but these; the next sweep takes out their buckets.
@@ -127,14 +118,4 @@ impl Listed {
     pub fn sharing(&self) -> Sharing {
         bucket_owner(&self.key).1
     }
-}
-
-/// Why the tables of buckets cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot open the pinned map `{name}`")]
-pub struct LimitsError {
-    /// The map.
-    pub name: &'static str,
-    /// Why.
-    pub source: MapError,
 }

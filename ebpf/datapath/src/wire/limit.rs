@@ -1,6 +1,6 @@
 //! Limits: their numbers in the tables of a generation, and the shapes of buckets, which all generations share.
 
-use super::{Plane, RULE_SLOTS};
+use super::{Plane, RULE_SLOTS, WAYS, line_words};
 use crate::packet::Address;
 
 /// 64-bit words of a [`LimitRecord`].
@@ -9,11 +9,11 @@ pub const LIMIT_WORDS: usize = 5;
 /// A [`Limit`], packed.
 pub type LimitRecord = [u64; LIMIT_WORDS];
 
-/// 32-bit words of a [`BucketKey`].
-pub const BUCKET_KEY_WORDS: usize = 6;
+/// 64-bit words of a [`BucketKey`].
+pub const BUCKET_KEY_WORDS: usize = 3;
 
 /// Whose bucket it is: the limit, and who shares it. See [`Limit::key`].
-pub type BucketKey = [u32; BUCKET_KEY_WORDS];
+pub type BucketKey = [u64; BUCKET_KEY_WORDS];
 
 /// 64-bit words of a [`BucketRecord`].
 pub const BUCKET_WORDS: usize = 2;
@@ -36,8 +36,17 @@ pub type SourceKey = [u32; 3];
 /// What a limit is called where its numbers are kept: who owns it, and its stamp.
 pub type LimitKey = [u32; 2];
 
-/// Buckets of sources that each of the two tables holds. A bound on what a flood of forged sources can take: 16 MiB each at the most.
+/// Buckets of sources for which each of the two tables always has room. A bound on what a flood of forged sources can take: 12 MiB each.
 pub const BUCKETS: u32 = 1 << 17;
+
+/// Lines of each of those tables: twice as many ways as there are to be buckets, so that no line is full before the table is.
+pub const BUCKET_LINES: u32 = 2 * BUCKETS / WAYS as u32;
+
+/// Lines of the table of buckets that belong to limits, for the same reason.
+pub const OWN_BUCKET_LINES: u32 = (OWN_BUCKETS / WAYS as u32).next_power_of_two();
+
+/// 64-bit words of a line of any of the tables of buckets.
+pub const BUCKET_LINE: usize = line_words(BUCKET_KEY_WORDS, BUCKET_WORDS);
 
 /// Sources that are known. A bound on what clients that complete handshakes can take; the one that was asked for longest ago gives way.
 pub const SOURCES: u32 = 1 << 17;
@@ -227,16 +236,9 @@ impl Limit {
     /// The key of the bucket of `owner`, a rule's counter slot or [`SYN_BUDGET`], that `sharing` share, who are called `who`.
     #[must_use]
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the halves of 64-bit words")]
     pub const fn key(&self, owner: u32, sharing: Sharing, who: Address) -> BucketKey {
-        [
-            owner << KIND_BITS | sharing as u32,
-            self.stamp,
-            (who.high >> 32) as u32,
-            who.high as u32,
-            (who.low >> 32) as u32,
-            who.low as u32,
-        ]
+        let whose = (self.stamp as u64) << 32 | (owner << KIND_BITS | sharing as u32) as u64;
+        [whose, who.high, who.low]
     }
 
     /// What is left of a bucket at `now`, in tokens.
@@ -295,8 +297,10 @@ pub const fn source_key(plane: Plane, address: Address) -> SourceKey {
 
 /// Who owns a bucket, and with whom it is shared.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the halves of a 64-bit word")]
 pub const fn bucket_owner(key: &BucketKey) -> (LimitKey, Sharing) {
-    let [first, stamp, ..] = *key;
+    let [whose, ..] = *key;
+    let (first, stamp) = (whose as u32, (whose >> 32) as u32);
     let sharing = match first & 3 {
         0 => Sharing::Source4,
         1 => Sharing::Source6,
@@ -309,11 +313,8 @@ pub const fn bucket_owner(key: &BucketKey) -> (LimitKey, Sharing) {
 /// What the sharers of a bucket are called.
 #[must_use]
 pub const fn bucket_sharers(key: &BucketKey) -> Address {
-    let [_, _, w0, w1, w2, w3] = *key;
-    Address {
-        high: (w0 as u64) << 32 | w1 as u64,
-        low: (w2 as u64) << 32 | w3 as u64,
-    }
+    let [_, high, low] = *key;
+    Address { high, low }
 }
 
 /// FNV-1a, 32 bits: no secret, two limits that follow each other under one name have to differ.

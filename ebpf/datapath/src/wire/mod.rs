@@ -23,9 +23,10 @@ pub use flow::{
 pub use hash_table::{Claimed, FINGERPRINT, HASH_NUMBERS, WAYS, Way, line_words};
 pub(crate) use hash_table::{is_kept, marks as tag_marks};
 pub use limit::{
-    BUCKET_KEY_WORDS, BUCKET_WORDS, BUCKETS, BucketKey, BucketRecord, LIMIT_WORDS, LIMITS, Limit, LimitKey,
-    LimitRecord, LimitTables, Measure, OWN_BUCKETS, SOURCES, SYN_BUDGET, Sharing, SourceKey, SourceLengths,
-    bucket, bucket_owner, bucket_sharers, source_key, source_of,
+    BUCKET_KEY_WORDS, BUCKET_LINE, BUCKET_LINES, BUCKET_WORDS, BUCKETS, BucketKey, BucketRecord, LIMIT_WORDS,
+    LIMITS, Limit, LimitKey, LimitRecord, LimitTables, Measure, OWN_BUCKET_LINES, OWN_BUCKETS, SOURCES,
+    SYN_BUDGET, Sharing, SourceKey, SourceLengths, bucket, bucket_owner, bucket_sharers, source_key,
+    source_of,
 };
 pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};
