@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use ravelin_datapath::limit::{self, Bucket, Draw, Drawn, Place, Spent, spend};
+use ravelin_datapath::limit::{self, Bucket, Draw, Drawn, Spent, spend};
 use ravelin_datapath::wire::{
     BucketRecord, Limit, LimitTables, Measure, Plane, Setting, SourceLengths, bucket, source_key,
 };
@@ -111,7 +111,7 @@ fn forged_sources_take_no_more_room_than_there_is_and_nobody_loses_a_bucket_to_t
         .filter(|source| from(*source) == Drawn::Granted)
         .count();
     assert_eq!(
-        memory.buckets(Place::Others),
+        memory.source_buckets(false),
         ROOM,
         "no more than there is room for"
     );
@@ -128,13 +128,13 @@ fn forged_sources_take_no_more_room_than_there_is_and_nobody_loses_a_bucket_to_t
     }
     memory.know(&source_key(Plane::V4, address(KNOWN + 1)), 0);
     assert_eq!(from(KNOWN + 1), Drawn::Granted);
-    assert_eq!(memory.buckets(Place::Known), 2);
+    assert_eq!(memory.source_buckets(true), 2);
 
     // What is full again makes room.
     let (_, limit) = image.limits().next().expect("a limit");
     let later = 400_000_000_000;
     memory.sweep(|_, record| limit.is_full(record, later));
-    assert_eq!(memory.buckets(Place::Others), 1, "all but the emptied one");
+    assert_eq!(memory.source_buckets(false), 1, "all but the emptied one");
     assert_eq!(from(forged.end), Drawn::Granted);
 }
 
@@ -156,7 +156,7 @@ fn a_source_keeps_its_bucket_when_it_becomes_known_and_when_nobody_asks_any_more
     // Known at first, and then judged by tables that remember nobody.
     memory.know(&source_key(Plane::V4, address(KNOWN)), 0);
     assert_eq!(take(&image, KNOWN, 6), 6);
-    assert_eq!(memory.buckets(Place::Known), 1);
+    assert_eq!(memory.source_buckets(true), 1);
     assert_eq!(take(&image.with(Setting::SourcesUsed, 0), KNOWN, 6), 4);
 }
 

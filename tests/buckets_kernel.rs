@@ -9,7 +9,6 @@ use std::thread;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use ravelin_daemon::network::bans::never::Never;
-use ravelin_daemon::network::shared;
 use ravelin_datapath::packet::Address;
 use ravelin_datapath::wire::{Plane, Setting, source_key};
 use ravelin_datapath::{ClassSet, Decision, Reason, Verdict};
@@ -42,7 +41,7 @@ fn a_flood_of_forged_sources_takes_no_more_memory_than_there_is_and_nobody_loses
         let forged = FIRST + 1..FIRST + 1 + 10 * ROOM;
         let passed = forged.filter(|source| passes(&mut kernel, *source)).count();
         // There are twice as many ways as there is room promised, and no way for more.
-        let held = memory.buckets(shared::LIMITS_OTHERS);
+        let [_, held] = memory.source_buckets();
         assert!((ROOM as usize..=2 * ROOM as usize).contains(&held), "memory stays flat: {held}");
         assert_eq!(passed, held - 1 + 10, "newcomers share one bucket");
         let held = u64::try_from(held).expect("few");
@@ -56,7 +55,7 @@ fn a_flood_of_forged_sources_takes_no_more_memory_than_there_is_and_nobody_loses
         }
         memory.know(source_key(Plane::V4, Address::v4((KNOWN + 1).to_be_bytes())));
         assert!(passes(&mut kernel, KNOWN + 1), "who is known finds room");
-        assert_eq!(memory.buckets(shared::LIMITS_KNOWN), 2);
+        assert_eq!(memory.source_buckets()[0], 2);
     });
 }
 

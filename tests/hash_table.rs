@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use ravelin_datapath::hash_table::{Entered, HashTable, Line as _, SliceLines};
+use ravelin_datapath::hash_table::{Entered, Entry, HashTable, Line as _, SliceLines};
 use ravelin_datapath::wire::{
-    FLOW_KEY_WORDS, FLOW_LINE, FLOW_LINES, FLOW_WORDS, FLOWS, HASH_NUMBERS, WAYS, line_words,
+    BUCKET_KEY_WORDS, BUCKET_LINE, BUCKET_LINES, BUCKET_WORDS, BUCKETS, FLOW_KEY_WORDS, FLOW_LINE,
+    FLOW_LINES, FLOW_WORDS, FLOWS, HASH_NUMBERS, WAYS, line_words,
 };
 use ravelin_tests::random::{self, Random};
 
@@ -78,7 +79,7 @@ impl Model {
                 if missing.is_empty() { "entered" } else { "gave way" }
             }
             350..500 => {
-                if table.enter_kept(&key, &value) == Entered::NoRoom {
+                if table.enter_to_stay(&key, &value, false) == Entered::NoRoom {
                     assert!(!self.0.contains_key(&key));
                     return "no room";
                 }
@@ -132,7 +133,7 @@ impl Model {
             let found = table.find(key).map(|line| [line.load(0), line.load(1)]);
             assert_eq!(found, Some(*value), "{story}: {key:?}");
         }
-        let all: HashMap<_, _> = table.entries().collect();
+        let all: HashMap<_, _> = table.entries().map(|entry| (entry.key, entry)).collect();
         assert_eq!(
             all.len(),
             self.0.len(),
@@ -140,7 +141,7 @@ impl Model {
         );
         assert!(
             all.iter()
-                .all(|(key, value)| self.0.get(key).is_some_and(|(is, _)| is == value))
+                .all(|(key, entry)| self.0.get(key) == Some(&(entry.value, entry.kept)))
         );
     }
 }
@@ -166,6 +167,28 @@ fn the_oldest_of_those_that_may_gives_way() {
         assert!(table.find(&[gone, 0]).is_none(), "{gone}");
         assert!(table.find(&[0, 0]).is_some() && table.find(&[1, 0]).is_some());
     }
+}
+
+#[test]
+fn keys_that_the_hash_cannot_tell_apart_are_never_mistaken_for_each_other() {
+    let mut secret = secret(&mut Random::new(1));
+    // The lower half of the first word counts for nothing.
+    secret[1] = 0;
+    let memory = words(8 * line_words(KEY, VALUE));
+    let table = Small::new(SliceLines::new(&memory, line_words(KEY, VALUE), &secret));
+    let enter = |key: u64| table.enter(&[key, 0], &[key, key], 0);
+    let value = |key: u64| table.find(&[key, 0]).map(|line| line.load(0));
+    // One in each of the two lines, and no room for a third.
+    assert_eq!(
+        [enter(1), enter(2), enter(3)],
+        [Entered::Done, Entered::Done, Entered::NoRoom]
+    );
+    assert_eq!([value(1), value(2), value(3)], [Some(1), Some(2), None]);
+    assert!(table.keep(&[2, 0]) && !table.keep(&[3, 0]));
+    table.remove(&[3, 0]);
+    table.remove(&[1, 0]);
+    assert_eq!([value(1), value(2)], [None, Some(2)]);
+    assert_eq!((enter(3), value(3), value(2)), (Entered::Done, Some(3), Some(2)));
 }
 
 #[test]
@@ -195,13 +218,40 @@ fn as_many_flows_as_promised_have_room_for_good() {
                 "seed {seed}, round {round}: flow {flow} of {FLOWS}"
             );
         }
-        // And there is still room for as many that open.
-        for flow in FLOWS..2 * FLOWS {
-            assert_eq!(table.enter(&key(flow), &[0; FLOW_WORDS], 1), Entered::Done);
-            assert!(table.find(&key(flow)).is_some());
+        // Ten times as many open: each finds room, and takes it from none of those.
+        for flow in FLOWS..11 * FLOWS {
+            assert_eq!(table.enter(&key(flow), &[0; FLOW_WORDS], flow), Entered::Done);
         }
+        assert!(table.find(&key(11 * FLOWS - 1)).is_some());
         assert!((0..FLOWS).all(|flow| table.find(&key(flow)).is_some()));
     }
+}
+
+#[test]
+fn ten_times_as_many_guests_as_have_room_leave_theirs_to_those_that_are_kept() {
+    let seed = random::seed();
+    let secret = secret(&mut Random::new(seed));
+    let memory = words(BUCKET_LINES as usize * BUCKET_LINE);
+    let lines = SliceLines::new(&memory, BUCKET_LINE, &secret);
+    let table = HashTable::<_, BUCKET_KEY_WORDS, BUCKET_WORDS>::new(lines);
+    let key = |source: u32| [1, u64::from(source) << 32, 0];
+    let enter = |source| table.enter_to_stay(&key(source), &[0; BUCKET_WORDS], true) == Entered::Done;
+    assert!((0..BUCKETS).all(enter), "seed {seed}: as many as promised");
+    let more = (BUCKETS..10 * BUCKETS).filter(|source| enter(*source)).count();
+    let half = BUCKET_LINES as usize * WAYS / 2;
+    assert!(
+        BUCKETS as usize + more <= half,
+        "half of all ways, and no more: {more}"
+    );
+    for source in 11 * BUCKETS..12 * BUCKETS {
+        let entered = table.enter_to_stay(&key(source), &[0; BUCKET_WORDS], false);
+        assert_eq!(entered, Entered::Done, "seed {seed}: {source}");
+    }
+    assert!(
+        (0..BUCKETS)
+            .chain(11 * BUCKETS..12 * BUCKETS)
+            .all(|source| table.find(&key(source)).is_some())
+    );
 }
 
 #[test]
@@ -226,7 +276,7 @@ fn threads_leave_whole_entries_and_no_way_taken() {
         }
     });
     let mut entries = 0;
-    for (key, value) in table.entries() {
+    for Entry { key, value, .. } in table.entries() {
         assert_eq!(value, [key[0], !key[0]], "an entry of two");
         entries += 1;
     }

@@ -204,10 +204,11 @@ fn arrived(scene: &Scene, from: &str, to: &str, count: usize) -> usize {
 }
 
 fn pinned_buckets(filter: &Daemon) -> usize {
-    let [table, secret] = [shared::LIMITS_OTHERS, shared::HASH_SECRET].map(|name| map(filter, name));
+    let [table, secret] = [shared::LIMITS_SOURCES, shared::HASH_SECRET].map(|name| map(filter, name));
     let others = MappedLines::open(&table, &secret, BUCKET_LINE).expect("they are pinned");
     HashTable::<_, BUCKET_KEY_WORDS, BUCKET_WORDS>::new(others.lines())
         .entries()
+        .filter(|entry| !entry.kept)
         .count()
 }
 

@@ -162,7 +162,7 @@ fn limits(registry: &Registry, counters: &Counters) -> Result<(), MetricsError> 
     int_gauge(
         registry,
         "ravelin_limit_table_capacity",
-        "Buckets that each of the two tables of sources can hold: of known ones, and of others",
+        "Buckets of known sources for which there is always room, and as many of others",
     )?
     .set(BUCKETS.into());
     let events = counter_vec(

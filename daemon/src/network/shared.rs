@@ -33,10 +33,8 @@ pub const FRAGMENTS: &str = "FRAGMENTS";
 /// What became of flows.
 pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
 
-/// Buckets of sources that are known.
-pub const LIMITS_KNOWN: &str = "LIMITS_KNOWN";
-/// Buckets of other sources.
-pub const LIMITS_OTHERS: &str = "LIMITS_OTHERS";
+/// Buckets of sources.
+pub const LIMITS_SOURCES: &str = "LIMITS_SOURCES";
 /// Buckets that belong to limits.
 pub const LIMITS_OWN: &str = "LIMITS_OWN";
 /// The numbers of limits.
@@ -60,13 +58,7 @@ pub const ALWAYS: [&str; 7] = [
 pub const WITH_FLOWS: [&str; 3] = [FLOWS, FRAGMENTS, FLOW_COUNTERS];
 
 /// Those of generations that limit something.
-pub const WITH_LIMITS: [&str; 5] = [
-    LIMITS_KNOWN,
-    LIMITS_OTHERS,
-    LIMITS_OWN,
-    LIMIT_NUMBERS,
-    LIMIT_COUNTERS,
-];
+pub const WITH_LIMITS: [&str; 4] = [LIMITS_SOURCES, LIMITS_OWN, LIMIT_NUMBERS, LIMIT_COUNTERS];
 /// That of generations that have hash tables of our own.
 pub const WITH_HASH_TABLES: [&str; 1] = [HASH_SECRET];
 /// That of generations that remember who has completed a connection.
@@ -217,7 +209,7 @@ impl Shape {
                 value: 8,
                 ..counters(wire::FlowTables::COUNTERS)
             },
-            LIMITS_KNOWN | LIMITS_OTHERS => array(BUCKET_LINE_BYTES, wire::BUCKET_LINES),
+            LIMITS_SOURCES => array(BUCKET_LINE_BYTES, wire::BUCKET_LINES),
             LIMITS_OWN => array(BUCKET_LINE_BYTES, wire::OWN_BUCKET_LINES),
             LIMIT_NUMBERS => hash(LIMIT_KEY_BYTES, LIMIT_BYTES, wire::LIMITS),
             LIMIT_COUNTERS => Self {

@@ -30,9 +30,25 @@ pub trait Lines {
     /// The line of that number.
     fn line(&self, number: u32) -> Option<Self::Line>;
 
-    /// The number, of which whoever proves the program forgets how it came to be: its proof must not go through every way there is.
+    /// The number, of which whoever proves the program forgets how it came to be.
     fn forget(&self, number: u64) -> u64 {
         number
+    }
+
+    /// 1 for 0, and 0 for every other number. As the other two below without a branch, where that counts: a proof that goes both ways at each of eight
+    /// ways goes very many.
+    fn is_zero(&self, number: u64) -> u64 {
+        (number == 0).into()
+    }
+
+    /// The greater of two numbers below 2^63.
+    fn greater(&self, one: u64, other: u64) -> u64 {
+        one.max(other)
+    }
+
+    /// The way after this one.
+    fn after(&self, way: usize) -> usize {
+        way + 1
     }
 }
 
@@ -60,10 +76,32 @@ pub enum Entered {
     NoRoom,
 }
 
+/// What stands in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<const KEY: usize, const VALUE: usize> {
+    /// Its key.
+    pub key: [u64; KEY],
+    /// Its value.
+    pub value: [u64; VALUE],
+    /// It does not give way, or is no guest.
+    pub kept: bool,
+}
+
 /// The table of entries with keys of `KEY` words and values of `VALUE` words.
 #[derive(Clone, Copy, Debug)]
 pub struct HashTable<L, const KEY: usize, const VALUE: usize> {
     lines: L,
+}
+
+/// How long what is entered stays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    /// Until there is no room for something newer.
+    UntilRoomIsNeeded,
+    /// Until it is taken out.
+    Kept,
+    /// The same, in a part of each line.
+    Guest,
 }
 
 /// Where a key may stand.
@@ -79,8 +117,8 @@ struct Hash {
 struct Look {
     /// The way in which the key goes, if it goes in this line.
     best: Candidate,
-    /// Ways that do not give way.
-    kept: usize,
+    /// Ways of those that may not take all of them: guests, or what is kept.
+    alike: u64,
 }
 
 /// A way in which a key may go, in one number, so that the better one is the greater one: the [`Rank`], then how long ago what stands there was
@@ -103,6 +141,8 @@ enum Rank {
 }
 
 impl Candidate {
+    const NONE: Self = Self::new(Rank::None, 0, 0);
+
     #[inline(always)]
     const fn new(rank: Rank, age: u64, way: usize) -> Self {
         Self((rank as u64) << 48 | age << 8 | way as u64)
@@ -136,63 +176,38 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
         if hash.marks(first.load(own)) && Self::is_key(&first, own, key) {
             return Some(first.from(Self::entry(own) + KEY));
         }
-        let mut way = self.way_of(&first, hash, key);
-        let mut line = first;
-        if way == WAYS {
-            line = self.lines.line(hash.second)?;
-            way = self.way_of(&line, hash, key);
-        }
-        let way = self.lines.forget(way as u64) as usize;
-        if way >= WAYS {
-            return None;
-        }
+        let (line, way) = self.locate(hash, key)?;
         Some(line.from(Self::entry(way) + KEY))
     }
 
     /// Enters a key, or replaces its value. When there is no room, what was entered longest ago and is not [kept](Self::keep) gives way.
     #[inline(always)]
     pub fn enter(&self, key: &[u64; KEY], value: &[u64; VALUE], time: u32) -> Entered {
-        self.put(key, value, time, false)
+        self.put(key, value, time, Stay::UntilRoomIsNeeded)
     }
 
-    /// Enters a key that never gives way; one that stands there stays as it is.
+    /// Enters a key that never gives way; one that stands there stays as it is. A guest is trusted with half of a line: the rest is for the others.
     #[inline(always)]
-    pub fn enter_kept(&self, key: &[u64; KEY], value: &[u64; VALUE]) -> Entered {
-        self.put(key, value, 0, true)
+    pub fn enter_to_stay(&self, key: &[u64; KEY], value: &[u64; VALUE], guest: bool) -> Entered {
+        self.put(key, value, 0, if guest { Stay::Guest } else { Stay::Kept })
     }
 
     /// From now on the key does not give way. Says whether that could be: one way of each line is for those that come.
     #[inline(always)]
     pub fn keep(&self, key: &[u64; KEY]) -> bool {
         let hash = self.hash(key);
-        let Some(mut line) = self.lines.line(hash.first) else {
+        let Some((line, way)) = self.locate(hash, key) else {
             return false;
         };
-        let mut look = self.look(&line, hash, key, 0);
-        if !look.best.is(Rank::Same) {
-            let Some(second) = self.lines.line(hash.second) else {
-                return false;
-            };
-            line = second;
-            look = self.look(&line, hash, key, 0);
-        }
-        let way = look.best.way();
-        if !look.best.is(Rank::Same) || way >= WAYS {
-            return false;
-        }
         let tag = line.load(way);
         match Way::of(tag) {
             Way::Taken(claimed) if !claimed.kept => {
-                look.kept < MOST_KEPT
-                    && line.swap(
-                        way,
-                        tag,
-                        Claimed {
-                            kept: true,
-                            ..claimed
-                        }
-                        .tag(),
-                    )
+                let kept = Claimed {
+                    kept: true,
+                    ..claimed
+                }
+                .tag();
+                self.alike(&line, Stay::Kept) < MOST_KEPT && line.swap(way, tag, kept)
             }
             Way::Taken(_) => true,
             _ => false,
@@ -203,30 +218,32 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
     #[inline(always)]
     pub fn remove(&self, key: &[u64; KEY]) {
         let hash = self.hash(key);
-        for number in [hash.first, hash.second] {
-            let Some(line) = self.lines.line(number) else {
+        // Twice: two processors may have entered the same key at the same moment.
+        let mut time = 0;
+        while time < 2 {
+            let Some((line, way)) = self.locate(hash, key) else {
                 return;
             };
-            // Every one: two processors may have entered the same key at the same moment.
-            let mut way = 0;
-            while way < WAYS {
-                let tag = line.load(way);
-                if hash.marks(tag) && Self::is_key(&line, way, key) {
-                    line.swap(way, tag, Way::FREE);
-                }
-                way += 1;
+            let tag = line.load(way);
+            if hash.marks(tag) {
+                line.swap(way, tag, Way::FREE);
             }
+            time += 1;
         }
     }
 
     /// Every entry, as they are while they change: one that comes meanwhile may be met or not.
-    pub fn entries(self) -> impl Iterator<Item = ([u64; KEY], [u64; VALUE])> {
+    pub fn entries(self) -> impl Iterator<Item = Entry<KEY, VALUE>> {
         self.taken().filter_map(|(line, way, tag)| {
-            let entry = Self::read(&line, way);
-            // Another one has taken its way while it was read.
+            let (key, value) = Self::read(&line, way);
+            // Another one may have taken its way while it was read.
             let same = |found: Claimed| Claimed { kept: true, ..found };
             match (Way::of(tag), Way::of(line.load(way))) {
-                (Way::Taken(before), Way::Taken(after)) if same(before) == same(after) => Some(entry),
+                (Way::Taken(before), Way::Taken(after)) if same(before) == same(after) => Some(Entry {
+                    key,
+                    value,
+                    kept: after.kept,
+                }),
                 _ => None,
             }
         })
@@ -273,16 +290,16 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
     }
 
     #[inline(always)]
-    fn put(&self, key: &[u64; KEY], value: &[u64; VALUE], time: u32, kept: bool) -> Entered {
+    fn put(&self, key: &[u64; KEY], value: &[u64; VALUE], time: u32, stay: Stay) -> Entered {
         let hash = self.hash(key);
         let (Some(first), Some(second)) = (self.lines.line(hash.first), self.lines.line(hash.second)) else {
             return Entered::NoRoom;
         };
         let looks = [
-            self.look(&first, hash, key, time),
-            self.look(&second, hash, key, time),
+            self.look(&first, hash, key, time, stay),
+            self.look(&second, hash, key, time, stay),
         ];
-        let in_second = Self::goes_in_second(looks);
+        let in_second = Self::goes_in_second(looks, stay);
         let (line, best) = if in_second {
             (second, looks[1].best)
         } else {
@@ -294,7 +311,9 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
         }
         let tag = line.load(way);
         let still = match Way::of(tag) {
-            Way::Taken(_) if best.is(Rank::Same) && kept => return Entered::Done,
+            Way::Taken(_) if best.is(Rank::Same) && stay != Stay::UntilRoomIsNeeded => {
+                return Entered::Done;
+            }
             Way::Taken(claimed) => {
                 best.is(Rank::Same) && hash.marks(tag) || best.is(Rank::Old) && !claimed.kept
             }
@@ -317,7 +336,7 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
         }
         let claimed = Claimed {
             fingerprint: hash.fingerprint,
-            kept,
+            kept: stay == Stay::Kept,
             time,
         };
         line.swap(way, Way::BUSY, claimed.tag());
@@ -326,57 +345,102 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
 
     /// Whether a key goes in the second of its two lines.
     #[inline(always)]
-    fn goes_in_second([first, second]: [Look; 2]) -> bool {
+    fn goes_in_second([first, second]: [Look; 2], stay: Stay) -> bool {
         if first.best.is(Rank::Same) {
             return false;
         }
         if first.best.is(Rank::Free) && second.best.is(Rank::Free) {
             // The first, where one look is enough to find it, unless the second has clearly more room.
-            return first.kept >= CROWDED && second.kept < first.kept;
+            let crowded = if stay == Stay::UntilRoomIsNeeded {
+                WAYS as u64 / 2
+            } else {
+                MOST_GUESTS / 2
+            };
+            return first.alike >= crowded && second.alike < first.alike;
         }
         second.best.0 > first.best.0
     }
 
     #[inline(always)]
-    fn look(&self, line: &L::Line, hash: Hash, key: &[u64; KEY], time: u32) -> Look {
-        let mut look = Look {
-            best: Candidate::new(Rank::None, 0, 0),
-            kept: 0,
-        };
+    fn look(&self, line: &L::Line, hash: Hash, key: &[u64; KEY], time: u32, stay: Stay) -> Look {
+        let gives_way = u64::from(stay == Stay::UntilRoomIsNeeded);
+        let mut best = Candidate::NONE;
         let mut way = 0;
         while way < WAYS {
             let tag = line.load(way);
-            // Plus one: what was entered just now is older than nothing.
-            let age = u64::from(time.wrapping_sub(tag as u32)) + 1;
-            let candidate = match Way::of(tag) {
-                Way::Free => Candidate::new(Rank::Free, (way == hash.way()).into(), way),
-                Way::Taken(_) if hash.marks(tag) && Self::is_key(line, way, key) => {
-                    Candidate::new(Rank::Same, 0, way)
-                }
-                Way::Taken(Claimed { kept: false, .. }) => Candidate::new(Rank::Old, age, way),
-                _ => Candidate::new(Rank::None, 0, way),
-            };
-            let candidate = self.lines.forget(candidate.0);
-            if candidate > look.best.0 {
-                look.best = Candidate(candidate);
-            }
-            look.kept += wire::is_kept(tag);
-            way += 1;
+            let same = self.lines.is_zero(wire::tag_difference(tag, hash.fingerprint));
+            let free = self.lines.is_zero(tag);
+            let old = gives_way & (wire::is_taken(tag) - wire::is_kept(tag)) & (1 - same);
+            // Its own way, or the nearest behind.
+            let near = WAYS - way.wrapping_sub(hash.way()) % WAYS;
+            let age = u64::from(time.wrapping_sub(tag as u32));
+            let candidate = Candidate::new(Rank::Same, 0, way).0 * same
+                + Candidate::new(Rank::Free, near as u64, way).0 * free
+                + Candidate::new(Rank::Old, age, way).0 * old;
+            best = Candidate(self.lines.greater(best.0, candidate));
+            way = self.lines.after(way);
         }
-        look
+        let alike = self.alike(line, stay);
+        let refused = if best.is(Rank::Same) {
+            // No two keys of a line have one fingerprint: whoever looks for one asks about a single entry.
+            !Self::stands(line, best.way(), key)
+        } else {
+            stay == Stay::Guest && alike >= MOST_GUESTS
+        };
+        if refused {
+            best = Candidate::NONE;
+        }
+        Look { best, alike }
     }
 
-    /// The way of a key in a line; one past the last: it is not there.
+    /// Ways of a line that those take who may not take all.
     #[inline(always)]
-    fn way_of(&self, line: &L::Line, hash: Hash, key: &[u64; KEY]) -> usize {
+    fn alike(&self, line: &L::Line, stay: Stay) -> u64 {
+        let guests = u64::from(stay == Stay::Guest);
+        let mut alike = 0;
         let mut way = 0;
         while way < WAYS {
-            if hash.marks(line.load(way)) && Self::is_key(line, way, key) {
-                return way;
-            }
-            way += 1;
+            let tag = line.load(way);
+            let (taken, kept) = (wire::is_taken(tag), wire::is_kept(tag));
+            alike += (taken - kept) * guests + kept * (1 - guests);
+            way = self.lines.after(way);
         }
-        WAYS
+        alike
+    }
+
+    /// Where a key stands.
+    #[inline(always)]
+    fn locate(&self, hash: Hash, key: &[u64; KEY]) -> Option<(L::Line, usize)> {
+        let first = self.lines.line(hash.first)?;
+        let way = self.marked(&first, hash);
+        if Self::stands(&first, way, key) {
+            return Some((first, way));
+        }
+        let second = self.lines.line(hash.second)?;
+        let way = self.marked(&second, hash);
+        Self::stands(&second, way, key).then_some((second, way))
+    }
+
+    /// The way with a key's fingerprint; or a number beyond all ways.
+    #[inline(always)]
+    fn marked(&self, line: &L::Line, hash: Hash) -> usize {
+        // One more than the way, of which no two are.
+        let mut marked = 0;
+        let mut way = 0;
+        while way < WAYS {
+            let difference = wire::tag_difference(line.load(way), hash.fingerprint);
+            marked = self
+                .lines
+                .greater(marked, (way as u64 + 1) * self.lines.is_zero(difference));
+            way = self.lines.after(way);
+        }
+        self.lines.forget(marked.wrapping_sub(1)) as usize
+    }
+
+    /// Whether the key stands in that way, if that is one.
+    #[inline(always)]
+    fn stands(line: &L::Line, way: usize, key: &[u64; KEY]) -> bool {
+        way < WAYS && Self::is_key(line, way, key)
     }
 
     #[inline(always)]
@@ -429,15 +493,15 @@ impl Hash {
     /// Whether a tag is that of an entry with this fingerprint.
     #[inline(always)]
     const fn marks(self, tag: u64) -> bool {
-        wire::tag_marks(tag, self.fingerprint)
+        wire::tag_difference(tag, self.fingerprint) == 0
     }
 }
 
 /// Ways of a line that may be kept: the last is for what comes, whatever stays.
-const MOST_KEPT: usize = WAYS - 1;
+const MOST_KEPT: u64 = WAYS as u64 - 1;
 
-/// So many of its ways kept, and a line is compared with the other.
-const CROWDED: usize = 4;
+/// Ways of a line that guests may take.
+const MOST_GUESTS: u64 = WAYS as u64 / 2;
 
 /// The lower half of a word.
 const HALF: u64 = u32::MAX as u64;

@@ -12,7 +12,7 @@ use ravelin_datapath::wire::{
     SOURCES, SourceKey, bucket,
 };
 
-use crate::lines::{KnownLines, MapLines, OtherLines, OwnLines};
+use crate::lines::{MapLines, OwnLines, SourceLines};
 use crate::maps::{Inbound, Outbound};
 use crate::words::Words;
 
@@ -82,20 +82,24 @@ impl Buckets for MapBuckets {
     #[inline(always)]
     fn find(&self, place: Place, key: &BucketKey) -> Option<MapBucket> {
         let found = match place {
-            Place::Known => BucketTable::new(MapLines::<KnownLines>::open()).find(key),
-            Place::Others => BucketTable::new(MapLines::<OtherLines>::open()).find(key),
+            Place::Sources => BucketTable::new(MapLines::<SourceLines>::open()).find(key),
             Place::Own => BucketTable::new(MapLines::<OwnLines>::open()).find(key),
         };
         found.map(MapBucket)
     }
 
     #[inline(always)]
-    fn enter(&self, place: Place, key: &BucketKey, record: &BucketRecord) {
+    fn enter(&self, place: Place, known: bool, key: &BucketKey, record: &BucketRecord) {
         // Whether it is there now, the next look tells.
         let _entered = match place {
-            Place::Known => BucketTable::new(MapLines::<KnownLines>::open()).enter_kept(key, record),
-            Place::Others => BucketTable::new(MapLines::<OtherLines>::open()).enter_kept(key, record),
-            Place::Own => BucketTable::new(MapLines::<OwnLines>::open()).enter_kept(key, record),
+            Place::Sources => {
+                let table = BucketTable::new(MapLines::<SourceLines>::open());
+                table.enter_to_stay(key, record, !known)
+            }
+            Place::Own => {
+                let table = BucketTable::new(MapLines::<OwnLines>::open());
+                table.enter_to_stay(key, record, false)
+            }
         };
     }
 

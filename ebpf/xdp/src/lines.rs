@@ -1,5 +1,6 @@
 //! The lines of hash tables, in maps that all generations share.
 
+use core::arch::asm;
 use core::marker::PhantomData;
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
@@ -58,12 +59,12 @@ table!(
     FlowLines, FLOWS, FLOWS_MASK, FLOW_LINE, FLOW_LINES
 );
 table!(
-    /// Buckets of sources that are known: no flood of forged sources takes their place.
-    KnownLines, LIMITS_KNOWN, LIMITS_KNOWN_MASK, BUCKET_LINE, BUCKET_LINES
-);
-table!(
-    /// Buckets of other sources; bounded, because anybody can forge sources.
-    OtherLines, LIMITS_OTHERS, LIMITS_OTHERS_MASK, BUCKET_LINE, BUCKET_LINES
+    /// Buckets of sources; bounded, because anybody can forge sources.
+    SourceLines,
+    LIMITS_SOURCES,
+    LIMITS_SOURCES_MASK,
+    BUCKET_LINE,
+    BUCKET_LINES
 );
 table!(
     /// Buckets that belong to limits.
@@ -105,5 +106,39 @@ impl<T: Table> Lines for MapLines<T> {
     fn forget(&self, number: u64) -> u64 {
         // A number from the map: the verifier knows nothing of it.
         forget(number, self.secret(0))
+    }
+
+    #[inline(always)]
+    fn is_zero(&self, number: u64) -> u64 {
+        let zero: u64;
+        // SAFETY: sums in registers. What is not zero, or its opposite, has the highest bit.
+        unsafe {
+            asm!(
+                "{zero} = {number}", "{zero} = -{zero}", "{zero} |= {number}", "{zero} >>= 63", "{zero} ^= 1",
+                zero = out(reg) zero, number = in(reg) number, options(pure, nomem, nostack)
+            );
+        }
+        zero
+    }
+
+    #[inline(always)]
+    fn greater(&self, one: u64, other: u64) -> u64 {
+        let mut less: u64;
+        // SAFETY: sums in registers. The highest bit of the difference says which is less.
+        unsafe {
+            asm!(
+                "{less} = {one}", "{less} -= {other}", "{less} >>= 63", "{less} = -{less}",
+                less = out(reg) less, one = in(reg) one, other = in(reg) other, options(pure, nomem, nostack)
+            );
+        }
+        one ^ ((one ^ other) & less)
+    }
+
+    #[inline(always)]
+    fn after(&self, way: usize) -> usize {
+        let mut way = way as u64;
+        // SAFETY: a sum in a register.
+        unsafe { asm!("{way} += 1", way = inout(reg) way, options(pure, nomem, nostack)) }
+        way as usize
     }
 }

@@ -62,10 +62,14 @@ impl FlowMemory {
 
 impl FlowMemory {
     /// Lines of each hash table: twice as many ways as there is room for, as the daemon's tables have them.
-    pub(super) fn tables(&self) -> [(&'static str, u32); 4] {
+    pub(super) fn tables(&self) -> [(&'static str, u32); 3] {
         let lines = |room: u32| (2 * room).div_ceil(WAYS as u32).next_power_of_two();
-        let [known, others, own] = BUCKETS.map(|name| (name, lines(self.buckets)));
-        [(shared::FLOWS, lines(self.room)), known, others, own]
+        // Half of those of sources is for known ones.
+        [
+            (shared::FLOWS, lines(self.room)),
+            (shared::LIMITS_SOURCES, lines(2 * self.buckets)),
+            (shared::LIMITS_OWN, lines(self.buckets)),
+        ]
     }
 
     /// Forgets everything.
@@ -92,15 +96,18 @@ impl FlowMemory {
         }
     }
 
-    /// How many buckets are in a table.
+    /// How many buckets of sources there are: of known ones, and of others.
     ///
     /// # Panics
-    /// When no program is loaded that has it.
+    /// When no program is loaded that has them.
     #[must_use]
     #[track_caller]
-    pub fn buckets(&self, name: &str) -> usize {
-        let lines = self.lines(name, BUCKET_LINE);
-        BucketTable::new(lines.lines()).entries().count()
+    pub fn source_buckets(&self) -> [usize; 2] {
+        let lines = self.lines(shared::LIMITS_SOURCES, BUCKET_LINE);
+        let (known, others): (Vec<_>, Vec<_>) = BucketTable::new(lines.lines())
+            .entries()
+            .partition(|entry| entry.kept);
+        [known.len(), others.len()]
     }
 
     #[track_caller]
@@ -169,7 +176,7 @@ impl Drop for FlowMemory {
 }
 
 /// The tables of buckets.
-const BUCKETS: [&str; 3] = [shared::LIMITS_KNOWN, shared::LIMITS_OTHERS, shared::LIMITS_OWN];
+const BUCKETS: [&str; 2] = [shared::LIMITS_SOURCES, shared::LIMITS_OWN];
 
 /// Flows that a [`FlowMemory`] has room for in each of its tables.
 pub const FLOWS: u32 = 1024;

@@ -17,9 +17,9 @@ use ravelin_datapath::{Bucket, Buckets, FlowCell, Flows};
 /// A flow table, and tables of buckets with a bound.
 #[derive(Debug)]
 pub struct Remembered {
-    /// Buckets of sources that each of their two tables holds.
+    /// Buckets of known sources that there is room for, and as many of others.
     room: usize,
-    buckets: RefCell<HashMap<(Place, BucketKey), FoundBucket>>,
+    buckets: RefCell<HashMap<(Place, BucketKey), (FoundBucket, bool)>>,
     sources: RefCell<HashMap<SourceKey, u64>>,
     events: [Cell<u64>; LimitTables::ALL.len()],
     flows: Vec<AtomicU64>,
@@ -33,7 +33,7 @@ impl Default for Remembered {
 }
 
 impl Remembered {
-    /// With room for so many buckets of sources in each of their two tables.
+    /// With room for so many buckets of known sources, and as many of others.
     #[must_use]
     pub fn with_room(room: usize) -> Self {
         Self {
@@ -52,20 +52,18 @@ impl Remembered {
         self.events.each_ref().map(Cell::get)
     }
 
-    /// Buckets of a table.
+    /// Buckets of known sources, or of others.
     #[must_use]
-    pub fn buckets(&self, place: Place) -> usize {
-        self.buckets
-            .borrow()
-            .keys()
-            .filter(|(at, _)| *at == place)
-            .count()
+    pub fn source_buckets(&self, known: bool) -> usize {
+        let buckets = self.buckets.borrow();
+        let of_sources = buckets.iter().filter(|((place, _), _)| *place == Place::Sources);
+        of_sources.filter(|(_, (_, is))| *is == known).count()
     }
 
     /// Takes out buckets that `is_over` says so of.
     pub fn sweep(&self, is_over: impl Fn(&BucketKey, &BucketRecord) -> bool) {
         let mut buckets = self.buckets.borrow_mut();
-        buckets.retain(|(_, key), bucket| !is_over(key, &bucket.0.each_ref().map(Cell::get)));
+        buckets.retain(|(_, key), (bucket, _)| !is_over(key, &bucket.0.each_ref().map(Cell::get)));
     }
 }
 
@@ -77,15 +75,16 @@ impl Buckets for Remembered {
     type Bucket = FoundBucket;
 
     fn find(&self, place: Place, key: &BucketKey) -> Option<FoundBucket> {
-        self.buckets.borrow().get(&(place, *key)).cloned()
+        let buckets = self.buckets.borrow();
+        buckets.get(&(place, *key)).map(|(bucket, _)| bucket.clone())
     }
 
-    fn enter(&self, place: Place, key: &BucketKey, record: &BucketRecord) {
-        if place == Place::Own || self.buckets(place) < self.room {
+    fn enter(&self, place: Place, known: bool, key: &BucketKey, record: &BucketRecord) {
+        if place == Place::Own || self.source_buckets(known) < self.room {
             let mut buckets = self.buckets.borrow_mut();
             buckets
                 .entry((place, *key))
-                .or_insert_with(|| FoundBucket(Rc::new(record.map(Cell::new))));
+                .or_insert_with(|| (FoundBucket(Rc::new(record.map(Cell::new))), known));
         }
     }
 

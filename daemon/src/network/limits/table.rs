@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use aya::maps::{Map, MapData};
-use ravelin_datapath::hash_table::{HashTable, SliceLines};
+use ravelin_datapath::hash_table::{Entry, HashTable, SliceLines};
 use ravelin_datapath::wire::{
     BUCKET_KEY_WORDS, BUCKET_LINE, BUCKET_WORDS, BucketKey, BucketRecord, Limit, LimitKey, Sharing,
     bucket_owner,
@@ -11,7 +11,7 @@ use ravelin_datapath::wire::{
 
 use super::super::hash_table::{HashTableError, MappedLines};
 use super::super::pins::PinDir;
-use super::super::shared::{HASH_SECRET, LIMIT_NUMBERS, LIMITS_KNOWN, LIMITS_OTHERS, LIMITS_OWN};
+use super::super::shared::{HASH_SECRET, LIMIT_NUMBERS, LIMITS_OWN, LIMITS_SOURCES};
 use super::numbers::Numbers;
 
 type BucketTable<'m> = HashTable<SliceLines<'m>, BUCKET_KEY_WORDS, BUCKET_WORDS>;
@@ -19,8 +19,8 @@ type BucketTable<'m> = HashTable<SliceLines<'m>, BUCKET_KEY_WORDS, BUCKET_WORDS>
 /// The buckets of a pin folder.
 #[derive(Debug)]
 pub struct LimitTable {
-    /// Of sources that are known, of others, and of limits themselves.
-    buckets: [MappedLines; 3],
+    /// Of sources, and of limits themselves.
+    buckets: [MappedLines; 2],
     numbers: Numbers<MapData>,
 }
 
@@ -53,7 +53,7 @@ impl LimitTable {
             .map(Map::HashMap)
             .and_then(Numbers::try_from);
         Ok(Some(Self {
-            buckets: [open(LIMITS_KNOWN)?, open(LIMITS_OTHERS)?, open(LIMITS_OWN)?],
+            buckets: [open(LIMITS_SOURCES)?, open(LIMITS_OWN)?],
             numbers: numbers.map_err(|source| HashTableError::Open { path, source })?,
         }))
     }
@@ -62,19 +62,18 @@ impl LimitTable {
     #[must_use]
     pub fn list(&self) -> Vec<Listed> {
         let limits = self.limits();
-        let [known, others, own] = &self.buckets;
-        let all = [(known, true), (others, false), (own, false)];
-        let all = all.iter().flat_map(|(table, known)| {
-            let found = BucketTable::new(table.lines()).entries();
-            found.map(move |(key, record)| (key, record, *known))
-        });
-        all.filter_map(|(key, record, known)| {
-            let (owner, _) = bucket_owner(&key);
+        let [sources, own] = &self.buckets;
+        let sources = BucketTable::new(sources.lines()).entries();
+        // What belongs to a limit has no source.
+        let own = BucketTable::new(own.lines()).entries();
+        let all = sources.chain(own.map(|entry| Entry { kept: false, ..entry }));
+        all.filter_map(|entry| {
+            let (owner, _) = bucket_owner(&entry.key);
             Some(Listed {
-                key,
-                record,
+                key: entry.key,
+                record: entry.value,
                 limit: *limits.get(&owner)?,
-                known,
+                known: entry.kept,
             })
         })
         .collect()

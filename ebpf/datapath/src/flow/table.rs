@@ -50,14 +50,14 @@ impl<L: Lines> FlowTable<L> {
 
     /// Enters a flow whose both ends are there; one that is known stays as it is.
     pub fn enter_settled(&self, key: &FlowKey, record: &FlowRecord) -> Entered {
-        self.0.enter_kept(key, record)
+        self.0.enter_to_stay(key, record, false)
     }
 
     /// Every flow, while they change.
     pub fn iter(self) -> impl Iterator<Item = (Ends, Flow)> {
         self.0
             .entries()
-            .map(|(key, record)| (Ends::of(&key), Flow::unpack(&record)))
+            .map(|entry| (Ends::of(&entry.key), Flow::unpack(&entry.value)))
     }
 
     /// Takes out every flow of which `is_over` says so; says how many they were.

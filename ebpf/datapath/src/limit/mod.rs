@@ -69,10 +69,8 @@ impl Drawn {
 /// Which table of buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// Of sources that are known.
-    Known,
-    /// Of other sources: whatever a flood of forged ones takes, it takes here.
-    Others,
+    /// Of sources.
+    Sources,
     /// Of limits themselves.
     Own,
 }
@@ -85,8 +83,9 @@ pub trait Buckets {
     /// The bucket of that key.
     fn find(&self, place: Place, key: &BucketKey) -> Option<Self::Bucket>;
 
-    /// Enters a bucket, unless there is one under that key or no room.
-    fn enter(&self, place: Place, key: &BucketKey, record: &BucketRecord);
+    /// Enters a bucket, unless there is one under that key or no room. Whatever a flood of forged sources takes, `known` ones have room of their
+    /// own.
+    fn enter(&self, place: Place, known: bool, key: &BucketKey, record: &BucketRecord);
 
     /// Whether a source is known: a connection that it opened was completed.
     fn is_known(&self, source: &SourceKey) -> bool;
@@ -176,24 +175,15 @@ fn of_source<B: Buckets>(
         Plane::V6 => Sharing::Source6,
     };
     let key = limit.key(draw.slot, sharing, source_of(plane, address, lengths));
-    // Where a bucket stands it stays: a source that becomes known, or that a reload asks no more about, gets no second one.
-    if let Some(bucket) = buckets.find(Place::Known, &key) {
-        return Some(bucket);
-    }
-    if let Some(bucket) = buckets.find(Place::Others, &key) {
+    // Where a bucket stands it stays, also when its source becomes known.
+    if let Some(bucket) = buckets.find(Place::Sources, &key) {
         return Some(bucket);
     }
     let record = [draw.tick, limit.capacity()];
     let remembers = tables.setting(Setting::SourcesUsed) != 0;
-    if remembers && buckets.is_known(&source_key(plane, address)) {
-        buckets.enter(Place::Known, &key, &record);
-        if let Some(bucket) = buckets.find(Place::Known, &key) {
-            buckets.tell(LimitTables::Made);
-            return Some(bucket);
-        }
-    }
-    buckets.enter(Place::Others, &key, &record);
-    let bucket = buckets.find(Place::Others, &key);
+    let known = remembers && buckets.is_known(&source_key(plane, address));
+    buckets.enter(Place::Sources, known, &key, &record);
+    let bucket = buckets.find(Place::Sources, &key);
     buckets.tell(match bucket {
         Some(_) => LimitTables::Made,
         None => LimitTables::TableFull,
@@ -215,7 +205,7 @@ fn own<B: Buckets>(
     if let Some(bucket) = buckets.find(Place::Own, &key) {
         return Some(bucket);
     }
-    buckets.enter(Place::Own, &key, &[now, limit.capacity()]);
+    buckets.enter(Place::Own, true, &key, &[now, limit.capacity()]);
     let bucket = buckets.find(Place::Own, &key);
     if bucket.is_none() {
         buckets.tell(LimitTables::NoRoom);

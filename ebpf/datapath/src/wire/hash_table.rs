@@ -31,7 +31,7 @@ pub enum Way {
 pub struct Claimed {
     /// So many bits of its key's hash: [`FINGERPRINT`].
     pub fingerprint: u32,
-    /// It does not give way to others.
+    /// It does not give way to others, or is no guest.
     pub kept: bool,
     /// When it was entered, on a clock that may go round.
     pub time: u32,
@@ -68,16 +68,22 @@ impl Claimed {
     }
 }
 
-/// Whether the tag is that of an entry with this fingerprint.
+/// 0 if the tag is that of an entry with this fingerprint.
 #[inline(always)]
-pub(crate) const fn marks(tag: u64, fingerprint: u32) -> bool {
-    tag >> 32 & (TAKEN >> 32 | FINGERPRINT as u64) == TAKEN >> 32 | fingerprint as u64
+pub(crate) const fn tag_difference(tag: u64, fingerprint: u32) -> u64 {
+    (tag >> 32 & (TAKEN >> 32 | FINGERPRINT as u64)) ^ (TAKEN >> 32 | fingerprint as u64)
 }
 
-/// 1 if the tag is that of an entry that does not give way, otherwise 0.
+/// 1 if the tag is that of an entry, otherwise 0.
 #[inline(always)]
-pub(crate) const fn is_kept(tag: u64) -> usize {
-    (tag >> 63) as usize
+pub(crate) const fn is_taken(tag: u64) -> u64 {
+    tag >> 62 & 1
+}
+
+/// 1 if the tag is that of an entry that is kept, otherwise 0.
+#[inline(always)]
+pub(crate) const fn is_kept(tag: u64) -> u64 {
+    tag >> 63
 }
 
 /// The bits of a fingerprint.
@@ -100,12 +106,14 @@ mod tests {
                         time,
                     };
                     assert_eq!(Way::of(claimed.tag()), Way::Taken(claimed));
-                    assert!(marks(claimed.tag(), fingerprint));
-                    assert!(!marks(claimed.tag(), fingerprint ^ 2));
+                    assert_eq!(tag_difference(claimed.tag(), fingerprint), 0);
+                    assert_ne!(tag_difference(claimed.tag(), fingerprint ^ 2), 0);
                 }
             }
         }
         assert_eq!((Way::of(Way::FREE), Way::of(Way::BUSY)), (Way::Free, Way::Busy));
-        assert!(!marks(Way::FREE, 0) && !marks(Way::BUSY, 0));
+        for tag in [Way::FREE, Way::BUSY] {
+            assert_ne!(tag_difference(tag, 0), 0);
+        }
     }
 }

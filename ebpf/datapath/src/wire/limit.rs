@@ -36,11 +36,12 @@ pub type SourceKey = [u32; 3];
 /// What a limit is called where its numbers are kept: who owns it, and its stamp.
 pub type LimitKey = [u32; 2];
 
-/// Buckets of sources for which each of the two tables always has room. A bound on what a flood of forged sources can take: 12 MiB each.
-pub const BUCKETS: u32 = 1 << 17;
+/// Buckets of known sources for which there is always room, and as many of others. A bound on what a flood of forged sources can take: 12 MiB
+/// of 24.
+pub const BUCKETS: u32 = 100_000;
 
-/// Lines of each of those tables: twice as many ways as there are to be buckets, so that no line is full before the table is.
-pub const BUCKET_LINES: u32 = 2 * BUCKETS / WAYS as u32;
+/// Lines of their table: for each kind more than twice as many ways as there are to be buckets, so that no line is full before the table is.
+pub const BUCKET_LINES: u32 = (4 * BUCKETS / WAYS as u32).next_power_of_two();
 
 /// Lines of the table of buckets that belong to limits, for the same reason.
 pub const OWN_BUCKET_LINES: u32 = (OWN_BUCKETS / WAYS as u32).next_power_of_two();
