@@ -216,7 +216,7 @@ fn what_fails_on_the_way_out_leaves_the_way_in_as_it_was() {
     let old =
         format!("{old}[[rule]]\nname = \"open\"\naction = \"allow\"\nprotocol = \"udp\"\nports = 5300\n");
     let filter = scene.filter("outbound-fails", &old);
-    // A refused file is tried once more when the watch sees it, and is live for the moment that it takes to fail.
+    // A refused file is tried once more when the watch sees it, and what goes out is judged for the moment that it takes to fail.
     let as_it_was = || {
         wait::until("what was before", Duration::from_secs(20), || {
             let all = scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300")
@@ -227,7 +227,7 @@ fn what_fails_on_the_way_out_leaves_the_way_in_as_it_was() {
         });
     };
     as_it_was();
-    // The new link finds no place for its pin, after the inbound one was swapped.
+    // The new link finds no place for its pin.
     let links = filter.home().pins().join("ravelin/links-outbound");
     fs::remove_dir(&links).expect("an empty folder");
     refused(&filter, &new, "cannot pin the link on `wan`");
@@ -247,6 +247,48 @@ fn what_fails_on_the_way_out_leaves_the_way_in_as_it_was() {
     assert!(!scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300"));
     assert!(scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"));
     assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
+}
+
+#[test]
+fn a_policy_whose_way_out_fails_judges_no_packet_that_comes_in() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("outbound-never");
+    let old = OPEN.replace("inbound = \"allow\"", "inbound = \"deny\"");
+    let rule = |name: &str, action: &str| {
+        format!("[[rule]]\nname = \"{name}\"\naction = \"{action}\"\nprotocol = \"udp\"\nports = 5300\n")
+    };
+    let old = format!("{old}{}", rule("open", "allow"));
+    let new = format!("{POLICY}{}", rule("closed", "deny"));
+    let filter = scene.filter("outbound-never", &old);
+    let links = filter.home().pins().join("ravelin/links-outbound");
+    fs::remove_dir(&links).expect("an empty folder");
+    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scene.client.enter_and(scope, || {
+            let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
+            while !stop.load(Ordering::Relaxed) {
+                // Nobody listens: what the host answers to that is an error here, or none.
+                let answer = socket.send_to(b"x", "10.77.0.2:5300");
+                sent.fetch_add(u64::from(answer.is_ok()), Ordering::Relaxed);
+            }
+        });
+        for _ in 0..20 {
+            refused(&filter, &new, "cannot pin the link on `wan`");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let open = filter.rule_packets()["open"];
+    // Counters keep what was counted under a name: with a place for the pin, the new policy shows it.
+    fs::create_dir(&links).expect("the folder");
+    filter.write_policy(&new);
+    filter.reload();
+    let closed = filter.rule_packets()["closed"];
+    figures::show(&format!(
+        "20 refused reloads: sent {}, judged by the old policy {open}, by the refused one {closed}",
+        sent.into_inner()
+    ));
+    assert!(open > 10_000);
+    assert_eq!(closed, 0, "judged by the policy that was refused");
 }
 
 #[test]

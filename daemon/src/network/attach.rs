@@ -57,16 +57,22 @@ pub fn swap(
         }
     }
 
-    // Interfaces without a program come first: this is where things fail (drivers, modes), and dropping a link that is not
-    // pinned undoes it.
-    let mut made = Vec::new();
-    for (direction, interface) in &fresh {
-        made.push(match direction {
-            Direction::Inbound => ingress::attach(generation.inbound()?, interface, mode)?,
-            Direction::Outbound => egress::attach(generation.outbound()?, interface)?,
-        });
-    }
+    // Interfaces without a program come first, each with its pin: this is where things fail (drivers, modes, the pin folder), and
+    // what is judged by an earlier generation has not been touched then.
     let mut undo = Undo::new(pins, previous);
+    let mut fallbacks = Vec::new();
+    for (direction, interface) in fresh {
+        match make(pins, generation, direction, &interface, mode) {
+            Ok(fallback) => {
+                undo.pinned(direction, interface.name.clone());
+                fallbacks.push((interface.name, fallback));
+            }
+            Err(error) => {
+                undo.run();
+                return Err(error);
+            }
+        }
+    }
     for (direction, interface, pinned) in ours {
         let former = undo.former(direction, &pinned);
         if let Err(source) = update(generation, direction, pinned) {
@@ -79,21 +85,6 @@ pub fn swap(
         if let Some(former) = former {
             undo.updated(interface.name, former);
         }
-    }
-    let mut fallbacks = Vec::new();
-    for ((direction, interface), Made { link, fallback }) in fresh.iter().zip(made) {
-        let path = pins.link(*direction, &interface.name);
-        // A pin of an interface that is gone would be in the way.
-        let _not_there = std::fs::remove_file(&path);
-        if let Err(source) = link.pin(&path) {
-            undo.run();
-            return Err(AttachError::Pin {
-                interface: interface.name.clone(),
-                source: source.into(),
-            });
-        }
-        undo.pinned(*direction, interface.name.clone());
-        fallbacks.push((interface.name.clone(), fallback));
     }
 
     for direction in Direction::ALL {
@@ -256,6 +247,28 @@ fn survey(pins: &PinDir, direction: Direction, name: &str, mode: XdpMode) -> Res
         Some(pinned) if ours => Survey::Ours(interface, pinned),
         _ => Survey::Free(interface),
     })
+}
+
+/// Makes a link on an interface that has none, and pins it. Says why the mode is not native, when that was tried first.
+fn make(
+    pins: &PinDir,
+    generation: &mut Generation,
+    direction: Direction,
+    interface: &Interface,
+    mode: XdpMode,
+) -> Result<Option<String>, AttachError> {
+    let Made { link, fallback } = match direction {
+        Direction::Inbound => ingress::attach(generation.inbound()?, interface, mode)?,
+        Direction::Outbound => egress::attach(generation.outbound()?, interface)?,
+    };
+    let path = pins.link(direction, &interface.name);
+    // A pin of an interface that is gone would be in the way.
+    let _not_there = std::fs::remove_file(&path);
+    link.pin(&path).map_err(|source| AttachError::Pin {
+        interface: interface.name.clone(),
+        source: source.into(),
+    })?;
+    Ok(fallback)
 }
 
 /// A new link that is not pinned yet: dropped, it is gone.
