@@ -18,6 +18,7 @@ pub mod interface;
 pub mod limits;
 pub mod load;
 pub mod metrics;
+mod netlink;
 pub mod pins;
 pub mod shared;
 pub mod slots;
