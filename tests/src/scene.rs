@@ -95,6 +95,15 @@ impl Scene {
         (tcx, self.filters("egress").matches(" handle ").count())
     }
 
+    /// What `tc` says of the queueing disciplines of the host's interface.
+    #[must_use]
+    #[track_caller]
+    pub fn disciplines(&self) -> String {
+        let mut tc = self.host.command("tc");
+        let output = tc.args(["qdisc", "show", "dev", "wan"]).output();
+        String::from_utf8_lossy(&output.expect("`tc` runs").stdout).into_owned()
+    }
+
     /// What `tc` says of the filters on one side of the host's interface.
     #[must_use]
     #[track_caller]
