@@ -1,7 +1,5 @@
 //! The filter at `clsact` beside what others have put there, on its way to TCX and back, and where the kernel has no TCX.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
