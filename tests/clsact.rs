@@ -165,6 +165,24 @@ fn a_discipline_that_was_there_stays_and_one_of_another_kind_is_refused() {
 }
 
 #[test]
+fn a_filter_that_somebody_takes_away_is_put_back() {
+    requires!(Root, Bpf, NetworkNamespaces, Tool("tc"));
+    let scene = Scene::new("clsact-lost");
+    let filter = scene.filter("clsact-lost", &at_clsact());
+    // The filter alone, and the discipline with all that stands in it.
+    for words in ["filter del dev wan egress", "qdisc del dev wan clsact"] {
+        let output = scene.host.command("tc").args(words.split(' ')).output();
+        expect_success("tc", &output.expect("`tc` runs"));
+        wait::until("the filter", Duration::from_secs(20), || {
+            (scene.outbound_programs() == (0, 1)).then_some(())
+        });
+        assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
+        assert!(scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5300"));
+    }
+    assert_eq!(hook(&filter), "clsact");
+}
+
+#[test]
 fn an_interface_that_is_renamed_takes_its_filter_along_until_nobody_wants_it() {
     requires!(Root, Bpf, NetworkNamespaces, Tool("tc"));
     let scene = Scene::new("clsact-renamed");

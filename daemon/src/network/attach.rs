@@ -217,6 +217,16 @@ pub fn attached(pins: &PinDir) -> Result<Vec<Attachment>, AttachError> {
     Ok(attachments)
 }
 
+/// Whether the filter for what goes out is no longer there: no link held it, and somebody has taken it away.
+#[must_use]
+pub fn has_lost_filter(attachment: &Attachment) -> bool {
+    let filter = attachment
+        .outbound
+        .filter(|outbound| outbound.hook == Hook::Clsact);
+    let interface = filter.and_then(|_| Interface::look(&attachment.interface).ok());
+    interface.is_some_and(|interface| matches!(clsact::program(&interface), Ok(None)))
+}
+
 /// Why nothing was swapped.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
