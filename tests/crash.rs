@@ -14,13 +14,17 @@ use ravelin_tests::random::{self, Random};
 use ravelin_tests::scene::Scene;
 use ravelin_tests::{figures, requires, wait};
 
-#[test]
-fn fifty_kills_at_random_moments_leave_packets_judged_and_counters_growing() {
+ravelin_tests::at_each_hook! {
+    fifty_kills_at_random_moments_leave_packets_judged_and_counters_growing,
+    a_restarted_filter_adopts_what_is_attached_and_leaves_no_moment_without_a_program,
+    a_filter_that_restarts_with_a_broken_policy_keeps_what_is_attached,
+    an_interface_that_went_away_and_came_back_is_filtered_again,
+}
+
+fn fifty_kills_at_random_moments_leave_packets_judged_and_counters_growing(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("crash");
-    let mut daemon = Daemon::new("crash", Half::Both, &policy(0))
-        .inside(&scene.host)
-        .started();
+    let scene = Scene::at(hook, "crash");
+    let mut daemon = scene.daemon("crash", Half::Both, &policy(0)).started();
     let seed = random::seed();
     let mut random = Random::new(seed);
     let (mut filters, mut edges, mut dead, mut probes) = (0, 0, Duration::ZERO, 0_u32);
@@ -65,12 +69,12 @@ fn fifty_kills_at_random_moments_leave_packets_judged_and_counters_growing() {
     // Each probe sends one packet of each kind, after each kill and after each restart; none was counted twice or not at all.
     assert_eq!(counters["let-in"], u64::from(KILLS * 2));
     assert_eq!(counters["kept-out"], u64::from(KILLS * 2));
+    assert_eq!(counters["let-out"], u64::from(KILLS * 2));
 }
 
-#[test]
-fn a_restarted_filter_adopts_what_is_attached_and_leaves_no_moment_without_a_program() {
+fn a_restarted_filter_adopts_what_is_attached_and_leaves_no_moment_without_a_program(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("crash-adopt");
+    let scene = Scene::at(hook, "crash-adopt");
     let mut filter = scene.filter("crash-adopt", &policy(0));
     let before = filter.filter_status()["filter"].clone();
     filter.kill();
@@ -87,10 +91,9 @@ fn a_restarted_filter_adopts_what_is_attached_and_leaves_no_moment_without_a_pro
     );
 }
 
-#[test]
-fn a_filter_that_restarts_with_a_broken_policy_keeps_what_is_attached() {
+fn a_filter_that_restarts_with_a_broken_policy_keeps_what_is_attached(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("crash-broken");
+    let scene = Scene::at(hook, "crash-broken");
     let mut filter = scene.filter("crash-broken", &policy(0));
     probe(&scene);
     filter.kill();
@@ -110,10 +113,9 @@ fn a_filter_that_restarts_with_a_broken_policy_keeps_what_is_attached() {
     assert_eq!(filter.rule_packets()["let-in"], 3);
 }
 
-#[test]
-fn an_interface_that_went_away_and_came_back_is_filtered_again() {
+fn an_interface_that_went_away_and_came_back_is_filtered_again(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("crash-interface");
+    let scene = Scene::at(hook, "crash-interface");
     let filter = scene.filter("crash-interface", &policy(0));
     let index = |filter: &Daemon| filter.filter_status()["filter"]["interfaces"][0]["index"].clone();
     let before = index(&filter);
@@ -171,12 +173,13 @@ fn policy(round: u32) -> String {
         "[firewall]\ninterfaces = [\"wan\"]\nstateful = false\n[metrics]\nbind = \"127.0.0.1:9465\"\n\
          [[rule]]\nname = \"round-{round}\"\naction = \"deny\"\nsource = \"192.0.2.{}\"\n\
          [[rule]]\nname = \"let-in\"\naction = \"allow\"\nprotocol = \"udp\"\nports = [5300]\n\
-         [[rule]]\nname = \"kept-out\"\naction = \"deny\"\nprotocol = \"udp\"\nports = [5301]\n",
+         [[rule]]\nname = \"kept-out\"\naction = \"deny\"\nprotocol = \"udp\"\nports = [5301]\n\
+         [[rule]]\nname = \"let-out\"\naction = \"allow\"\ndirection = \"outbound\"\nprotocol = \"udp\"\nports = [5302]\n",
         round % 200
     )
 }
 
-/// One packet that must arrive and one that must not.
+/// One packet that must arrive, one that must not, and one that goes out.
 #[track_caller]
 fn probe(scene: &Scene) {
     assert!(
@@ -186,6 +189,10 @@ fn probe(scene: &Scene) {
     assert!(
         !scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301"),
         "a denied packet arrived"
+    );
+    assert!(
+        scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5302"),
+        "a packet that goes out was dropped"
     );
 }
 

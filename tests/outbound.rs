@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use aya::programs::{SchedClassifier, TcAttachType};
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use ravelin_tests::daemon::{Daemon, Half};
@@ -19,10 +18,23 @@ use ravelin_tests::packet::{Packet, hex};
 use ravelin_tests::scene::{SILENCE, Scene};
 use ravelin_tests::{figures, requires, wait};
 
-#[test]
-fn what_the_rules_let_out_goes_out_and_nothing_else_does() {
+ravelin_tests::at_each_hook! {
+    what_the_rules_let_out_goes_out_and_nothing_else_does,
+    packets_longer_than_their_length_fields_can_say_are_not_cut,
+    a_reload_changes_what_goes_out_and_a_policy_without_outbound_rules_has_no_program_there,
+    under_a_flood_no_reload_and_no_kill_lets_a_packet_out,
+    detach_takes_everything_out_with_a_filter_and_without_one,
+    what_fails_on_the_way_out_leaves_the_way_in_as_it_was,
+    a_policy_whose_way_out_fails_judges_no_packet_that_comes_in,
+    a_restart_that_fails_half_way_goes_back_to_the_program_of_the_process_before,
+    an_interface_that_comes_back_under_the_same_name_is_judged_again,
+    the_rights_that_the_unit_leaves_are_enough_for_both_programs,
+    headers_that_lie_behind_the_linear_part_of_a_buffer_are_read_like_others,
+}
+
+fn what_the_rules_let_out_goes_out_and_nothing_else_does(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("outbound");
+    let scene = Scene::at(hook, "outbound");
     let filter = scene.filter("outbound", POLICY);
     assert!(scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5300"));
     assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"), "another port");
@@ -74,10 +86,9 @@ fn what_the_rules_let_out_goes_out_and_nothing_else_does() {
     );
 }
 
-#[test]
-fn packets_longer_than_their_length_fields_can_say_are_not_cut() {
+fn packets_longer_than_their_length_fields_can_say_are_not_cut(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("outbound-big");
+    let scene = Scene::at(hook, "outbound-big");
     let filter = scene.filter("outbound-big", POLICY);
     transfer(&scene, &filter, "10.77.0.1:4430", "as devices come");
     transfer(&scene, &filter, "[fd00:77::1]:4430", "as devices come");
@@ -98,10 +109,11 @@ fn packets_longer_than_their_length_fields_can_say_are_not_cut() {
     assert_eq!(filter.reason_packets_of("outbound", "deny", "default"), 0);
 }
 
-#[test]
-fn a_reload_changes_what_goes_out_and_a_policy_without_outbound_rules_has_no_program_there() {
+fn a_reload_changes_what_goes_out_and_a_policy_without_outbound_rules_has_no_program_there(
+    hook: &'static str,
+) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("outbound-reload");
+    let scene = Scene::at(hook, "outbound-reload");
     let filter = scene.filter("outbound-reload", OPEN);
     let leaves = |port: u16| scene.udp_leaves("10.77.0.2:0", &format!("10.77.0.1:{port}"));
     assert!(leaves(5301));
@@ -136,10 +148,9 @@ fn a_reload_changes_what_goes_out_and_a_policy_without_outbound_rules_has_no_pro
     assert_eq!(programs(&scene), 0, "paid for by nobody");
 }
 
-#[test]
-fn under_a_flood_no_reload_and_no_kill_lets_a_packet_out() {
+fn under_a_flood_no_reload_and_no_kill_lets_a_packet_out(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("outbound-kill");
+    let scene = Scene::at(hook, "outbound-kill");
     let mut filter = scene.filter("outbound-kill", POLICY);
     let receiver = scene
         .client
@@ -183,10 +194,9 @@ fn under_a_flood_no_reload_and_no_kill_lets_a_packet_out() {
     assert_eq!(counted, sent, "judged by another policy, or by none");
 }
 
-#[test]
-fn detach_takes_everything_out_with_a_filter_and_without_one() {
+fn detach_takes_everything_out_with_a_filter_and_without_one(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("outbound-detach");
+    let scene = Scene::at(hook, "outbound-detach");
     let mut filter = scene.filter("outbound-detach", POLICY);
     let pins = filter.home().pins().join("ravelin");
     for running in [false, true] {
@@ -206,17 +216,16 @@ fn detach_takes_everything_out_with_a_filter_and_without_one() {
     }
 }
 
-#[test]
-fn what_fails_on_the_way_out_leaves_the_way_in_as_it_was() {
+fn what_fails_on_the_way_out_leaves_the_way_in_as_it_was(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("outbound-fails");
+    let scene = Scene::at(hook, "outbound-fails");
     let old = OPEN.replace("inbound = \"allow\"", "inbound = \"deny\"");
     let new =
         format!("{POLICY}[[rule]]\nname = \"closed\"\naction = \"deny\"\nprotocol = \"udp\"\nports = 5300\n");
     let old =
         format!("{old}[[rule]]\nname = \"open\"\naction = \"allow\"\nprotocol = \"udp\"\nports = 5300\n");
     let filter = scene.filter("outbound-fails", &old);
-    // A refused file is tried once more when the watch sees it, and is live for the moment that it takes to fail.
+    // A refused file is tried once more when the watch sees it, and what goes out is judged for the moment that it takes to fail.
     let as_it_was = || {
         wait::until("what was before", Duration::from_secs(20), || {
             let all = scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300")
@@ -227,10 +236,10 @@ fn what_fails_on_the_way_out_leaves_the_way_in_as_it_was() {
         });
     };
     as_it_was();
-    // The new link finds no place for its pin, after the inbound one was swapped.
-    let links = filter.home().pins().join("ravelin/links-outbound");
+    // The new link finds no place for its pin.
+    let links = filter.home().pins().join(pins_of(hook).0);
     fs::remove_dir(&links).expect("an empty folder");
-    refused(&filter, &new, "cannot pin the link on `wan`");
+    refused(&filter, &new, pins_of(hook).1);
     as_it_was();
     // Or the watch finds the file when there is a place for the pin.
     filter.write_policy(&old);
@@ -249,19 +258,59 @@ fn what_fails_on_the_way_out_leaves_the_way_in_as_it_was() {
     assert!(!scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5301"));
 }
 
-#[test]
-fn a_restart_that_fails_half_way_goes_back_to_the_program_of_the_process_before() {
+fn a_policy_whose_way_out_fails_judges_no_packet_that_comes_in(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("outbound-half");
+    let scene = Scene::at(hook, "outbound-never");
+    let old = OPEN.replace("inbound = \"allow\"", "inbound = \"deny\"");
+    let rule = |name: &str, action: &str| {
+        format!("[[rule]]\nname = \"{name}\"\naction = \"{action}\"\nprotocol = \"udp\"\nports = 5300\n")
+    };
+    let old = format!("{old}{}", rule("open", "allow"));
+    let new = format!("{POLICY}{}", rule("closed", "deny"));
+    let filter = scene.filter("outbound-never", &old);
+    let links = filter.home().pins().join(pins_of(hook).0);
+    fs::remove_dir(&links).expect("an empty folder");
+    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scene.client.enter_and(scope, || {
+            let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
+            while !stop.load(Ordering::Relaxed) {
+                // Nobody listens: what the host answers to that is an error here, or none.
+                let answer = socket.send_to(b"x", "10.77.0.2:5300");
+                sent.fetch_add(u64::from(answer.is_ok()), Ordering::Relaxed);
+            }
+        });
+        for _ in 0..20 {
+            refused(&filter, &new, pins_of(hook).1);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let open = filter.rule_packets()["open"];
+    // Counters keep what was counted under a name: with a place for the pin, the new policy shows it.
+    fs::create_dir(&links).expect("the folder");
+    filter.write_policy(&new);
+    filter.reload();
+    let closed = filter.rule_packets()["closed"];
+    figures::show(&format!(
+        "20 refused reloads: sent {}, judged by the old policy {open}, by the refused one {closed}",
+        sent.into_inner()
+    ));
+    assert!(open > 10_000);
+    assert_eq!(closed, 0, "judged by the policy that was refused");
+}
+
+fn a_restart_that_fails_half_way_goes_back_to_the_program_of_the_process_before(hook: &'static str) {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::at(hook, "outbound-half");
     let old = OPEN.replace("inbound = \"allow\"", "inbound = \"deny\"");
     let old =
         format!("{old}[[rule]]\nname = \"open\"\naction = \"allow\"\nprotocol = \"udp\"\nports = 5300\n");
     let mut filter = scene.filter("outbound-half", &old);
     filter.kill();
     // Nothing can be pinned here, and nobody but the link holds the old program.
-    let links = filter.home().pins().join("ravelin/links-outbound");
+    let links = filter.home().pins().join(pins_of(hook).0);
     let place = links.to_str().expect("a path of ASCII");
-    mount(&["-t", "tmpfs", "tmpfs", place], "mount");
+    mount(&["-t", "tmpfs", "-o", "ro", "tmpfs", place], "mount");
     filter.write_policy(POLICY);
     filter.start();
     let arrives = |port: u16| scene.udp_arrives("10.77.0.1:0", &format!("10.77.0.2:{port}"));
@@ -273,10 +322,9 @@ fn a_restart_that_fails_half_way_goes_back_to_the_program_of_the_process_before(
     assert_eq!((arrives(5301), programs(&scene)), (true, 1), "mended");
 }
 
-#[test]
-fn an_interface_that_comes_back_under_the_same_name_is_judged_again() {
+fn an_interface_that_comes_back_under_the_same_name_is_judged_again(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("outbound-again");
+    let scene = Scene::at(hook, "outbound-again");
     let filter = scene.filter("outbound-again", POLICY);
     scene.host.ip(&["link", "del", "dev", "wan"]);
     scene.join();
@@ -290,17 +338,16 @@ fn an_interface_that_comes_back_under_the_same_name_is_judged_again() {
     assert_eq!(programs(&scene), 1);
 }
 
-#[test]
-fn the_rights_that_the_unit_leaves_are_enough_for_both_programs() {
+fn the_rights_that_the_unit_leaves_are_enough_for_both_programs(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces, Tool("setpriv"));
-    let scene = Scene::new("outbound-rights");
+    let scene = Scene::at(hook, "outbound-rights");
     let rights = [
         "setpriv",
         "--bounding-set=-all,+bpf,+net_admin,+perfmon",
         "--no-new-privs",
     ];
-    let filter = Daemon::new("outbound-rights", Half::Filter, POLICY)
-        .inside(&scene.host)
+    let filter = scene
+        .daemon("outbound-rights", Half::Filter, POLICY)
         .wrapped(&rights)
         .started();
     assert!(scene.udp_leaves("10.77.0.2:0", "10.77.0.1:5300"));
@@ -309,10 +356,9 @@ fn the_rights_that_the_unit_leaves_are_enough_for_both_programs() {
     assert_eq!(programs(&scene), 1);
 }
 
-#[test]
-fn headers_that_lie_behind_the_linear_part_of_a_buffer_are_read_like_others() {
+fn headers_that_lie_behind_the_linear_part_of_a_buffer_are_read_like_others(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces, Tool("perl"));
-    let scene = Scene::new("outbound-parts");
+    let scene = Scene::at(hook, "outbound-parts");
     for (namespace, interface) in [(&scene.client, "up"), (&scene.host, "wan")] {
         namespace.ip(&["link", "set", "dev", interface, "mtu", "9000"]);
     }
@@ -382,12 +428,18 @@ fn send_in_parts(scene: &Scene, linear: usize, frame: &[u8]) {
     expect_success("perl", &output.expect("perl runs"));
 }
 
-/// Programs on the way out of the host's interface, of whomever.
+/// Programs on the way out of the host's interface, at either hook.
 fn programs(scene: &Scene) -> usize {
-    let asked = scene
-        .host
-        .run(|| SchedClassifier::query_tcx("wan", TcAttachType::Egress));
-    asked.expect("a kernel with TCX").1.len()
+    let (tcx, clsact) = scene.outbound_programs();
+    tcx + clsact
+}
+
+/// Where the hook's pins are, in the pin folder, and what is said when they find no place.
+fn pins_of(hook: &str) -> (&'static str, &'static str) {
+    match hook {
+        "clsact" => ("ravelin/filters-outbound", "cannot make the folder"),
+        _ => ("ravelin/links-outbound", "cannot pin the link on `wan`"),
+    }
 }
 
 #[track_caller]

@@ -12,10 +12,18 @@ use ravelin_tests::netns::Namespace;
 use ravelin_tests::scene::{SILENCE, Scene};
 use ravelin_tests::{requires, wait};
 
-#[test]
-fn a_host_behind_a_closed_door_talks_to_whom_it_likes_and_nobody_else_comes_in() {
+ravelin_tests::at_each_hook! {
+    a_host_behind_a_closed_door_talks_to_whom_it_likes_and_nobody_else_comes_in,
+    what_a_rule_lets_in_is_answered_though_nothing_may_go_out,
+    a_connection_lives_through_reloads_kills_and_restarts_and_ends_with_the_rule_that_let_it_in,
+    connections_that_were_there_before_the_first_policy_live_on,
+    a_long_answer_arrives_in_fragments_and_orphans_do_not,
+    a_policy_without_flows_has_no_tables_for_them,
+}
+
+fn a_host_behind_a_closed_door_talks_to_whom_it_likes_and_nobody_else_comes_in(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("stateful");
+    let scene = Scene::at(hook, "stateful");
     let filter = scene.filter("stateful", CLOSED);
     for (host, client) in [("10.77.0.2", "10.77.0.1"), ("fd00:77::2", "fd00:77::1")] {
         let target = at(client, 4430);
@@ -62,10 +70,9 @@ fn a_host_behind_a_closed_door_talks_to_whom_it_likes_and_nobody_else_comes_in()
     assert!(said(&asked) && !said(&port) && !said(&other) && said(&asked));
 }
 
-#[test]
-fn what_a_rule_lets_in_is_answered_though_nothing_may_go_out() {
+fn what_a_rule_lets_in_is_answered_though_nothing_may_go_out(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("stateful-in");
+    let scene = Scene::at(hook, "stateful-in");
     let filter = scene.filter("stateful-in", &format!("{SERVER}{SSH}"));
     assert!(scene.tcp_works("10.77.0.1", "10.77.0.2:22"));
     assert!(scene.tcp_works("fd00:77::1", "[fd00:77::2]:22"));
@@ -84,10 +91,11 @@ fn what_a_rule_lets_in_is_answered_though_nothing_may_go_out() {
     assert!(!scene.tcp_works("10.77.0.1", "10.77.0.2:22"));
 }
 
-#[test]
-fn a_connection_lives_through_reloads_kills_and_restarts_and_ends_with_the_rule_that_let_it_in() {
+fn a_connection_lives_through_reloads_kills_and_restarts_and_ends_with_the_rule_that_let_it_in(
+    hook: &'static str,
+) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("stateful-life");
+    let scene = Scene::at(hook, "stateful-life");
     let mut filter = scene.filter("stateful-life", &format!("{SERVER}{SSH}"));
     let mut session = Session::begin(&scene.client, "10.77.0.1:0", &scene.host, "10.77.0.2:22");
     assert!(session.is_alive());
@@ -112,10 +120,9 @@ fn a_connection_lives_through_reloads_kills_and_restarts_and_ends_with_the_rule_
     assert!(!session.is_alive(), "no rule would let it in any more");
 }
 
-#[test]
-fn connections_that_were_there_before_the_first_policy_live_on() {
+fn connections_that_were_there_before_the_first_policy_live_on(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("stateful-grace");
+    let scene = Scene::at(hook, "stateful-grace");
     // One that the host has accepted, one that it has opened, over both families; and a connected datagram socket.
     let mut sessions = [
         Session::begin(&scene.client, "10.77.0.1:0", &scene.host, "10.77.0.2:22"),
@@ -167,10 +174,9 @@ fn connections_that_were_there_before_the_first_policy_live_on() {
     assert!(accepted.is_alive() && !opened.is_alive());
 }
 
-#[test]
-fn a_long_answer_arrives_in_fragments_and_orphans_do_not() {
+fn a_long_answer_arrives_in_fragments_and_orphans_do_not(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("stateful-long");
+    let scene = Scene::at(hook, "stateful-long");
     let filter = scene.filter("stateful-long", CLOSED);
     for (host, client) in [
         ("10.77.0.2:0", "10.77.0.1:53"),
@@ -197,10 +203,9 @@ fn a_long_answer_arrives_in_fragments_and_orphans_do_not() {
     assert_eq!(filter.reason_packets_of("inbound", "deny", "fragment_orphan"), 4);
 }
 
-#[test]
-fn a_policy_without_flows_has_no_tables_for_them() {
+fn a_policy_without_flows_has_no_tables_for_them(hook: &'static str) {
     requires!(Root, Bpf, NetworkNamespaces);
-    let scene = Scene::new("stateful-off");
+    let scene = Scene::at(hook, "stateful-off");
     let filter = scene.filter("stateful-off", CLOSED);
     assert_eq!(flow_maps(&filter), 3);
     filter.write_policy(&CLOSED.replace("[firewall]\n", "[firewall]\nstateful = false\n"));

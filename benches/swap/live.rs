@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use ravelin_daemon::network::attach::swap;
+use ravelin_daemon::network::attach::{Modes, swap};
 use ravelin_daemon::network::bans::never::Never;
 use ravelin_daemon::network::load::{Generation, Images};
 use ravelin_daemon::network::pins::PinDir;
-use ravelin_rules::policy::XdpMode;
+use ravelin_rules::policy::{OutboundHook, XdpMode};
 use ravelin_rules::{Change, Policy, TableImage};
 use ravelin_tests::home::Home;
 
@@ -56,7 +56,10 @@ impl Live {
             &mut generation,
             self.generation.as_mut(),
             &on,
-            XdpMode::Native,
+            Modes {
+                inbound: XdpMode::Native,
+                outbound: OutboundHook::Auto,
+            },
         )
         .expect("the interface takes it");
         let attach = started.elapsed();

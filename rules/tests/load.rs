@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 use ravelin_rules::policy::{
-    Action, Balance, DelayQueue, IcmpMatch, LogFormat, Mode, OverLimit, PortRange, Protocols, ProxyHeader,
-    Scope, SniPattern, SniPolicy, SourceBan, TcpFlags, TlsVersion, XdpMode,
+    Action, Balance, DelayQueue, IcmpMatch, LogFormat, Mode, OutboundHook, OverLimit, PortRange, Protocols,
+    ProxyHeader, Scope, SniPattern, SniPolicy, SourceBan, TcpFlags, TlsVersion, XdpMode,
 };
 use ravelin_rules::{Code, Loaded, Policy, load};
 use tempfile::TempDir;
@@ -262,6 +262,7 @@ fn an_empty_policy_has_the_defaults() {
         (policy.firewall.mode, policy.firewall.xdp_mode),
         (Mode::Enforce, XdpMode::Auto)
     );
+    assert_eq!(policy.firewall.outbound_hook, OutboundHook::Auto);
     assert_eq!((policy.metrics, policy.log), (None, LogFormat::Text));
     assert!(!policy.host.name.is_empty());
     for class in ParseClass::ALL {
@@ -278,6 +279,7 @@ fn every_word_of_the_firewall_arrives() {
         [firewall]
         interfaces = ["eth0", { name = "lo" }]
         xdp_mode = "native"
+        outbound_hook = "clsact"
         inbound = "allow"
         stateful = false
         essentials = false
@@ -302,6 +304,7 @@ fn every_word_of_the_firewall_arrives() {
         (firewall.xdp_mode, firewall.mode),
         (XdpMode::Native, Mode::Observe)
     );
+    assert_eq!(firewall.outbound_hook, OutboundHook::Clsact);
     assert_eq!((firewall.inbound, firewall.essentials), (Verdict::Allow, false));
     assert_eq!(firewall.classes.of(ParseClass::Land), ClassVerdict::Judge);
     assert_eq!(firewall.classes.of(ParseClass::Truncated), ClassVerdict::Allow);

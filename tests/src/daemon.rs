@@ -50,6 +50,7 @@ pub struct Daemon {
     arguments: Vec<String>,
     wrapper: Vec<String>,
     variables: Vec<(String, PathBuf)>,
+    hook: Option<&'static str>,
     child: Option<Child>,
 }
 
@@ -70,8 +71,18 @@ impl Daemon {
             arguments: Vec::new(),
             wrapper: Vec::new(),
             variables: Vec::new(),
+            hook: None,
             child: None,
         }
+    }
+
+    /// The same daemon, whose policies say where what goes out is judged.
+    #[must_use]
+    pub fn outbound_hook(mut self, hook: &'static str) -> Self {
+        self.hook = Some(hook);
+        let policy = fs::read_to_string(self.home.policy()).expect("the policy");
+        self.write_policy(&policy);
+        self
     }
 
     /// The same daemon, to run inside `namespace`.
@@ -222,7 +233,12 @@ impl Daemon {
     /// Replaces the policy on disk, in one step.
     #[track_caller]
     pub fn write_policy(&self, policy: &str) {
-        self.home.write("ravelin.toml", policy);
+        let firewall = "[firewall]\n";
+        let policy = self.hook.map_or_else(
+            || policy.to_owned(),
+            |hook| policy.replacen(firewall, &format!("{firewall}outbound_hook = \"{hook}\"\n"), 1),
+        );
+        self.home.write("ravelin.toml", &policy);
     }
 
     /// The file of the policy.

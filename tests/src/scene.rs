@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use aya::programs::{SchedClassifier, TcAttachType};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::daemon::{Daemon, Half};
@@ -18,6 +19,8 @@ pub struct Scene {
     pub client: Namespace,
     /// Where the filter runs; its interface is `wan`.
     pub host: Namespace,
+    /// What its policies say of `outbound_hook`.
+    hook: Option<&'static str>,
 }
 
 impl Scene {
@@ -27,9 +30,23 @@ impl Scene {
     pub fn new(test: &str) -> Self {
         let client = Namespace::new(test, "client");
         let host = Namespace::new(test, "host");
-        let scene = Self { client, host };
+        let scene = Self {
+            client,
+            host,
+            hook: None,
+        };
         scene.join();
         scene
+    }
+
+    /// A fresh scene whose filters judge what goes out at that hook.
+    #[must_use]
+    #[track_caller]
+    pub fn at(hook: &'static str, test: &str) -> Self {
+        Self {
+            hook: Some(hook),
+            ..Self::new(&format!("{test}-{hook}"))
+        }
     }
 
     /// Makes the veth pair; again when an end was deleted.
@@ -53,9 +70,47 @@ impl Scene {
     #[must_use]
     #[track_caller]
     pub fn filter(&self, test: &str, policy: &str) -> Daemon {
-        Daemon::new(test, Half::Filter, policy)
-            .inside(&self.host)
-            .started()
+        self.daemon(test, Half::Filter, policy).started()
+    }
+
+    /// A daemon on the host, not started yet.
+    #[must_use]
+    #[track_caller]
+    pub fn daemon(&self, test: &str, half: Half, policy: &str) -> Daemon {
+        let daemon = match self.hook {
+            None => Daemon::new(test, half, policy),
+            Some(hook) => Daemon::new(&format!("{test}-{hook}"), half, policy).outbound_hook(hook),
+        };
+        daemon.inside(&self.host)
+    }
+
+    /// Programs on the way out of the host's interface: those at TCX, and those in filters at `clsact`, of whomever.
+    #[must_use]
+    #[track_caller]
+    pub fn outbound_programs(&self) -> (usize, usize) {
+        let asked = self
+            .host
+            .run(|| SchedClassifier::query_tcx("wan", TcAttachType::Egress));
+        let tcx = asked.expect("a kernel with TCX").1.len();
+        (tcx, self.filters("egress").matches(" handle ").count())
+    }
+
+    /// What `tc` says of the queueing disciplines of the host's interface.
+    #[must_use]
+    #[track_caller]
+    pub fn disciplines(&self) -> String {
+        let mut tc = self.host.command("tc");
+        let output = tc.args(["qdisc", "show", "dev", "wan"]).output();
+        String::from_utf8_lossy(&output.expect("`tc` runs").stdout).into_owned()
+    }
+
+    /// What `tc` says of the filters on one side of the host's interface.
+    #[must_use]
+    #[track_caller]
+    pub fn filters(&self, side: &str) -> String {
+        let mut tc = self.host.command("tc");
+        let output = tc.args(["filter", "show", "dev", "wan", side]).output();
+        String::from_utf8_lossy(&output.expect("`tc` runs").stdout).into_owned()
     }
 
     /// One UDP datagram from `source` on the client to `target`, where somebody listens; whether it arrived.
@@ -177,6 +232,19 @@ pub fn connect_from(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpSt
     socket.bind(&SocketAddr::new(source, 0).into())?;
     socket.connect_timeout(&target.into(), SILENCE)?;
     Ok(socket.into())
+}
+
+/// Makes each of these functions a test at each hook for what goes out: the one that the kernel has, which is TCX, and `clsact`.
+#[macro_export]
+macro_rules! at_each_hook {
+    ($($test:ident,)+) => {
+        mod tcx {
+            $(#[test] fn $test() { super::$test("auto"); })+
+        }
+        mod clsact {
+            $(#[test] fn $test() { super::$test("clsact"); })+
+        }
+    };
 }
 
 /// How long a packet that was dropped is waited for.

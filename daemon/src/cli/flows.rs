@@ -3,19 +3,15 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 
 use clap::Args;
 use ravelin_datapath::wire::{Plane, Stage};
 use serde::Serialize;
 
-use super::output::print;
-use super::{Failure, Format, Outcome};
-use crate::network::counters::Counters;
+use super::listing::{Listing, more, names};
+use super::{Failure, Outcome};
 use crate::network::flows::table::now;
 use crate::network::flows::{FlowTable, Listed};
-use crate::network::pins::PinDir;
-use crate::settings;
 
 /// Show the flows that are let through, the most recent first; works without a daemon
 #[derive(Args, Debug)]
@@ -23,15 +19,8 @@ pub(super) struct Flows {
     /// Only flows in which this address is an end
     #[arg(long, value_name = "ADDRESS")]
     address: Option<IpAddr>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    limit: usize,
-    /// Where links and maps are pinned
-    #[arg(long, value_name = "DIR", default_value = settings::PIN_DIR)]
-    pin_dir: PathBuf,
-    /// How the answer is printed
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// The answer.
@@ -58,31 +47,21 @@ struct Row {
 impl Flows {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         let answer = self.answer()?;
-        match self.format {
-            Format::Json => print(&serde_json::to_string(&answer)?),
-            Format::Text => print(&text(&answer)?),
-        }
-        Ok(Outcome::Done)
+        self.listing.print(&answer, text)
     }
 
     fn answer(&self) -> Result<Answer, Failure> {
-        let nobody = || {
-            let folder = self.pin_dir.display();
-            format!(
-                "no flows are kept by `{folder}`: start `ravelin filter` with a stateful policy, or name its folder with `--pin-dir`"
-            )
-        };
-        let pins = PinDir::look(&self.pin_dir)?.ok_or_else(nobody)?;
+        let nobody = || self.listing.nobody("no flows are kept", "a stateful policy");
+        let pins = self.listing.pins()?.ok_or_else(nobody)?;
         let table = FlowTable::open(&pins)?.ok_or_else(nobody)?;
-        let names: HashMap<u32, String> = Counters::open(&pins)?
-            .names()?
-            .into_iter()
-            .map(|(name, slot)| (slot, name.to_string()))
-            .collect();
+        let names = names(&pins)?;
         let mut all: Vec<Listed> = table.iter().filter(|flow| self.asks_for(flow)).collect();
         all.sort_by_key(|listed| std::cmp::Reverse(listed.flow.seen));
         let now = now();
-        let rows = all.iter().take(self.limit).map(|listed| row(listed, now, &names));
+        let rows = all
+            .iter()
+            .take(self.listing.limit)
+            .map(|listed| row(listed, now, &names));
         Ok(Answer {
             flows: all.len(),
             shown: rows.collect(),
@@ -172,12 +151,6 @@ fn text(answer: &Answer) -> Result<String, std::fmt::Error> {
             row.rule.as_deref().unwrap_or("(default)")
         )?;
     }
-    let more = answer.flows - answer.shown.len();
-    if more > 0 {
-        writeln!(
-            text,
-            "and {more} more: `--limit`, or `--address` for those of one"
-        )?;
-    }
+    text.push_str(&more(answer.flows, answer.shown.len(), "`--address`"));
     Ok(text)
 }

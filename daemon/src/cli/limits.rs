@@ -4,20 +4,16 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use clap::Args;
 use ipnet::IpNet;
 use ravelin_datapath::wire::{Measure, SYN_BUDGET, Sharing, bucket_owner, bucket_sharers};
 use serde::Serialize;
 
-use super::output::print;
-use super::{Failure, Format, Outcome};
-use crate::network::counters::Counters;
+use super::listing::{Listing, more, names};
+use super::{Failure, Outcome};
 use crate::network::flows::table::now;
 use crate::network::limits::{LimitTable, Listed};
-use crate::network::pins::PinDir;
-use crate::settings;
 
 /// Show what is taken from the limits of rules, the emptiest bucket first; works without a daemon
 #[derive(Args, Debug)]
@@ -28,15 +24,8 @@ pub(super) struct Limits {
     /// Only buckets of this rule
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    limit: usize,
-    /// Where links and maps are pinned
-    #[arg(long, value_name = "DIR", default_value = settings::PIN_DIR)]
-    pin_dir: PathBuf,
-    /// How the answer is printed
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// The answer.
@@ -65,27 +54,19 @@ struct Row {
 impl Limits {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         let answer = self.answer()?;
-        match self.format {
-            Format::Json => print(&serde_json::to_string(&answer)?),
-            Format::Text => print(&text(&answer)?),
-        }
-        Ok(Outcome::Done)
+        self.listing.print(&answer, text)
     }
 
     fn answer(&self) -> Result<Answer, Failure> {
         let nobody = || {
-            let folder = self.pin_dir.display();
-            format!(
-                "nothing is limited by `{folder}`: start `ravelin filter` with a policy that has a `limit` or a `syn_budget`, or name its folder with `--pin-dir`"
+            self.listing.nobody(
+                "nothing is limited",
+                "a policy that has a `limit` or a `syn_budget`",
             )
         };
-        let pins = PinDir::look(&self.pin_dir)?.ok_or_else(nobody)?;
+        let pins = self.listing.pins()?.ok_or_else(nobody)?;
         let table = LimitTable::open(&pins)?.ok_or_else(nobody)?;
-        let names: HashMap<u32, String> = Counters::open(&pins)?
-            .names()?
-            .into_iter()
-            .map(|(name, slot)| (slot, name.to_string()))
-            .collect();
+        let names = names(&pins)?;
         let now = now();
         let mut rows: Vec<Row> = table
             .list()
@@ -100,7 +81,7 @@ impl Limits {
             (left, Reverse(row.burst), row.rule.clone(), row.source.clone())
         });
         let buckets = rows.len();
-        rows.truncate(self.limit);
+        rows.truncate(self.listing.limit);
         Ok(Answer { buckets, shown: rows })
     }
 
@@ -182,12 +163,10 @@ fn text(answer: &Answer) -> Result<String, std::fmt::Error> {
             row.burst
         )?;
     }
-    let more = answer.buckets - answer.shown.len();
-    if more > 0 {
-        writeln!(
-            text,
-            "and {more} more: `--limit`, or `--address` and `--rule` for those of one"
-        )?;
-    }
+    text.push_str(&more(
+        answer.buckets,
+        answer.shown.len(),
+        "`--address` and `--rule`",
+    ));
     Ok(text)
 }

@@ -19,6 +19,7 @@ mod halves;
 mod host;
 mod import;
 mod limits;
+mod listing;
 mod live;
 mod man;
 mod output;

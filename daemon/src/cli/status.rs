@@ -76,7 +76,8 @@ fn filter_text(text: &mut String, filter: &FilterStatus) -> std::fmt::Result {
             interface.name, interface.mode, interface.program
         )?;
         if let Some(program) = interface.outbound_program {
-            writeln!(text, "               outbound, program {program}")?;
+            let hook = interface.outbound_hook.as_deref().unwrap_or("?");
+            writeln!(text, "               outbound ({hook}), program {program}")?;
         }
         if let Some(reason) = &interface.fallback {
             writeln!(text, "               not native: {reason}")?;

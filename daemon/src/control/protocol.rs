@@ -248,6 +248,9 @@ pub struct InterfaceStatus {
     /// The id of the program for packets that go out, when the policy says anything of them.
     #[serde(default)]
     pub outbound_program: Option<u32>,
+    /// Where it stands: `tcx` or `clsact`.
+    #[serde(default)]
+    pub outbound_hook: Option<String>,
     /// Why it is not native, when that was tried first.
     pub fallback: Option<String>,
 }

@@ -72,7 +72,7 @@ pub fn ask(
         .ok_or_else(nobody)?;
     let program = match direction {
         Direction::Inbound => attachment.program,
-        Direction::Outbound => attachment.outbound.ok_or_else(nobody)?,
+        Direction::Outbound => attachment.outbound.ok_or_else(nobody)?.program,
     };
 
     let counters = Counters::open(&pins)?;

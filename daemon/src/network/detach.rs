@@ -1,4 +1,4 @@
-//! Takes everything of a filter out of the kernel: links, and with them programs, then maps.
+//! Takes everything of a filter out of the kernel: links and filters, and with them programs, then maps.
 //!
 //! `ravelin detach` and the control socket → **detach**. Works without a daemon: everything that matters is in the pin folder.
 
@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::attach::{self, AttachError};
+use super::clsact;
 use super::pins::{PinDir, PinsError};
 
 /// What was removed.
@@ -37,6 +38,10 @@ pub fn remove(pins: PinDir) -> Result<Detached, DetachError> {
         .into_iter()
         .map(|attachment| attachment.interface)
         .collect();
+    // As links do, they go before the maps.
+    for index in pins.marked(clsact::FILTER) {
+        clsact::remove(&pins, index)?;
+    }
     let removed = pins.remove()?;
     Ok(Detached {
         interfaces,

@@ -7,21 +7,17 @@ use aya::programs::{ProgramError, Xdp, loaded_programs, xdp};
 use ravelin_rules::policy::XdpMode;
 
 use super::adopt::Pinned;
-use super::attach::{AttachError, Made, UpdateError};
+use super::attach::{AttachError, UpdateError};
 use super::interface::{AttachedMode, Interface};
 use super::load::INBOUND;
 use crate::causes::chain;
 
-/// Whether the program on the interface is held by `pinned`, in the mode that is wanted.
-pub(super) fn is_ours(
-    interface: &Interface,
-    pinned: Option<&Pinned>,
-    mode: XdpMode,
-) -> Result<bool, AttachError> {
+/// Whether the program on the interface is `held`, the one that our link holds, in the mode that is wanted.
+pub(super) fn is_ours(interface: &Interface, held: Option<u32>, mode: XdpMode) -> Result<bool, AttachError> {
     let Some(on) = interface.xdp else {
         return Ok(false);
     };
-    if pinned.is_none_or(|pinned| pinned.program != on.program) {
+    if held != Some(on.program) {
         return Err(AttachError::Foreign {
             interface: interface.name.clone(),
             program: on.program,
@@ -43,8 +39,12 @@ pub(super) fn is_ours(
     Ok(true)
 }
 
-/// Makes a link.
-pub(super) fn attach(program: &mut Xdp, interface: &Interface, mode: XdpMode) -> Result<Made, AttachError> {
+/// Makes a link. Says why its mode is not native, when that was tried first.
+pub(super) fn attach(
+    program: &mut Xdp,
+    interface: &Interface,
+    mode: XdpMode,
+) -> Result<(FdLink, Option<String>), AttachError> {
     let (first, second) = match mode {
         XdpMode::Auto => (xdp::XdpMode::Driver, Some(xdp::XdpMode::Skb)),
         XdpMode::Generic => (xdp::XdpMode::Skb, None),
@@ -60,14 +60,11 @@ pub(super) fn attach(program: &mut Xdp, interface: &Interface, mode: XdpMode) ->
         source,
     };
     match (attach_in(program, interface, first), second) {
-        (Ok(link), _) => Ok(Made { link, fallback: None }),
+        (Ok(link), _) => Ok((link, None)),
         (Err(Refused::Legacy), _) => Err(AttachError::NoLink(interface.name.clone())),
         (Err(Refused::Kernel(error)), None) => Err(failed(error, first)),
         (Err(Refused::Kernel(native)), Some(second)) => match attach_in(program, interface, second) {
-            Ok(link) => Ok(Made {
-                link,
-                fallback: Some(chain(&native)),
-            }),
+            Ok(link) => Ok((link, Some(chain(&native)))),
             Err(Refused::Legacy) => Err(AttachError::NoLink(interface.name.clone())),
             Err(Refused::Kernel(error)) => Err(failed(error, second)),
         },

@@ -9,6 +9,7 @@ pub mod adopt;
 pub mod ask;
 pub mod attach;
 pub mod bans;
+pub mod clsact;
 pub mod counters;
 pub mod detach;
 mod egress;
@@ -19,6 +20,7 @@ pub mod interface;
 pub mod limits;
 pub mod load;
 pub mod metrics;
+mod netlink;
 pub mod pins;
 pub mod shared;
 pub mod slots;
@@ -30,7 +32,7 @@ use std::path::Path;
 use ravelin_rules::policy::{Action, Direction, FlowTimeouts, HostFacts, Mode, RuleName};
 use ravelin_rules::{Change, CompileError, Policy, TableImage};
 
-use self::attach::{AttachError, Attachment};
+use self::attach::{AttachError, Attachment, Modes};
 use self::bans::never::Never;
 use self::bans::{Bans, BansError};
 use self::counters::{Counters, CountersError};
@@ -109,13 +111,11 @@ impl Network {
             self.admit_connections(number);
         }
         let names: Vec<String> = names().map(ToOwned::to_owned).collect();
-        let interfaces = attach::swap(
-            &self.pins,
-            &mut generation,
-            self.live.as_mut(),
-            &names,
-            policy.firewall.xdp_mode,
-        )?;
+        let modes = Modes {
+            inbound: policy.firewall.xdp_mode,
+            outbound: policy.firewall.outbound_hook,
+        };
+        let interfaces = attach::swap(&self.pins, &mut generation, self.live.as_mut(), &names, modes)?;
         self.pins.remove_other_maps();
         // Their memory goes with the last generation that used them.
         let unused: Vec<&str> = generation.uses().unused().collect();

@@ -3,6 +3,7 @@
 //! ```text
 //! <pin folder>/links/<interface>            the link that holds the inbound program on that interface
 //! <pin folder>/links-outbound/<interface>   the same of the outbound program
+//! <pin folder>/filters-outbound/<mark>      empty folders: what stands on which interface, where no link holds that program
 //! <pin folder>/maps-<ABI>/<MAP>             counters and the directory of rule names
 //! ```
 //!
@@ -36,7 +37,7 @@ impl PinDir {
     pub fn open(root: &Path) -> Result<Self, PinsError> {
         require_bpf_file_system(root)?;
         let links = Direction::ALL.map(|direction| root.join(links_folder(direction)));
-        for directory in [root.to_owned(), root.join(maps_folder(ABI))]
+        for directory in [root.to_owned(), root.join(maps_folder(ABI)), root.join(FILTERS)]
             .into_iter()
             .chain(links)
         {
@@ -114,6 +115,46 @@ impl PinDir {
         Ok(interfaces)
     }
 
+    /// Remembers `what` of the interface of that index: a name may go over to another interface.
+    ///
+    /// # Errors
+    ///
+    /// When there is no place for it.
+    pub fn mark(&self, what: &str, index: u32) -> Result<(), PinsError> {
+        let path = self.mark_path(what, index);
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            done => done.map_err(|source| PinsError::Create { path, source }),
+        }
+    }
+
+    /// Forgets it, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// When it stays.
+    pub fn unmark(&self, what: &str, index: u32) -> Result<(), PinsError> {
+        let path = self.mark_path(what, index);
+        match fs::remove_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(|source| PinsError::Remove { path, source }),
+        }
+    }
+
+    /// The indexes of the interfaces of which `what` is remembered.
+    #[must_use]
+    pub fn marked(&self, what: &str) -> Vec<u32> {
+        let names = names(&self.root.join(FILTERS)).unwrap_or_default();
+        let indexes = names
+            .iter()
+            .filter_map(|name| name.strip_prefix(what)?.parse().ok());
+        indexes.collect()
+    }
+
+    fn mark_path(&self, what: &str, index: u32) -> PathBuf {
+        self.root.join(FILTERS).join(format!("{what}{index}"))
+    }
+
     /// Removes the maps of every other ABI, best effort: nothing reads them any more.
     pub fn remove_other_maps(&self) {
         let ours = maps_folder(ABI);
@@ -147,6 +188,8 @@ impl PinDir {
                 removed.extend(remove_folder(&self.root.join(name))?);
             }
         }
+        // The filters have gone, and with them their marks.
+        let _best_effort = fs::remove_dir(self.root.join(FILTERS));
         // Something that is not ours may be in it: then the folder stays.
         let _best_effort = fs::remove_dir(&self.root);
         Ok(removed)
@@ -164,6 +207,14 @@ pub enum PinsError {
     Create {
         /// The folder.
         path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A filter, which nothing that is pinned holds.
+    #[error("cannot take the `clsact` filter off the interface of index {index}")]
+    Filter {
+        /// The interface's index.
+        index: u32,
         /// Why.
         source: io::Error,
     },
@@ -279,6 +330,9 @@ const fn links_folder(direction: Direction) -> &'static str {
 }
 
 const MAPS: &str = "maps-";
+
+/// Folders, not pins: a pinned program would keep its tables in memory when the filter has long held another.
+const FILTERS: &str = "filters-outbound";
 
 #[cfg(test)]
 mod tests {

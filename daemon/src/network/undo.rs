@@ -6,38 +6,29 @@
 use aya::programs::{SchedClassifier, Xdp};
 use ravelin_datapath::Direction;
 
-use super::adopt::Pinned;
+use super::attach::{Held, Hook};
+use super::interface::Interface;
 use super::load::Generation;
 use super::pins::PinDir;
-use super::{attach, egress, ingress};
+use super::{attach, clsact, egress, ingress};
 
 /// Steps of a swap.
 pub(super) struct Undo<'a> {
     pins: &'a PinDir,
     /// What to swap back to; `None` when an earlier process loaded it.
     previous: Option<&'a mut Generation>,
-    updated: Vec<(String, Former)>,
-    pinned: Vec<(Direction, String)>,
+    updated: Vec<(Hook, Interface, Former)>,
+    made: Vec<(Hook, Interface)>,
 }
 
-/// What a link held.
+/// What a link or filter held.
 pub(super) enum Former {
     /// The program of the previous generation.
-    Previous(Direction),
+    Previous,
     /// A program that an earlier process loaded, held so that it is still there.
     Inbound(Xdp),
     /// The same for what goes out.
     Outbound(SchedClassifier),
-}
-
-impl Former {
-    const fn direction(&self) -> Direction {
-        match self {
-            Self::Previous(direction) => *direction,
-            Self::Inbound(_) => Direction::Inbound,
-            Self::Outbound(_) => Direction::Outbound,
-        }
-    }
 }
 
 impl<'a> Undo<'a> {
@@ -47,58 +38,64 @@ impl<'a> Undo<'a> {
             pins,
             previous,
             updated: Vec::new(),
-            pinned: Vec::new(),
+            made: Vec::new(),
         }
     }
 
-    /// What a link holds before it is updated: without it the kernel lets go of a program that nobody else holds. `None`: the kernel
+    /// What is held before the update: without it the kernel lets go of a program that nobody else holds. `None`: the kernel
     /// does not give it.
-    pub(super) fn former(&self, direction: Direction, pinned: &Pinned) -> Option<Former> {
+    pub(super) fn former(&self, hook: Hook, held: &Held) -> Option<Former> {
         let previous = self.previous.as_ref();
-        if previous.is_some_and(|previous| previous.judges(direction)) {
-            return Some(Former::Previous(direction));
+        if previous.is_some_and(|previous| previous.judges(hook.direction())) {
+            return Some(Former::Previous);
         }
-        match direction {
-            Direction::Inbound => ingress::program_by_id(pinned.program).map(Former::Inbound),
-            Direction::Outbound => egress::program_by_id(pinned.program).map(Former::Outbound),
+        match hook.direction() {
+            Direction::Inbound => ingress::program_by_id(held.program()).map(Former::Inbound),
+            Direction::Outbound => egress::program_by_id(held.program()).map(Former::Outbound),
         }
     }
 
-    /// A link that held `former` was made to hold another program.
-    pub(super) fn updated(&mut self, interface: String, former: Former) {
-        self.updated.push((interface, former));
+    /// What held `former` was made to hold another program.
+    pub(super) fn updated(&mut self, hook: Hook, interface: Interface, former: Former) {
+        self.updated.push((hook, interface, former));
     }
 
-    /// A new link was pinned.
-    pub(super) fn pinned(&mut self, direction: Direction, interface: String) {
-        self.pinned.push((direction, interface));
+    /// A new link was pinned, or a new filter made.
+    pub(super) fn made(&mut self, hook: Hook, interface: Interface) {
+        self.made.push((hook, interface));
     }
 
     /// Undoes everything.
     pub(super) fn run(mut self) {
-        for (direction, name) in &self.pinned {
-            let _best_effort = std::fs::remove_file(self.pins.link(*direction, name));
+        for (hook, interface) in &self.made {
+            if *hook == Hook::Clsact {
+                let _best_effort = clsact::remove(self.pins, interface.index);
+            } else {
+                let _best_effort = std::fs::remove_file(self.pins.link(hook.direction(), &interface.name));
+            }
         }
-        for (interface, former) in std::mem::take(&mut self.updated) {
-            let direction = former.direction();
-            let path = self.pins.link(direction, &interface);
-            let Ok(Some(pinned)) = Pinned::open(direction, &path) else {
+        for (hook, interface, former) in std::mem::take(&mut self.updated) {
+            let Ok(Some(held)) = attach::held(self.pins, hook, &interface) else {
                 continue;
             };
-            if !self.back(former, pinned) {
+            if !self.back(former, held) {
+                let interface = interface.name;
                 tracing::error!(%interface, "cannot swap back: the new program stays on this interface");
             }
         }
     }
 
-    fn back(&mut self, former: Former, pinned: Pinned) -> bool {
-        match former {
-            Former::Previous(direction) => {
+    fn back(&mut self, former: Former, held: Held) -> bool {
+        match (former, held) {
+            (Former::Previous, held) => {
                 let previous = self.previous.as_mut();
-                previous.is_some_and(|previous| attach::update(previous, direction, pinned).is_ok())
+                previous.is_some_and(|previous| attach::update(previous, held).is_ok())
             }
-            Former::Inbound(mut program) => ingress::update(&mut program, pinned).is_ok(),
-            Former::Outbound(mut program) => egress::update(&mut program, pinned).is_ok(),
+            (Former::Inbound(mut program), Held::Link(_, pinned)) => {
+                ingress::update(&mut program, pinned).is_ok()
+            }
+            (Former::Inbound(_), Held::Filter { .. }) => false,
+            (Former::Outbound(mut program), held) => egress::update(&mut program, held).is_ok(),
         }
     }
 }

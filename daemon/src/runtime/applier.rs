@@ -17,6 +17,7 @@ use super::reload::{ReloadQueue, Wishes};
 use super::state::{State, StateError};
 use crate::causes::chain;
 use crate::control::Answer;
+use crate::network::attach::has_lost_filter;
 use crate::network::metrics::Facts;
 use crate::network::{ApplyError, Network, addresses, metrics};
 use crate::settings::Settings;
@@ -175,6 +176,16 @@ impl Applier {
             return HostFacts::default();
         }
         addresses::facts(names.into_iter()).unwrap_or_default()
+    }
+
+    /// The interfaces that have lost their filter for what goes out.
+    pub(super) fn lost_filters(&self) -> Vec<String> {
+        let live = self.live();
+        let lost = live
+            .attachments()
+            .iter()
+            .filter(|attachment| has_lost_filter(attachment));
+        lost.map(|attachment| attachment.interface.clone()).collect()
     }
 
     /// Takes flows out that have been idle for too long.

@@ -147,11 +147,13 @@ async fn follow_files(applier: &Applier, queue: &ReloadQueue) {
     }
 }
 
-/// New addresses, interfaces that were replaced, and a wall clock that was set are a new generation of the same policy.
+/// New addresses, interfaces that were replaced, a wall clock that was set, and a filter that was taken away are a new generation of the
+/// same policy.
 async fn follow_host(applier: &Applier, queue: &ReloadQueue) {
     let mut ticks = interval(HOST_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = applier.applied_facts();
+    let mut last_lost = Vec::new();
     loop {
         ticks.tick().await;
         let now = applier.host_facts();
@@ -161,6 +163,12 @@ async fn follow_host(applier: &Applier, queue: &ReloadQueue) {
             queue.wish(Cause::Host);
             last = now;
         }
+        let lost = applier.lost_filters();
+        if !lost.is_empty() && lost != last_lost {
+            tracing::warn!(interfaces = ?lost, "somebody took the filter for what goes out away: it is put back");
+            queue.wish(Cause::Host);
+        }
+        last_lost = lost;
     }
 }
 

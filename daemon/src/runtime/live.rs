@@ -105,7 +105,10 @@ impl Live {
             index: attachment.index,
             mode: attachment.mode.word().to_owned(),
             program: attachment.program,
-            outbound_program: attachment.outbound,
+            outbound_program: attachment.outbound.map(|outbound| outbound.program),
+            outbound_hook: attachment
+                .outbound
+                .map(|outbound| outbound.hook.word().to_owned()),
             fallback: attachment.fallback.clone(),
         });
         Ok(FilterStatus {

@@ -9,7 +9,7 @@ use super::zones::Zones;
 use crate::diagnostic::{Code, Reporter, list, quote};
 use crate::document;
 use crate::document::firewall::Interface as WrittenInterface;
-use crate::policy::{ClassVerdicts, Firewall, FlowTimeouts, Interface, Mode, XdpMode};
+use crate::policy::{ClassVerdicts, Firewall, FlowTimeouts, Interface, Mode, OutboundHook, XdpMode};
 use crate::source::{Span, Written};
 
 /// The table with its defaults.
@@ -36,6 +36,11 @@ pub(super) fn check(
             Some("generic") => XdpMode::Generic,
             Some("native") => XdpMode::Native,
             _ => XdpMode::Auto,
+        },
+        outbound_hook: match written.outbound_hook.map(|word| word.value) {
+            Some("tcx") => OutboundHook::Tcx,
+            Some("clsact") => OutboundHook::Clsact,
+            _ => OutboundHook::Auto,
         },
         inbound: match written.inbound.map(|word| word.value) {
             Some("allow") => Verdict::Allow,

@@ -12,6 +12,7 @@ use crate::source::Written;
 pub(crate) struct Firewall {
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) xdp_mode: Option<Written<&'static str>>,
+    pub(crate) outbound_hook: Option<Written<&'static str>>,
     pub(crate) inbound: Option<Written<&'static str>>,
     pub(crate) outbound: Option<Written<&'static str>>,
     pub(crate) stateful: Option<Written<bool>>,
@@ -47,6 +48,7 @@ impl Firewall {
         Self {
             interfaces: interfaces(table, reporter),
             xdp_mode: table.word("xdp_mode", reporter),
+            outbound_hook: table.word("outbound_hook", reporter),
             inbound: table.word("inbound", reporter),
             outbound: table.word("outbound", reporter),
             stateful: table.boolean("stateful", reporter),
@@ -146,6 +148,20 @@ pub(crate) static FIREWALL: Table = Table {
             "xdp_mode = \"auto\"",
         ),
         Key::optional(
+            "outbound_hook",
+            Kind::Word(&[
+                Word::new("auto", "`tcx`, or `clsact` where the kernel has none"),
+                Word::new("tcx", "a link at TCX, which Linux has since 6.6, or not at all"),
+                Word::new(
+                    "clsact",
+                    "a filter at the `clsact` queueing discipline, which anybody who may change the network can take away",
+                ),
+            ]),
+            "auto",
+            "Where the program for what goes out is attached, when there is one. A reload moves it without a gap.",
+            "outbound_hook = \"auto\"",
+        ),
+        Key::optional(
             "inbound",
             Kind::Word(&[Word::new("deny", "drop it"), Word::new("allow", "let it in")]),
             "deny",
@@ -154,10 +170,7 @@ pub(crate) static FIREWALL: Table = Table {
         ),
         Key::optional(
             "outbound",
-            Kind::Word(&[
-                Word::new("allow", "let it out"),
-                Word::new("deny", "drop it; needs Linux 6.6"),
-            ]),
+            Kind::Word(&[Word::new("allow", "let it out"), Word::new("deny", "drop it")]),
             "allow",
             "What happens to a packet that the host sends and no outbound rule matches.",
             "outbound = \"allow\"",
@@ -167,8 +180,7 @@ pub(crate) static FIREWALL: Table = Table {
             Kind::Boolean,
             "`true`",
             "`true`: what a rule, or a default, allows is a flow, and what goes on with it passes in both directions: replies to \
-             connections that this host opens come in, and replies to those that a rule lets in go out (semantics, section 10); needs \
-             Linux 6.6. \
+             connections that this host opens come in, and replies to those that a rule lets in go out (semantics, section 10). \
              `false`: each packet is judged alone. A rule may say otherwise for what it allows.",
             "stateful = false",
         ),

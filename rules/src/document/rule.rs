@@ -198,7 +198,7 @@ pub(crate) static RULE: Table = Table {
             "direction",
             Kind::Word(&[
                 Word::new("inbound", "packets that come in"),
-                Word::new("outbound", "packets that go out; needs Linux 6.6"),
+                Word::new("outbound", "packets that go out"),
             ]),
             "inbound",
             "Which way the packets go.",

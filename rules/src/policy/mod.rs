@@ -123,6 +123,8 @@ pub struct Firewall {
     pub interfaces: Vec<Interface>,
     /// `xdp_mode`.
     pub xdp_mode: XdpMode,
+    /// `outbound_hook`.
+    pub outbound_hook: OutboundHook,
     /// `inbound`: the verdict when nothing matched.
     pub inbound: Verdict,
     /// `outbound`: the same for packets that the host sends.
@@ -149,6 +151,7 @@ impl Default for Firewall {
         Self {
             interfaces: Vec::new(),
             xdp_mode: XdpMode::default(),
+            outbound_hook: OutboundHook::default(),
             inbound: Verdict::Deny,
             outbound: Verdict::Allow,
             essentials: true,
@@ -256,6 +259,18 @@ pub enum XdpMode {
     Native,
     /// Generic.
     Generic,
+}
+
+/// Where the program for what goes out is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutboundHook {
+    /// TCX, or `clsact` where the kernel has none.
+    #[default]
+    Auto,
+    /// TCX or nothing.
+    Tcx,
+    /// A filter at the `clsact` queueing discipline.
+    Clsact,
 }
 
 /// Whether verdicts are carried out.
