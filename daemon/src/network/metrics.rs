@@ -138,7 +138,7 @@ fn flows(registry: &Registry, counters: &Counters) -> Result<(), MetricsError> {
     int_gauge(
         registry,
         "ravelin_flow_table_capacity",
-        "Flows that each of the two tables can hold: of opening ones, and of settled ones",
+        "Settled flows for which there is always room; as many opening ones have room beside them",
     )?
     .set(FLOWS.into());
     let events = counter_vec(

@@ -62,8 +62,8 @@ pub(super) static LIMIT: Table = Table {
     heading: "rule.limit",
     about: "How much of what a rule allows may come: a token bucket, which the rule's every decision takes from. What is over it is \
             denied with the reason `limit`, and counts for the rule. Exactly one of `packets`, `bytes` and `new_flows`; only with \
-            `action = \"allow\"`. At most 131,072 sources that have completed a connection, and as many others, have a bucket at a time; \
-            while a table is full, newcomers share one bucket of the limit. The clock of buckets moves every few milliseconds.",
+            `action = \"allow\"`. At least 100,000 sources that have completed a connection, and as many others, can have a bucket at a time; \
+            where there is no room, newcomers share one bucket of the limit. The clock of buckets moves every few milliseconds.",
     example: LIMIT_EXAMPLE,
     keys: &[
         Key::optional(
