@@ -126,6 +126,20 @@ impl Flows {
         decided
     }
 
+    /// Whether the packet that an ICMP error quotes was sent by whom the error goes to, in a flow that is there.
+    pub(super) fn sent_what_is_quoted(&self, policy: &Policy, now: u64, facts: &Facts) -> bool {
+        let Some(quoted) = facts.quoted.as_deref() else {
+            return false;
+        };
+        let Some(talk) = Talk::of(quoted, Direction::Outbound) else {
+            return false;
+        };
+        let mut known = self.known.iter();
+        facts.destination == quoted.source
+            && !facts.in_parts
+            && known.any(|known| known.talk == talk && !known.is_over(policy, now))
+    }
+
     fn passes(
         &mut self,
         policy: &Policy,
@@ -477,6 +491,8 @@ impl Talk {
             protocol: self.protocol,
             hop_limit: 0,
             upper,
+            in_parts: false,
+            quoted: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The chain of IPv6 extension headers (RFC 8200, section 4), between the fixed header and the upper one.
 
+use super::DATAGRAM_MAX;
 use crate::Frame;
 
 /// Extension headers walked. A bound on work a packet can ask for: chains are the cheapest way to make a filter slow.
@@ -27,6 +28,8 @@ pub struct Chain {
     pub protocol: u8,
     /// A routing header of type 0.
     pub routing_header_0: Seen,
+    /// A fragment header, of whatever.
+    pub fragment_header: bool,
     /// A fragment header of a first fragment.
     pub first_fragment: bool,
     /// The identification in the last fragment header.
@@ -60,6 +63,8 @@ pub enum ChainEnd {
     LaterFragment {
         /// Its offset, in units of 8 bytes.
         offset: u16,
+        /// It ends behind the longest datagram there can be.
+        beyond: bool,
     },
 }
 
@@ -71,6 +76,7 @@ pub fn walk(frame: &impl Frame, from: Link) -> Chain {
     let mut chain = Chain {
         protocol,
         routing_header_0: Seen::Never,
+        fragment_header: false,
         first_fragment: false,
         id: 0,
         end: ChainEnd::TooLong,
@@ -98,11 +104,13 @@ pub fn walk(frame: &impl Frame, from: Link) -> Chain {
         }
         if chain.protocol == FRAGMENT {
             let fragment = u16::from_be_bytes([extension[2], extension[3]]);
+            chain.fragment_header = true;
             let (offset, more) = (fragment >> 3, fragment & 1 != 0);
             chain.id = u32::from_be_bytes([extension[4], extension[5], extension[6], extension[7]]);
             if offset != 0 {
                 chain.protocol = extension[0];
-                chain.end = ChainEnd::LaterFragment { offset };
+                let beyond = usize::from(offset) * 8 + (end - (at + 8)) > DATAGRAM_MAX;
+                chain.end = ChainEnd::LaterFragment { offset, beyond };
                 return chain;
             }
             chain.first_fragment |= more;
@@ -132,9 +140,10 @@ impl Chain {
             ChainEnd::Upper(at) => (0, at as u64),
             ChainEnd::TooLong => (1, 0),
             ChainEnd::Cut => (2, 0),
-            ChainEnd::LaterFragment { offset } => (3, offset as u64),
+            ChainEnd::LaterFragment { offset, beyond } => (3, (beyond as u64) << 13 | offset as u64),
         };
         (self.id as u64) << 32
+            | (self.fragment_header as u64) << 31
             | detail << 13
             | end << 11
             | (self.first_fragment as u64) << 10
@@ -148,7 +157,7 @@ impl Chain {
     #[expect(clippy::cast_possible_truncation, reason = "fields of a 64-bit word")]
     pub const fn unpack(word: u64) -> Self {
         // An offset of a frame has 17 bits.
-        let detail = word >> 13 & 0x7_ffff;
+        let detail = word >> 13 & 0x3_ffff;
         Self {
             protocol: word as u8,
             routing_header_0: match word >> 8 & 3 {
@@ -156,6 +165,7 @@ impl Chain {
                 1 => Seen::Before,
                 _ => Seen::After,
             },
+            fragment_header: word >> 31 & 1 == 1,
             first_fragment: word >> 10 & 1 == 1,
             id: (word >> 32) as u32,
             end: match word >> 11 & 3 {
@@ -163,7 +173,8 @@ impl Chain {
                 1 => ChainEnd::TooLong,
                 2 => ChainEnd::Cut,
                 _ => ChainEnd::LaterFragment {
-                    offset: detail as u16,
+                    offset: (detail & 0x1fff) as u16,
+                    beyond: detail >> 13 & 1 == 1,
                 },
             },
         }
@@ -181,13 +192,21 @@ mod tests {
             ChainEnd::Upper(70_000),
             ChainEnd::TooLong,
             ChainEnd::Cut,
-            ChainEnd::LaterFragment { offset: 0x1fff },
+            ChainEnd::LaterFragment {
+                offset: 0x1fff,
+                beyond: false,
+            },
+            ChainEnd::LaterFragment {
+                offset: 1,
+                beyond: true,
+            },
         ] {
             for routing_header_0 in [Seen::Never, Seen::Before, Seen::After] {
-                for first_fragment in [false, true] {
+                for (fragment_header, first_fragment) in [(false, false), (true, false), (true, true)] {
                     let chain = Chain {
                         protocol: 255,
                         routing_header_0,
+                        fragment_header,
                         first_fragment,
                         id: u32::MAX,
                         end,

@@ -48,6 +48,7 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
         hop_limit: header[7],
         protocol: header[6],
         fragment: Fragment::WHOLE,
+        in_parts: false,
         upper: Upper::NONE,
     };
 
@@ -60,6 +61,7 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
             end,
         });
         packet.protocol = chain.protocol;
+        packet.in_parts = chain.fragment_header;
         if chain.routing_header_0 == Seen::Before {
             judge.see(ParseClass::RoutingHeader0)?;
         }
@@ -85,11 +87,11 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
                 return Step::Continue((packet, source_class));
             }
             ChainEnd::Cut => return judge.end(ParseClass::Truncated),
-            ChainEnd::LaterFragment { offset } => {
+            ChainEnd::LaterFragment { offset, beyond } => {
                 if judge.remembers() {
                     packet.fragment = Fragment::later(chain.id, offset);
                 }
-                upper::later_fragment(judge, packet.protocol == TCP && offset == 1)?;
+                upper::later_fragment(judge, packet.protocol == TCP && offset == 1, beyond)?;
                 return Step::Continue((packet, source_class));
             }
         }
