@@ -257,9 +257,7 @@ impl Talk {
         }
         let router = self.ip(going);
         let router = match going {
-            Direction::Inbound if random.chance(40) => {
-                router.source(other(random))
-            }
+            Direction::Inbound if random.chance(40) => router.source(other(random)),
             Direction::Inbound if random.chance(4) => {
                 router.destination(if v6 { "2001:db8:1::8" } else { "203.0.113.8" })
             }

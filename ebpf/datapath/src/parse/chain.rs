@@ -32,6 +32,8 @@ pub struct Chain {
     pub fragment_header: bool,
     /// A fragment header of a first fragment.
     pub first_fragment: bool,
+    /// A later fragment ends behind the longest datagram there can be.
+    pub beyond: bool,
     /// The identification in the last fragment header.
     pub id: u32,
     /// How it ended.
@@ -63,8 +65,6 @@ pub enum ChainEnd {
     LaterFragment {
         /// Its offset, in units of 8 bytes.
         offset: u16,
-        /// It ends behind the longest datagram there can be.
-        beyond: bool,
     },
 }
 
@@ -78,6 +78,7 @@ pub fn walk(frame: &impl Frame, from: Link) -> Chain {
         routing_header_0: Seen::Never,
         fragment_header: false,
         first_fragment: false,
+        beyond: false,
         id: 0,
         end: ChainEnd::TooLong,
     };
@@ -109,8 +110,8 @@ pub fn walk(frame: &impl Frame, from: Link) -> Chain {
             chain.id = u32::from_be_bytes([extension[4], extension[5], extension[6], extension[7]]);
             if offset != 0 {
                 chain.protocol = extension[0];
-                let beyond = usize::from(offset) * 8 + (end - (at + 8)) > DATAGRAM_MAX;
-                chain.end = ChainEnd::LaterFragment { offset, beyond };
+                chain.beyond = usize::from(offset) * 8 + (end - (at + 8)) > DATAGRAM_MAX;
+                chain.end = ChainEnd::LaterFragment { offset };
                 return chain;
             }
             chain.first_fragment |= more;
@@ -140,10 +141,11 @@ impl Chain {
             ChainEnd::Upper(at) => (0, at as u64),
             ChainEnd::TooLong => (1, 0),
             ChainEnd::Cut => (2, 0),
-            ChainEnd::LaterFragment { offset, beyond } => (3, (beyond as u64) << 13 | offset as u64),
+            ChainEnd::LaterFragment { offset } => (3, offset as u64),
         };
         (self.id as u64) << 32
             | (self.fragment_header as u64) << 31
+            | (self.beyond as u64) << 30
             | detail << 13
             | end << 11
             | (self.first_fragment as u64) << 10
@@ -157,7 +159,7 @@ impl Chain {
     #[expect(clippy::cast_possible_truncation, reason = "fields of a 64-bit word")]
     pub const fn unpack(word: u64) -> Self {
         // An offset of a frame has 17 bits.
-        let detail = word >> 13 & 0x3_ffff;
+        let detail = word >> 13 & 0x1_ffff;
         Self {
             protocol: word as u8,
             routing_header_0: match word >> 8 & 3 {
@@ -167,14 +169,14 @@ impl Chain {
             },
             fragment_header: word >> 31 & 1 == 1,
             first_fragment: word >> 10 & 1 == 1,
+            beyond: word >> 30 & 1 == 1,
             id: (word >> 32) as u32,
             end: match word >> 11 & 3 {
                 0 => ChainEnd::Upper(detail as usize),
                 1 => ChainEnd::TooLong,
                 2 => ChainEnd::Cut,
                 _ => ChainEnd::LaterFragment {
-                    offset: (detail & 0x1fff) as u16,
-                    beyond: detail >> 13 & 1 == 1,
+                    offset: detail as u16,
                 },
             },
         }
@@ -192,14 +194,7 @@ mod tests {
             ChainEnd::Upper(70_000),
             ChainEnd::TooLong,
             ChainEnd::Cut,
-            ChainEnd::LaterFragment {
-                offset: 0x1fff,
-                beyond: false,
-            },
-            ChainEnd::LaterFragment {
-                offset: 1,
-                beyond: true,
-            },
+            ChainEnd::LaterFragment { offset: 0x1fff },
         ] {
             for routing_header_0 in [Seen::Never, Seen::Before, Seen::After] {
                 for (fragment_header, first_fragment) in [(false, false), (true, false), (true, true)] {
@@ -208,6 +203,7 @@ mod tests {
                         routing_header_0,
                         fragment_header,
                         first_fragment,
+                        beyond: first_fragment,
                         id: u32::MAX,
                         end,
                     };

@@ -87,11 +87,11 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
                 return Step::Continue((packet, source_class));
             }
             ChainEnd::Cut => return judge.end(ParseClass::Truncated),
-            ChainEnd::LaterFragment { offset, beyond } => {
+            ChainEnd::LaterFragment { offset } => {
                 if judge.remembers() {
                     packet.fragment = Fragment::later(chain.id, offset);
                 }
-                upper::later_fragment(judge, packet.protocol == TCP && offset == 1, beyond)?;
+                upper::later_fragment(judge, packet.protocol == TCP && offset == 1, chain.beyond)?;
                 return Step::Continue((packet, source_class));
             }
         }
