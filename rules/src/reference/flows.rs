@@ -9,7 +9,7 @@ use std::time::Duration;
 use ravelin_datapath::{Origin, Reason, Verdict};
 
 use super::limits::{self, Limits};
-use super::{Decided, Facts, Scene, Upper, walk};
+use super::{Decided, Facts, Scene, Upper, quotation, walk};
 use crate::policy::{Direction, HostFacts, Policy};
 
 /// What is remembered of the frames so far.
@@ -371,8 +371,9 @@ pub(crate) fn opens(facts: &Facts) -> bool {
 }
 
 /// Whether some flow could let the packet through.
-pub(crate) fn may_go_on(facts: &Facts, direction: Direction) -> bool {
-    !opens(facts) && Talk::of(facts, direction).is_some()
+pub(crate) fn may_go_on(policy: &Policy, facts: &Facts, direction: Direction) -> bool {
+    let matched = direction == Direction::Inbound && quotation::is_asked_for(policy) && !facts.in_parts;
+    !opens(facts) && Talk::of(facts, direction).is_some() || matched && quotation::is_error(facts)
 }
 
 impl Talk {

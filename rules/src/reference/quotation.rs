@@ -25,14 +25,18 @@ pub(super) fn is_asked_for(policy: &Policy) -> bool {
     !default_keeps_none && !rule_keeps_none
 }
 
-/// The packet that an ICMP error quotes. `message` starts with the ICMP header.
-pub(super) fn of(error: &Facts, message: &[u8]) -> Option<Box<Facts>> {
-    let quotes = match error.upper {
+/// Whether a packet is an ICMP error.
+pub(super) fn is_error(facts: &Facts) -> bool {
+    match facts.upper {
         Some(Upper::Icmp { kind, .. }) => [3, 11, 12].contains(&kind),
         Some(Upper::Icmpv6 { kind, .. }) => (1..=4).contains(&kind),
         _ => false,
-    };
-    let quotation = message.get(8..).filter(|_| quotes)?;
+    }
+}
+
+/// The packet that an ICMP error quotes. `message` starts with the ICMP header.
+pub(super) fn of(error: &Facts, message: &[u8]) -> Option<Box<Facts>> {
+    let quotation = message.get(8..).filter(|_| is_error(error))?;
     let quotation = &quotation[..quotation.len().min(1280)];
     let facts = if error.source.is_ipv4() {
         ipv4(quotation)?

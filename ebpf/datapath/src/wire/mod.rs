@@ -30,7 +30,7 @@ pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};
 use crate::{Direction, ParseClass, Reason, Verdict};
 
 /// Raised whenever a shape in this module changes: pinned maps of another number are not ours.
-pub const ABI: u32 = 4;
+pub const ABI: u32 = 5;
 
 /// The words of all tables are a multiple of this many: the largest thing read at once is a 64-bit word.
 pub const TABLE_ALIGNMENT: u32 = 2;
