@@ -8,9 +8,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use ravelin_datapath::wire::ABI;
 use ravelin_tests::daemon::Daemon;
-use ravelin_tests::netns::Namespace;
+use ravelin_tests::netns::{End, Namespace, veth};
+use ravelin_tests::packet::{Packet, ether};
 use ravelin_tests::scene::{SILENCE, Scene};
 use ravelin_tests::{requires, wait};
+use socket2::{Domain, Protocol, Socket, Type};
 
 ravelin_tests::at_each_hook! {
     a_host_behind_a_closed_door_talks_to_whom_it_likes_and_nobody_else_comes_in,
@@ -201,6 +203,191 @@ fn a_long_answer_arrives_in_fragments_and_orphans_do_not(hook: &'static str) {
     assert_eq!(filter.reason_packets_of("inbound", "allow", "fragment_later"), 4);
     assert_eq!(filter.reason_packets_of("inbound", "deny", "fragment_later"), 0);
     assert_eq!(filter.reason_packets_of("inbound", "deny", "fragment_orphan"), 4);
+}
+
+#[test]
+fn a_router_tells_the_host_of_what_it_has_sent_and_nobody_tells_it_anything_else() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    let scene = Scene::new("stateful-errors");
+    let server = behind_a_narrow_link(&scene.client);
+    for (family, router) in [("-4", "10.77.0.1"), ("-6", "fd00:77::1")] {
+        scene.host.ip(&[family, "route", "add", "default", "via", router]);
+    }
+    let farther = [
+        ("10.77.0.2", "10.88.0.2", Protocol::ICMPV4, 11),
+        ("fd00:77::2", "fd00:88::2", Protocol::ICMPV6, 3),
+    ];
+    // That a forged error does harm, without a filter.
+    for (host, target, protocol, _) in farther {
+        assert_eq!(mtu(&scene.host, target), None);
+        forge(&scene.client, protocol, &too_big(host, target), host);
+        wait::until("the forged MTU", SILENCE * 10, || {
+            (mtu(&scene.host, target) == Some(1290)).then_some(())
+        });
+        for family in ["-4", "-6"] {
+            scene.host.ip(&[family, "route", "flush", "cache"]);
+        }
+        assert_eq!(mtu(&scene.host, target), None);
+    }
+
+    let filter = scene.filter("stateful-errors", CLOSED);
+    let errors = || filter.reason_packets_of("inbound", "allow", "icmp_error");
+    for (host, target, protocol, exceeded) in farther {
+        let before = filter.reason_packets_of("inbound", "deny", "default");
+        for forged in [
+            too_big(host, target),
+            error(protocol, 0, &quotation(host, target, 4430)),
+            error(protocol, 1, &quotation(host, target, 4430)),
+        ] {
+            forge(&scene.client, protocol, &forged, host);
+        }
+        let denied = || filter.reason_packets_of("inbound", "deny", "default") >= before + 3;
+        wait::until("what is forged", SILENCE * 10, || denied().then_some(()));
+        assert_eq!(mtu(&scene.host, target), None);
+
+        // Path MTU discovery: the server and the host have wide links, and the one between them is narrow.
+        let before = errors();
+        let listener = server.run(|| TcpListener::bind(at(target, 4430)).expect("a listener"));
+        let mut stream = scene.host.run(|| {
+            ravelin_tests::scene::connect_from(
+                host.parse().expect("an address"),
+                listener.local_addr().expect("an address"),
+            )
+            .expect("a connection")
+        });
+        let (mut accepted, _) = listener.accept().expect("a connection");
+        accepted.set_read_timeout(Some(SILENCE * 20)).expect("a timeout");
+        stream.write_all(&[7; 50_000]).expect("room to send");
+        accepted
+            .read_exact(&mut [0; 50_000])
+            .expect("all of it, in smaller packets");
+        assert_eq!(mtu(&scene.host, target), Some(1300));
+        assert!(errors() > before, "the router has said so");
+
+        // Traceroute.
+        let before = errors();
+        let heard = scene.host.run(|| {
+            let mut messages = Socket::new(Domain::for_address(sock(host)), Type::RAW, Some(protocol))
+                .expect("a raw socket");
+            messages.set_read_timeout(Some(SILENCE * 4)).expect("a timeout");
+            let probe = Socket::new(Domain::for_address(sock(host)), Type::DGRAM, None).expect("a socket");
+            match protocol {
+                Protocol::ICMPV4 => probe.set_ttl_v4(1),
+                _ => probe.set_unicast_hops_v6(1),
+            }
+            .expect("one hop");
+            probe
+                .send_to(
+                    b"?",
+                    &at(target, 33434)
+                        .parse::<SocketAddr>()
+                        .expect("an address")
+                        .into(),
+                )
+                .expect("send");
+            let mut message = [0; 1500];
+            let start = if protocol == Protocol::ICMPV4 { 20 } else { 0 };
+            while let Ok(length) = messages.read(&mut message) {
+                if length > start && message[start] == exceeded {
+                    return true;
+                }
+            }
+            false
+        });
+        assert!(heard, "the router has answered");
+        assert!(errors() > before);
+    }
+}
+
+/// A namespace behind the client, which forwards to it over a link of 1,300 bytes.
+fn behind_a_narrow_link(client: &Namespace) -> Namespace {
+    let server = Namespace::new("stateful-errors", "server");
+    veth(
+        End {
+            namespace: client,
+            interface: "far",
+            addresses: &["10.88.0.1/24", "fd00:88::1/64"],
+        },
+        End {
+            namespace: &server,
+            interface: "up",
+            addresses: &["10.88.0.2/24", "fd00:88::2/64"],
+        },
+    );
+    client.ip(&["link", "set", "dev", "far", "mtu", "1300"]);
+    for (family, router) in [("-4", "10.88.0.1"), ("-6", "fd00:88::1")] {
+        server.ip(&[family, "route", "add", "default", "via", router]);
+    }
+    client.run(|| {
+        for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            fs::write(format!("/proc/sys/net/{key}"), "1").expect("forwarding");
+        }
+    });
+    server
+}
+
+/// What the host knows of the MTU of the way there.
+fn mtu(host: &Namespace, target: &str) -> Option<u64> {
+    let said = host.command("ip").args(["route", "get", target]).output();
+    let said = String::from_utf8_lossy(&said.expect("ip runs").stdout).into_owned();
+    let mut words = said.split_whitespace().skip_while(|word| *word != "mtu").skip(1);
+    words.next().map(|number| number.parse().expect("a number"))
+}
+
+/// Says that an echo request of the host's, which it has not sent, is too big.
+fn too_big(host: &str, target: &str) -> Vec<u8> {
+    let quoted = ip(host, target);
+    if host.contains(':') {
+        let quoted = quoted.icmpv6(128, 0).with("rest", 7 << 16).payload(8);
+        return ip(target, host)
+            .icmpv6(2, 0)
+            .with("rest", 1290)
+            .carrying(&quoted.bytes()[14..])
+            .bytes()[54..]
+            .to_vec();
+    }
+    let quoted = quoted.icmp(8, 0).with("rest", 7 << 16).payload(8);
+    ip(target, host)
+        .icmp(3, 4)
+        .with("rest", 1290)
+        .carrying(&quoted.bytes()[14..])
+        .bytes()[34..]
+        .to_vec()
+}
+
+/// An unreachable (`kind` 0) or exceeded destination.
+fn error(protocol: Protocol, kind: usize, quotation: &[u8]) -> Vec<u8> {
+    if protocol == Protocol::ICMPV4 {
+        return ether().ipv4().icmp([3, 11][kind], 0).carrying(quotation).bytes()[34..].to_vec();
+    }
+    ether().ipv6().icmpv6([1, 3][kind], 0).carrying(quotation).bytes()[54..].to_vec()
+}
+
+/// A packet of a connection that the host does not have.
+fn quotation(host: &str, target: &str, port: u16) -> Vec<u8> {
+    ip(host, target).tcp(port).with("source-port", 9).bytes()[14..].to_vec()
+}
+
+fn ip(from: &str, to: &str) -> Packet {
+    let packet = if from.contains(':') {
+        ether().ipv6()
+    } else {
+        ether().ipv4()
+    };
+    packet.source(from).destination(to)
+}
+
+#[track_caller]
+fn forge(from: &Namespace, protocol: Protocol, message: &[u8], to: &str) {
+    from.run(|| {
+        let socket =
+            Socket::new(Domain::for_address(sock(to)), Type::RAW, Some(protocol)).expect("a raw socket");
+        socket.send_to(message, &sock(to).into()).expect("send");
+    });
+}
+
+fn sock(address: &str) -> SocketAddr {
+    SocketAddr::new(address.parse().expect("an address"), 0)
 }
 
 fn a_policy_without_flows_has_no_tables_for_them(hook: &'static str) {

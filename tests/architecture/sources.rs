@@ -31,7 +31,10 @@ const UNSAFE: [(&str, &str); 15] = [
     ),
     ("ebpf/xdp/src/bans.rs", "map values are shared with user space"),
     ("ebpf/xdp/src/clock.rs", "map values are changed in place"),
-    ("ebpf/xdp/src/lines.rs", "arithmetic that the compiler must not see through"),
+    (
+        "ebpf/xdp/src/lines.rs",
+        "arithmetic that the compiler must not see through",
+    ),
     ("ebpf/xdp/src/words.rs", "map values are shared with user space"),
     ("ebpf/xdp/src/limits.rs", "map values are shared with user space"),
     (

@@ -254,6 +254,10 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
                 }
             }
         }
+        let unspecified = PLANE == Plane::V6 as u8 && packet.source.high == 0 && packet.source.low == 0;
+        if unspecified && !self.outbound() && !essentials::may_lack_source(packet) {
+            self.see(ParseClass::SpoofedSource)?;
+        }
         let fragment = if self.remembers() {
             packet.fragment.forgotten(frame)
         } else {
@@ -281,8 +285,16 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         memory: &impl Memory,
     ) -> Step<core::convert::Infallible> {
         let outbound = self.outbound();
+        let quoted = self.matches_errors()
+            && packet.upper.quotation.is_there()
+            && memory.quoted::<PLANE>(
+                frame,
+                packet.upper.quotation,
+                packet.destination,
+                self.origin.tick,
+            );
         if self.essentials()
-            && let Some(reason) = essentials::matching(packet, outbound)
+            && let Some(reason) = essentials::matching(packet, outbound, quoted || !self.matches_errors())
         {
             return allow(reason);
         }
@@ -291,6 +303,9 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         }
         if follows {
             return allow(Reason::FragmentLater);
+        }
+        if quoted {
+            return allow(Reason::Flow);
         }
         let claims = self.tables.setting(Setting::FlowsUsed) != 0
             && match flow::ends(packet, outbound) {
@@ -374,6 +389,12 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
     #[inline(always)]
     pub(crate) fn remembers(&self) -> bool {
         self.tables.setting(Setting::FlowsUsed) != 0
+    }
+
+    /// Whether ICMP errors are matched by the packet that they quote.
+    #[inline(always)]
+    pub(crate) fn matches_errors(&self) -> bool {
+        self.tables.setting(Setting::ErrorsMatched) != 0
     }
 
     #[inline(always)]

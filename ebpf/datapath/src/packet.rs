@@ -74,7 +74,49 @@ pub struct Upper {
     pub acknowledged: u32,
     /// Bytes behind the TCP header.
     pub payload: u32,
+    /// What an ICMP error quotes, where errors are matched by that.
+    pub quotation: Quotation,
 }
+
+/// Where the packet stands that an ICMP error quotes: one word, for the reason given at [`Fragment`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotation(pub u32);
+
+impl Quotation {
+    /// None is asked for.
+    pub const NONE: Self = Self(0);
+
+    /// So many bytes from this offset of the frame on, of which no more than an error may quote are looked at: what stands behind has to be
+    /// before [`crate::frame::MAX_OFFSET`], and no chain of headers in it may ask for more work.
+    #[inline(always)]
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an offset of a header has 15 bits, and the length 11"
+    )]
+    pub(crate) fn new(frame: &impl Frame, at: usize, length: usize) -> Self {
+        let length = if length > QUOTED { QUOTED } else { length };
+        Self(frame.forget((length << 16 | at) as u64) as u32)
+    }
+
+    /// Whether there is one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_there(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Its first byte and the one behind its last, as offsets of the frame.
+    #[inline(always)]
+    #[must_use]
+    pub const fn span(self) -> (usize, usize) {
+        let at = (self.0 & 0xffff) as usize;
+        (at, at + (self.0 >> 16) as usize)
+    }
+}
+
+/// Bytes of a quotation that are looked at: an error is no longer than the smallest IPv6 MTU (RFC 4443, section 2.4), in IPv4 shorter (RFC 1812).
+const QUOTED: usize = 1280;
 
 /// Which upper header a packet has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +143,7 @@ impl Upper {
         sequence: 0,
         acknowledged: 0,
         payload: 0,
+        quotation: Quotation::NONE,
     };
 
     /// The ICMP type.
@@ -188,6 +231,8 @@ pub struct Packet {
     pub protocol: u8,
     /// Which part of a datagram it is.
     pub fragment: Fragment,
+    /// It came as a fragment: as one of several, or in IPv6 with a fragment header at all.
+    pub in_parts: bool,
     /// The upper header.
     pub upper: Upper,
 }

@@ -1,14 +1,18 @@
 //! `Memory` and `Flows` over maps that all generations share.
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray};
+use aya_ebpf::programs::XdpContext;
 use ravelin_datapath::classify::Classes;
 use ravelin_datapath::flow::{self, Again, Claim, FlowTable, Followed, Passage, TableCell};
 use ravelin_datapath::hash_table::Lines;
 use ravelin_datapath::limit::{Draw, Drawn};
+use ravelin_datapath::packet::{Address, Quotation};
 use ravelin_datapath::wire::{DATAGRAMS, FlowKey, FlowRecord, FlowTables, Plane, SourceKey};
-use ravelin_datapath::{FlowCell, Flows, Memory};
+use ravelin_datapath::{FlowCell, Flows, Frame, Memory};
 
+use crate::frame::XdpFrame;
 use crate::limits;
 use crate::lines::{FlowLines, MapLines};
 use crate::maps::{Inbound, Outbound};
@@ -32,8 +36,8 @@ static FLOW_CLAIM: PerCpuArray<Claim> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static FLOW_CLASSES: PerCpuArray<Classes> = PerCpuArray::with_max_entries(1, 0);
 
-/// What the program of one direction remembers.
-pub struct KernelMemory<const OUTBOUND: bool>;
+/// What the program of one direction remembers; and the context of the inbound one.
+pub struct KernelMemory<const OUTBOUND: bool>(pub *mut xdp_md);
 
 impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
     #[inline(always)]
@@ -95,6 +99,20 @@ impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
     }
 
     #[inline(always)]
+    fn quoted<const PLANE: u8>(&self, _: &impl Frame, quotation: Quotation, to: Address, tick: u64) -> bool {
+        if OUTBOUND {
+            // What the host sends is not asked.
+            return false;
+        }
+        let quoted = if PLANE == Plane::V4 as u8 {
+            ravelin_quoted4
+        } else {
+            ravelin_quoted6
+        };
+        quoted(self.0, quotation.0, to.high, to.low, tick) != 0
+    }
+
+    #[inline(always)]
     fn draw(&self, make: impl FnOnce() -> Draw) -> Drawn {
         limits::draw::<OUTBOUND>(make)
     }
@@ -135,6 +153,34 @@ macro_rules! flows {
 }
 flows!(ravelin_pass, ravelin_open, Inbound, Outbound);
 flows!(ravelin_outbound_pass, ravelin_outbound_open, Outbound, Inbound);
+
+/// Whether the packet that this one quotes was sent in a flow that is there.
+macro_rules! quoted {
+    ($name:ident, $plane:expr) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name(context: *mut xdp_md, quotation: u32, high: u64, low: u64, tick: u64) -> u32 {
+            let (Some(tables), Some(claim)) = (Inbound::open(), FLOW_CLAIM.get_ptr_mut(0)) else {
+                return 0;
+            };
+            let context = XdpContext::new(context);
+            let frame = XdpFrame::new(&context);
+            let to = Address { high, low };
+            let quotation = Quotation(quotation);
+            let Some(quoted) = flow::quoted::<{ $plane as u8 }>(&frame, quotation, to, tick) else {
+                return 0;
+            };
+            // SAFETY: this CPU's own element, and the claim of the error itself is written behind this.
+            let claim = unsafe {
+                claim.write(quoted);
+                &*claim
+            };
+            flow::is_live(&tables, &MapFlows, claim).into()
+        }
+    };
+}
+quoted!(ravelin_quoted4, Plane::V4);
+quoted!(ravelin_quoted6, Plane::V6);
 
 /// Remembers what became of this packet, a first fragment.
 #[unsafe(no_mangle)]

@@ -49,7 +49,7 @@ pub fn ravelin_ingress(context: XdpContext) -> u32 {
         &frame,
         &tables,
         &MapBans,
-        &KernelMemory::<false>,
+        &KernelMemory::<false>(context.ctx),
         origin,
         &mut Inbound::classes(&frame),
     );
@@ -79,7 +79,7 @@ pub fn ravelin_egress(context: TcContext) -> i32 {
         &frame,
         &tables,
         &NoBans,
-        &KernelMemory::<true>,
+        &KernelMemory::<true>(core::ptr::null_mut()),
         origin,
         &mut Outbound::classes(&frame),
     );

@@ -7,13 +7,21 @@ use ravelin_datapath::wire::{Setting, Settings};
 use super::CompileError;
 use super::words::Words;
 use crate::Policy;
+use crate::policy::Direction;
 
-pub(super) fn write(policy: &Policy, words: &mut Words, settings: &mut Settings) -> Result<(), CompileError> {
+pub(super) fn write(
+    policy: &Policy,
+    direction: Direction,
+    words: &mut Words,
+    settings: &mut Settings,
+) -> Result<(), CompileError> {
     if !policy.keeps_flows() {
         return Ok(());
     }
     settings.set(Setting::FlowsUsed, 1);
     settings.set(Setting::FlowEpoch, words.table(&[0])?);
+    let errors = direction == Direction::Inbound && policy.matches_errors();
+    settings.set(Setting::ErrorsMatched, errors.into());
     settings.set(Setting::DefaultStateful, policy.firewall.stateful.into());
     let timeouts = policy.firewall.flow_timeouts;
     for (setting, timeout) in [

@@ -201,7 +201,7 @@ impl TableImage {
             })
             .collect();
         settings.set(Setting::Rules, words.table(&actions)?);
-        flows::write(policy, &mut words, &mut settings)?;
+        flows::write(policy, direction, &mut words, &mut settings)?;
 
         let services = service::write(&ir.rows, &mut words, &mut settings)?;
         if spoofed.by_zone() || ir.rows.iter().any(|row| row.interfaces.is_some()) {

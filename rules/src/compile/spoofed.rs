@@ -29,7 +29,14 @@ impl Spoofed {
         if direction == Direction::Outbound {
             return Ok(spoofed);
         }
-        let fixed = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::1/128", "ff00::/8"];
+        let fixed = [
+            "0.0.0.0/8",
+            "127.0.0.0/8",
+            "224.0.0.0/3",
+            "::1/128",
+            "::ffff:0:0/96",
+            "ff00::/8",
+        ];
         let fixed = fixed.iter().filter_map(|prefix| prefix.parse().ok());
         spoofed.prefixes = fixed.chain(host.addresses().map(IpNet::from)).collect();
         let mut named: Vec<&str> = Vec::new();

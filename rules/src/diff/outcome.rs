@@ -91,6 +91,11 @@ pub(super) fn of(
     let fragments = !judges(policy, ParseClass::FragmentOrphan) && !judges(policy, ParseClass::FragmentTiny);
     for (class, packets, decides) in [
         (
+            ParseClass::SpoofedSource,
+            arrivals.unspecified,
+            !judges(policy, ParseClass::SpoofedSource),
+        ),
+        (
             ParseClass::UnknownNextHeader,
             arrivals.unknown,
             !judges(policy, ParseClass::UnknownNextHeader),

@@ -188,7 +188,7 @@ pub(crate) static FIREWALL: Table = Table {
             "essentials",
             Kind::Boolean,
             "`true`",
-            "Let in, before all rules, what a host cannot live without: loopback, ARP, ICMP errors, neighbour discovery, \
+            "Let in, before all rules, what a host cannot live without: loopback, ARP, ICMP errors (where flows are kept, about what it has sent), neighbour discovery, \
              multicast listener discovery, replies to the DHCP client (semantics, section 5).",
             "essentials = true",
         ),

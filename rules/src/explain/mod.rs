@@ -84,7 +84,7 @@ pub fn explain_frame(policy: &Policy, host: &HostFacts, image: &TableImage, way:
             && oracle
                 .facts
                 .as_ref()
-                .is_some_and(|facts| may_go_on(facts, way.direction)),
+                .is_some_and(|facts| may_go_on(policy, facts, way.direction)),
         limit: oracle
             .decision
             .rule

@@ -89,6 +89,16 @@ impl Policy {
         self.firewall.stateful || self.rules.iter().any(|rule| rule.stateful)
     }
 
+    /// Whether an inbound ICMP error is let in by what it quotes, and not by being an error: when every packet that is let through has a
+    /// flow; or when there are no essentials, and what has one is all that can be known.
+    #[must_use]
+    pub fn matches_errors(&self) -> bool {
+        let keeps = |rule: &Rule| rule.action != Action::Allow || rule.mode == Mode::Observe || rule.stateful;
+        let closed = self.firewall.inbound == Verdict::Deny && self.firewall.outbound == Verdict::Deny;
+        let all = (self.firewall.stateful || closed) && self.rules.iter().all(keeps);
+        self.keeps_flows() && (all || !self.firewall.essentials)
+    }
+
     /// Whether some packet takes from a bucket.
     #[must_use]
     pub fn limits(&self) -> bool {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ravelin_datapath::{Origin, Reason, Verdict};
 
 use super::limits::{self, Limits};
-use super::{Decided, Facts, Scene, Upper, walk};
+use super::{Decided, Facts, Scene, Upper, quotation, walk};
 use crate::policy::{Direction, HostFacts, Policy};
 
 /// What is remembered of the frames so far.
@@ -124,6 +124,20 @@ impl Flows {
             self.open(policy, direction, origin.tick, facts, talk);
         }
         decided
+    }
+
+    /// Whether the packet that an ICMP error quotes was sent by whom the error goes to, in a flow that is there.
+    pub(super) fn sent_what_is_quoted(&self, policy: &Policy, now: u64, facts: &Facts) -> bool {
+        let Some(quoted) = facts.quoted.as_deref() else {
+            return false;
+        };
+        let Some(talk) = Talk::of(quoted, Direction::Outbound) else {
+            return false;
+        };
+        let mut known = self.known.iter();
+        facts.destination == quoted.source
+            && !facts.in_parts
+            && known.any(|known| known.talk == talk && !known.is_over(policy, now))
     }
 
     fn passes(
@@ -357,8 +371,9 @@ pub(crate) fn opens(facts: &Facts) -> bool {
 }
 
 /// Whether some flow could let the packet through.
-pub(crate) fn may_go_on(facts: &Facts, direction: Direction) -> bool {
-    !opens(facts) && Talk::of(facts, direction).is_some()
+pub(crate) fn may_go_on(policy: &Policy, facts: &Facts, direction: Direction) -> bool {
+    let matched = direction == Direction::Inbound && quotation::is_asked_for(policy) && !facts.in_parts;
+    !opens(facts) && Talk::of(facts, direction).is_some() || matched && quotation::is_error(facts)
 }
 
 impl Talk {
@@ -477,6 +492,8 @@ impl Talk {
             protocol: self.protocol,
             hop_limit: 0,
             upper,
+            in_parts: false,
+            quoted: None,
         }
     }
 }

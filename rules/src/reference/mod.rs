@@ -13,6 +13,7 @@ mod flows;
 mod fragments;
 mod limits;
 mod parse;
+mod quotation;
 mod walk;
 mod world;
 
@@ -24,6 +25,7 @@ use crate::policy::{Direction, HostFacts, Policy, Timestamp};
 
 pub use bans::Ban;
 pub(crate) use conditions::{Condition, covers, matches};
+use flows::Flows;
 pub(crate) use flows::{may_go_on, opens};
 use fragments::{Datagram, Fragments};
 pub(crate) use walk::{Met, Visit, walk};
@@ -69,7 +71,7 @@ pub(crate) fn read(
 ) -> Option<Facts> {
     let mut none = Fragments::default();
     let mut walk = Walk::of(policy, host, direction, origin, &mut none);
-    walk.up_to_rules(origin.loopback, frame).ok()
+    walk.up_to_rules(&Flows::default(), origin.loopback, frame).ok()
 }
 
 /// Where, when and which way a packet goes: what rules may ask and bytes do not tell.
@@ -116,6 +118,10 @@ pub(crate) struct Facts {
     /// `None`: a protocol without facts, or a fragment that does not carry them. No essential fits such a packet,
     /// so "to section 6" and "to section 5" are the same for it.
     pub(crate) upper: Option<Upper>,
+    /// It is a first fragment, or came with a fragment header of IPv6.
+    pub(crate) in_parts: bool,
+    /// The packet that it quotes, when it is an ICMP error that quotes enough of one.
+    pub(crate) quoted: Option<Box<Facts>>,
 }
 
 /// The facts of an upper header.
@@ -199,6 +205,8 @@ struct Walk<'a> {
     first: Option<(Datagram, usize)>,
     /// The packet is a later fragment, and the first one passed.
     follows: bool,
+    /// The packet is an ICMP error, and quotes one of a flow.
+    quotes_flow: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -218,18 +226,23 @@ impl<'a> Walk<'a> {
             origin,
             first: None,
             follows: false,
+            quotes_flow: false,
         }
     }
 
     /// Sections 1 to 5.
-    fn up_to_rules(&mut self, loopback: bool, frame: &[u8]) -> Step<Facts> {
+    fn up_to_rules(&mut self, flows: &Flows, loopback: bool, frame: &[u8]) -> Step<Facts> {
         let essentials = self.policy.firewall.essentials;
         if essentials && loopback {
             return Err(Decided::allow(Reason::Loopback));
         }
         let facts = self.ethernet(frame)?;
+        let matched = self.scene.direction == Direction::Inbound && quotation::is_asked_for(self.policy);
+        self.quotes_flow = matched && flows.sent_what_is_quoted(self.policy, self.origin.tick, &facts);
         if essentials && let Some(reason) = essential(&facts, self.scene.direction) {
-            return Err(Decided::allow(reason));
+            if reason != Reason::IcmpError || !matched || self.quotes_flow {
+                return Err(Decided::allow(reason));
+            }
         }
         Ok(facts)
     }
@@ -267,7 +280,11 @@ impl<'a> Walk<'a> {
 fn essential(facts: &Facts, direction: Direction) -> Option<Reason> {
     let ipv4 = facts.source.is_ipv4();
     let inbound = direction == Direction::Inbound;
-    match facts.upper? {
+    let upper = facts.upper?;
+    if facts.in_parts && matches!(upper, Upper::Icmp { .. } | Upper::Icmpv6 { .. }) {
+        return None;
+    }
+    match upper {
         Upper::Icmp {
             kind: 3 | 11 | 12, ..
         } => Some(Reason::IcmpError),

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ravelin_datapath::{ParseClass, Reason, Verdict};
 
-use super::{Datagram, Decided, Facts, Step, Upper, Walk, covers};
+use super::{Datagram, Decided, Facts, Step, Upper, Walk, covers, quotation};
 use crate::policy::Direction;
 
 impl Walk<'_> {
@@ -39,7 +39,11 @@ impl Walk<'_> {
         match ether_type {
             0x0806 if self.policy.firewall.essentials => Err(Decided::allow(Reason::Arp)),
             0x0800 => self.ipv4(rest),
-            0x86dd => self.ipv6(rest),
+            0x86dd => {
+                let facts = self.ipv6(rest)?;
+                self.unspecified(&facts)?;
+                Ok(facts)
+            }
             _ => self.stop(ParseClass::NonIp),
         }
     }
@@ -79,18 +83,22 @@ impl Walk<'_> {
             protocol: fixed[9],
             hop_limit: fixed[8],
             upper: None,
+            in_parts: false,
+            quoted: None,
         };
         let id = u16::from_be_bytes([fixed[4], fixed[5]]).into();
         let fragment = u16::from_be_bytes([fixed[6], fixed[7]]);
         let offset = fragment % 0x2000;
         let more_fragments = fragment & 0x2000 != 0;
         if offset != 0 {
-            return self.later_fragment(facts, id, offset);
+            return self.later_fragment(facts, id, offset, total_length);
         }
         if more_fragments {
             self.see(ParseClass::FragmentFirst)?;
+            facts.in_parts = true;
         }
         facts.upper = self.upper(false, facts.protocol, more_fragments, upper)?;
+        facts.quoted = quotation::of(&facts, upper);
         if more_fragments {
             self.first = Some((self.datagram(&facts, id), upper.len() / 8));
         }
@@ -119,8 +127,11 @@ impl Walk<'_> {
 
         let source = ipv6_address(&fixed[8..24]);
         let destination = ipv6_address(&fixed[24..40]);
-        // ::1, ff00::/8.
-        let from_nowhere = source.segments() == [0, 0, 0, 0, 0, 0, 0, 1] || source.octets()[0] == 0xff;
+        // ::1, ::ffff:0:0/96, ff00::/8.
+        let from_nowhere = match source.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 1] | [0, 0, 0, 0, 0, 0xffff, _, _] => true,
+            [first, ..] => first >= 0xff00,
+        };
         self.addresses(source.into(), destination.into(), from_nowhere)?;
 
         let mut facts = Facts {
@@ -129,6 +140,8 @@ impl Walk<'_> {
             protocol: next_header,
             hop_limit: fixed[7],
             upper: None,
+            in_parts: false,
+            quoted: None,
         };
         let mut first_fragment = false;
         let mut id = 0;
@@ -156,9 +169,10 @@ impl Walk<'_> {
                 let offset = fragment / 8;
                 let more_fragments = fragment % 2 == 1;
                 id = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+                facts.in_parts = true;
                 if offset != 0 {
                     facts.protocol = header[0];
-                    return self.later_fragment(facts, id, offset);
+                    return self.later_fragment(facts, id, offset, behind.len());
                 }
                 if more_fragments {
                     self.see(ParseClass::FragmentFirst)?;
@@ -173,6 +187,7 @@ impl Walk<'_> {
             self.see(ParseClass::UnknownNextHeader)?;
         }
         facts.upper = self.upper(true, next_header, first_fragment, rest)?;
+        facts.quoted = quotation::of(&facts, rest);
         if first_fragment {
             self.first = Some((self.datagram(&facts, id), rest.len() / 8));
         }
@@ -214,8 +229,28 @@ impl Walk<'_> {
         })
     }
 
-    /// Section 2, step 8.
-    fn later_fragment(&mut self, facts: Facts, id: u32, offset: u16) -> Step<Facts> {
+    /// Section 3, the last step.
+    fn unspecified(&mut self, facts: &Facts) -> Step<()> {
+        let inbound = self.scene.direction == Direction::Inbound;
+        let without_address = match facts.upper {
+            Some(Upper::Icmpv6 { kind: 133 | 135, .. }) => facts.hop_limit == 255,
+            Some(Upper::Icmpv6 {
+                kind: 131 | 132 | 143,
+                ..
+            }) => facts.hop_limit == 1,
+            _ => false,
+        };
+        if inbound && facts.source.is_unspecified() && (facts.in_parts || !without_address) {
+            self.see(ParseClass::SpoofedSource)?;
+        }
+        Ok(())
+    }
+
+    /// Section 2, step 8. `length`: of what the offset counts from.
+    fn later_fragment(&mut self, facts: Facts, id: u32, offset: u16, length: usize) -> Step<Facts> {
+        if usize::from(offset) * 8 + length > 65_535 {
+            return self.stop(ParseClass::BadHeaderLength);
+        }
         if facts.protocol == TCP && offset == 1 {
             self.see(ParseClass::FragmentTiny)?;
         }

@@ -67,12 +67,14 @@ impl World {
         frame: &[u8],
     ) -> Examination {
         let mut walk = Walk::of(policy, host, direction, origin, &mut self.fragments);
-        let (decided, facts) = match walk.up_to_rules(origin.loopback, frame) {
+        let (decided, facts) = match walk.up_to_rules(&self.flows, origin.loopback, frame) {
             Ok(facts) => {
                 let decided = if bans::deny(policy, &walk.scene, &self.bans, origin.now, facts.source) {
                     Decided::because(Verdict::Deny, Reason::Ban)
                 } else if walk.follows {
                     Decided::allow(Reason::FragmentLater)
+                } else if walk.quotes_flow {
+                    Decided::allow(Reason::Flow)
                 } else {
                     let packet = limits::Packet {
                         direction,

@@ -353,6 +353,8 @@ fn flows_beyond_the_bound_are_counted_all_the_same() {
     };
     for number in 0..150_000_u32 {
         let facts = reference::Facts {
+            in_parts: false,
+            quoted: None,
             source: std::net::Ipv4Addr::from_bits(number).into(),
             destination: std::net::Ipv4Addr::LOCALHOST.into(),
             protocol: 6,

@@ -27,6 +27,9 @@ pub(crate) struct Arrivals {
     pub(crate) essential: Diagram,
     /// Those without an upper header whose protocol has one: fragments.
     pub(crate) headerless: Diagram,
+    /// Those that the class `spoofed_source` is about because they come from `::`. Those that may are not told apart: they are essentials,
+    /// or have a hop limit.
+    pub(crate) unspecified: Diagram,
     /// Those that the class `unknown_next_header` is about.
     pub(crate) unknown: Diagram,
 }
@@ -47,7 +50,8 @@ impl Arrivals {
             all: space.and(all, on)?,
             headerless: space.and(headerless, on)?,
             spoofed: spoofed(space, side)?,
-            essential: essential(space, side.direction)?,
+            essential: essential(space, side.policy, side.direction)?,
+            unspecified: unspecified(space, side.direction)?,
             unknown: unknown(space, headerless)?,
         })
     }
@@ -58,6 +62,7 @@ impl Arrivals {
         let mut reaching = self.all;
         if !judged(ParseClass::SpoofedSource) {
             reaching = space.minus(reaching, self.spoofed)?;
+            reaching = space.minus(reaching, self.unspecified)?;
         }
         if !(judged(ParseClass::FragmentOrphan) || judged(ParseClass::FragmentTiny)) {
             reaching = space.minus(reaching, self.headerless)?;
@@ -226,7 +231,17 @@ fn spoofed(space: &mut Space, side: Side<'_>) -> Result<Diagram, TooLarge> {
 }
 
 /// Section 5 of `docs/semantics.md`, without the messages that a hop limit tells apart.
-fn essential(space: &mut Space, direction: Direction) -> Result<Diagram, TooLarge> {
+fn unspecified(space: &mut Space, direction: Direction) -> Result<Diagram, TooLarge> {
+    if direction == Direction::Outbound {
+        return Ok(Diagram::NOTHING);
+    }
+    let source = set(space, Level::Source, &[one(0)])?;
+    space.split(Level::Family, &[one(0)], Diagram::NOTHING, source)
+}
+
+fn essential(space: &mut Space, policy: &Policy, direction: Direction) -> Result<Diagram, TooLarge> {
+    // Of an error that has to quote a flow, all that can be said is that it may come to the rules.
+    let matched = direction == Direction::Inbound && policy.matches_errors();
     let messages = |kinds: std::ops::RangeInclusive<u128>| Run {
         first: 1 + kinds.start() * 256,
         last: 1 + kinds.end() * 256 + 255,
@@ -243,7 +258,7 @@ fn essential(space: &mut Space, direction: Direction) -> Result<Diagram, TooLarg
             Direction::Inbound => (server, client),
             Direction::Outbound => (client, server),
         };
-        let errors = set(space, Level::Key, errors)?;
+        let errors = set(space, Level::Key, if matched { &[] } else { errors })?;
         let errors = space.split(Level::Protocol, &[one(icmp)], errors, Diagram::NOTHING)?;
         let port = set(space, Level::SourcePort, &[one(1 + from)])?;
         let dhcp = space.split(Level::Key, &[one(1 + to)], port, Diagram::NOTHING)?;

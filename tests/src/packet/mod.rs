@@ -140,6 +140,13 @@ impl Packet {
         self.layer(Kind::Payload).with("length", length as u64)
     }
 
+    /// These bytes as payload.
+    #[must_use]
+    pub fn carrying(self, bytes: &[u8]) -> Self {
+        self.layer(Kind::Payload)
+            .value("bytes", Value::Bytes(bytes.to_vec()))
+    }
+
     /// Edit: the frame ends after `length` bytes.
     #[must_use]
     pub fn cut(self, length: usize) -> Self {

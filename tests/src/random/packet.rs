@@ -99,17 +99,28 @@ fn essential(random: &mut Random) -> Packet {
     let packet = tags(random, ether());
     let code = random.byte() % 3;
     match random.below(6) {
-        0 => packet.ipv4().icmp(random.pick(&[3, 11, 12, 4, 5]), code),
-        1 => packet.ipv6().icmpv6(random.pick(&[0, 1, 2, 3, 4, 5]), code),
+        0 => {
+            let first = u64::from(random.chance(15));
+            let kind = random.pick(&[3, 11, 12, 4, 5]);
+            packet.ipv4().with("flags", first).icmp(kind, code)
+        }
+        1 => {
+            let packet = packet.ipv6();
+            in_parts(random, packet).icmpv6(random.pick(&[0, 1, 2, 3, 4, 5]), code)
+        }
         2 | 3 => {
             let hop_limit = random.pick(&[255, 255, 1, 1, 254, 0, 64]);
             let kind = random.pick(&[129, 130, 131, 132, 133, 134, 135, 136, 137, 142, 143, 144]);
-            let source = random.pick(&["::", "fe80::1", "2001:db8::1"]);
-            packet
-                .ipv6()
-                .source(source)
-                .with("hop-limit", hop_limit)
-                .icmpv6(kind, code)
+            let source = random.pick(&[
+                "::",
+                "::",
+                "fe80::1",
+                "2001:db8::1",
+                "::ffff:192.0.2.1",
+                "::fffe:192.0.2.1",
+            ]);
+            let packet = packet.ipv6().source(source).with("hop-limit", hop_limit);
+            in_parts(random, packet).icmpv6(kind, code)
         }
         4 => {
             let source_port = random.pick(&[67, 67, 68, 547]);
@@ -125,6 +136,15 @@ fn essential(random: &mut Random) -> Packet {
                 .udp(random.pick(&[546, 546, 547, 68]))
                 .with("source-port", source_port)
         }
+    }
+}
+
+/// Sometimes a fragment header: of a first fragment, or an atomic one.
+fn in_parts(random: &mut Random, packet: Packet) -> Packet {
+    if random.chance(15) {
+        packet.fragment(0, random.chance(50))
+    } else {
+        packet
     }
 }
 

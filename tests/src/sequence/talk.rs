@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ravelin_rules::Direction;
 
-use crate::packet::{Packet, ether};
+use crate::packet::{self, Packet, ether};
 use crate::random::Random;
 
 /// The host's addresses.
@@ -80,6 +80,9 @@ impl Talk {
     }
 
     pub(super) fn next(&mut self, random: &mut Random) -> (Direction, Packet) {
+        if random.chance(6) {
+            return self.error(random);
+        }
         if random.chance(3) {
             // Somebody uses the same ports again.
             self.step = 0;
@@ -197,6 +200,85 @@ impl Talk {
         let (sequence, acknowledged) = (near(self.next[at]), near(self.next[1 - at]));
         let payload = random.pick(&[0, 1, 1400]);
         (going, self.tcp(going, flags, sequence, acknowledged, payload))
+    }
+
+    /// An ICMP error about a packet of this conversation, or about something that is a little or entirely another one.
+    fn error(&self, random: &mut Random) -> (Direction, Packet) {
+        let going = direction(random.chance(15));
+        let about = match going {
+            _ if random.chance(8) => going,
+            going => opposite(going),
+        };
+        let v6 = self.is_v6();
+        let (from, to) = self.ports(about);
+        let other = |random: &mut Random| REMOTES[2 * random.index(2) + usize::from(v6)];
+        let near = |random: &mut Random, port: u16| if random.chance(6) { port ^ 1 } else { port };
+        let (from, to) = (near(random, from), near(random, to));
+        let quoted = self.ip(about);
+        let quoted = match random.below(20) {
+            0 => quoted.source(other(random)),
+            1 => quoted.destination(other(random)),
+            2 if v6 => quoted.fragment(0, true).with("id", 1),
+            3 if v6 => quoted.fragment(1, true).with("id", 1),
+            4 if v6 => quoted.layer(packet::Kind::HopByHop),
+            2 => quoted.with("flags", 1),
+            3 => quoted.with("offset", 1),
+            4 => quoted.with("options", 1),
+            _ => quoted,
+        };
+        let quoted = match self.kind {
+            Kind::Tcp | Kind::Syns => quoted.tcp(to).with("source-port", from.into()),
+            Kind::Udp | Kind::Fragments => quoted.udp(to).with("source-port", from.into()).payload(8),
+            Kind::Sctp => quoted.sctp(to).with("source-port", from.into()),
+            Kind::Echo | Kind::Message => {
+                let identifier = u64::from(near(random, self.local_port)) << 16;
+                let message = if v6 {
+                    quoted.icmpv6(random.pick(&[128, 128, 129, 130]), 0)
+                } else {
+                    quoted.icmp(random.pick(&[8, 8, 0, 13]), 0)
+                };
+                message.with("rest", identifier)
+            }
+            Kind::Other => quoted
+                .with(if v6 { "next" } else { "protocol" }, random.pick(&[47, 50, 253]))
+                .payload(16),
+        };
+        // Without its Ethernet header; errors quote as much as they like, and forged ones less than a header.
+        let mut quotation = quoted.bytes().split_off(14);
+        if random.chance(15) {
+            quotation.truncate(random.index(quotation.len() + 1));
+        } else if random.chance(30) {
+            quotation.truncate(if v6 { 48 } else { 28 });
+        }
+        if random.chance(3)
+            && let Some(first) = quotation.first_mut()
+        {
+            *first = random.byte();
+        }
+        let router = self.ip(going);
+        let router = match going {
+            Direction::Inbound if random.chance(40) => router.source(other(random)),
+            Direction::Inbound if random.chance(4) => {
+                router.destination(if v6 { "2001:db8:1::8" } else { "203.0.113.8" })
+            }
+            _ => router,
+        };
+        let error = if v6 {
+            let router = if random.chance(5) {
+                router.fragment(0, random.chance(50))
+            } else {
+                router
+            };
+            router.icmpv6(random.pick(&[1, 2, 3, 4]), 0)
+        } else {
+            let router = if random.chance(5) {
+                router.with("flags", 1)
+            } else {
+                router
+            };
+            router.icmp(random.pick(&[3, 3, 11, 12]), 0)
+        };
+        (going, error.carrying(&quotation))
     }
 
     /// A part of one of a few datagrams: mostly in order, sometimes where another part is already.

@@ -185,6 +185,7 @@ pub(super) const fn first_packet(ends: Ends, by_remote: bool, kind: UpperKind) -
         hop_limit: 0,
         protocol: ends.protocol,
         fragment: Fragment::WHOLE,
+        in_parts: false,
         upper,
     }
 }

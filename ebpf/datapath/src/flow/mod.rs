@@ -8,15 +8,17 @@ mod again;
 mod claim;
 mod fragment;
 mod pass;
+mod quote;
 mod table;
 mod tcp;
 
 use core::cell::Cell;
 
-use crate::Tables;
 use crate::hash_table::Lines;
 use crate::limit::{self, Buckets, Draw, Drawn};
+use crate::packet::{Address, Quotation};
 use crate::wire::{FlowKey, FlowRecord, FlowTables, SourceKey};
+use crate::{Frame, Tables};
 
 pub use again::{Again, again, classes_again};
 pub use claim::Claim;
@@ -24,6 +26,7 @@ pub(crate) use claim::{ends, opens_connection};
 pub(crate) use fragment::is_denied;
 pub use fragment::{Followed, first, follow};
 pub use pass::{Passage, open, pass};
+pub use quote::{is_live, quoted};
 pub use table::{FlowTable, TableCell};
 
 /// What a judgement remembers of the packets before: the seam between it and flows.
@@ -46,6 +49,15 @@ pub trait Memory {
 
     /// It is a later fragment: what it follows; see [`follow`].
     fn follow(&self) -> Followed;
+
+    /// Whether the packet that this one quotes, an ICMP error for `to`, was sent in a flow that is there; see [`quoted`].
+    fn quoted<const PLANE: u8>(
+        &self,
+        frame: &impl Frame,
+        quotation: Quotation,
+        to: Address,
+        tick: u64,
+    ) -> bool;
 
     /// A rule, or the default, allows it: what the buckets say that it takes from; see [`limit::draw`]. A function, for the same reason.
     fn draw(&self, make: impl FnOnce() -> Draw) -> Drawn;
@@ -92,6 +104,11 @@ impl Memory for Stateless {
     #[inline(always)]
     fn follow(&self) -> Followed {
         Followed::Unknown
+    }
+
+    #[inline(always)]
+    fn quoted<const PLANE: u8>(&self, _: &impl Frame, _: Quotation, _: Address, _: u64) -> bool {
+        false
     }
 
     #[inline(always)]
@@ -161,6 +178,17 @@ impl<T: Tables, O: Tables, F: Flows + Buckets> Memory for Remembering<'_, T, O, 
         self.claim
             .get()
             .map_or(Followed::Unknown, |claim| follow(self.flows, &claim))
+    }
+
+    fn quoted<const PLANE: u8>(
+        &self,
+        frame: &impl Frame,
+        quotation: Quotation,
+        to: Address,
+        tick: u64,
+    ) -> bool {
+        quoted::<PLANE>(frame, quotation, to, tick)
+            .is_some_and(|claim| is_live(self.tables, self.flows, &claim))
     }
 
     fn draw(&self, make: impl FnOnce() -> Draw) -> Drawn {

@@ -116,7 +116,7 @@ fn epoch(tables: &impl Tables) -> Option<u32> {
 
 /// Whether a flow has been idle for too long.
 #[inline(always)]
-fn is_over(tables: &impl Tables, claim: &Claim, flow: &Flow) -> bool {
+pub(super) fn is_over(tables: &impl Tables, claim: &Claim, flow: &Flow) -> bool {
     let idle = claim.tick.saturating_sub(flow.seen);
     let limit = tables.setting(match (claim.upper_kind(), flow.stage) {
         (UpperKind::Tcp, Stage::Established) => Setting::FlowTcp,

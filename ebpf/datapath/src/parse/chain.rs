@@ -1,5 +1,6 @@
 //! The chain of IPv6 extension headers (RFC 8200, section 4), between the fixed header and the upper one.
 
+use super::DATAGRAM_MAX;
 use crate::Frame;
 
 /// Extension headers walked. A bound on work a packet can ask for: chains are the cheapest way to make a filter slow.
@@ -27,8 +28,12 @@ pub struct Chain {
     pub protocol: u8,
     /// A routing header of type 0.
     pub routing_header_0: Seen,
+    /// A fragment header, of whatever.
+    pub fragment_header: bool,
     /// A fragment header of a first fragment.
     pub first_fragment: bool,
+    /// A later fragment ends behind the longest datagram there can be.
+    pub beyond: bool,
     /// The identification in the last fragment header.
     pub id: u32,
     /// How it ended.
@@ -71,7 +76,9 @@ pub fn walk(frame: &impl Frame, from: Link) -> Chain {
     let mut chain = Chain {
         protocol,
         routing_header_0: Seen::Never,
+        fragment_header: false,
         first_fragment: false,
+        beyond: false,
         id: 0,
         end: ChainEnd::TooLong,
     };
@@ -98,10 +105,12 @@ pub fn walk(frame: &impl Frame, from: Link) -> Chain {
         }
         if chain.protocol == FRAGMENT {
             let fragment = u16::from_be_bytes([extension[2], extension[3]]);
+            chain.fragment_header = true;
             let (offset, more) = (fragment >> 3, fragment & 1 != 0);
             chain.id = u32::from_be_bytes([extension[4], extension[5], extension[6], extension[7]]);
             if offset != 0 {
                 chain.protocol = extension[0];
+                chain.beyond = usize::from(offset) * 8 + (end - (at + 8)) > DATAGRAM_MAX;
                 chain.end = ChainEnd::LaterFragment { offset };
                 return chain;
             }
@@ -135,6 +144,8 @@ impl Chain {
             ChainEnd::LaterFragment { offset } => (3, offset as u64),
         };
         (self.id as u64) << 32
+            | (self.fragment_header as u64) << 31
+            | (self.beyond as u64) << 30
             | detail << 13
             | end << 11
             | (self.first_fragment as u64) << 10
@@ -148,7 +159,7 @@ impl Chain {
     #[expect(clippy::cast_possible_truncation, reason = "fields of a 64-bit word")]
     pub const fn unpack(word: u64) -> Self {
         // An offset of a frame has 17 bits.
-        let detail = word >> 13 & 0x7_ffff;
+        let detail = word >> 13 & 0x1_ffff;
         Self {
             protocol: word as u8,
             routing_header_0: match word >> 8 & 3 {
@@ -156,7 +167,9 @@ impl Chain {
                 1 => Seen::Before,
                 _ => Seen::After,
             },
+            fragment_header: word >> 31 & 1 == 1,
             first_fragment: word >> 10 & 1 == 1,
+            beyond: word >> 30 & 1 == 1,
             id: (word >> 32) as u32,
             end: match word >> 11 & 3 {
                 0 => ChainEnd::Upper(detail as usize),
@@ -184,11 +197,13 @@ mod tests {
             ChainEnd::LaterFragment { offset: 0x1fff },
         ] {
             for routing_header_0 in [Seen::Never, Seen::Before, Seen::After] {
-                for first_fragment in [false, true] {
+                for (fragment_header, first_fragment) in [(false, false), (true, false), (true, true)] {
                     let chain = Chain {
                         protocol: 255,
                         routing_header_0,
+                        fragment_header,
                         first_fragment,
+                        beyond: first_fragment,
                         id: u32::MAX,
                         end,
                     };

@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791). Steps and their order: `docs/semantics.md`, section 2.
 
-use super::{TCP, big, upper};
+use super::{DATAGRAM_MAX, TCP, big, upper};
 use crate::judge::{Judge, Step, Witness};
 use crate::packet::{Address, Fragment, Packet, Upper};
 use crate::wire::Plane;
@@ -43,6 +43,7 @@ pub(crate) fn ipv4<T: Tables, W: Witness>(
         hop_limit: header[8],
         protocol: header[9],
         fragment: Fragment::WHOLE,
+        in_parts: false,
         upper: Upper::NONE,
     };
     let id = u16::from_be_bytes([header[4], header[5]]).into();
@@ -52,11 +53,13 @@ pub(crate) fn ipv4<T: Tables, W: Witness>(
         if judge.remembers() {
             packet.fragment = Fragment::later(id, offset);
         }
-        upper::later_fragment(judge, packet.protocol == TCP && offset == 1)?;
+        let beyond = usize::from(offset) * 8 + total_length > DATAGRAM_MAX;
+        upper::later_fragment(judge, packet.protocol == TCP && offset == 1, beyond)?;
         return Step::Continue((packet, source_class));
     }
     if more {
         judge.see(ParseClass::FragmentFirst)?;
+        packet.in_parts = true;
         if judge.remembers() {
             packet.fragment = Fragment::first(id, upper::units(total_length - header_length));
         }

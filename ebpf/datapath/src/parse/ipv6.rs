@@ -48,6 +48,7 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
         hop_limit: header[7],
         protocol: header[6],
         fragment: Fragment::WHOLE,
+        in_parts: false,
         upper: Upper::NONE,
     };
 
@@ -60,6 +61,7 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
             end,
         });
         packet.protocol = chain.protocol;
+        packet.in_parts = chain.fragment_header;
         if chain.routing_header_0 == Seen::Before {
             judge.see(ParseClass::RoutingHeader0)?;
         }
@@ -89,7 +91,7 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
                 if judge.remembers() {
                     packet.fragment = Fragment::later(chain.id, offset);
                 }
-                upper::later_fragment(judge, packet.protocol == TCP && offset == 1)?;
+                upper::later_fragment(judge, packet.protocol == TCP && offset == 1, chain.beyond)?;
                 return Step::Continue((packet, source_class));
             }
         }

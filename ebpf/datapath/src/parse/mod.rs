@@ -16,3 +16,6 @@ pub(crate) use ipv6::ipv6;
 
 /// TCP's protocol number.
 const TCP: u8 = 6;
+
+/// Bytes of the longest datagram: more, no length field can say.
+const DATAGRAM_MAX: usize = 0xffff;

@@ -2,9 +2,9 @@
 
 use super::TCP;
 use crate::judge::{Judge, Step, Witness};
-use crate::packet::{Packet, Upper, UpperKind};
+use crate::packet::{Packet, Quotation, Upper, UpperKind};
 use crate::wire::Plane;
-use crate::{Frame, ParseClass, Tables};
+use crate::{Frame, ParseClass, Tables, essentials};
 
 /// Reads the upper header of `packet` between `start` and `end`.
 #[inline(always)]
@@ -21,7 +21,7 @@ pub(super) fn upper<T: Tables, W: Witness>(
         (_, TCP) => tcp(frame, start, left),
         (_, 17) => ports::<8>(frame, start, left),
         (_, 132) => ports::<12>(frame, start, left),
-        (Plane::V4, 1) | (Plane::V6, 58) => icmp(frame, start, left),
+        (Plane::V4, 1) | (Plane::V6, 58) => icmp(judge, frame, packet, start, left),
         _ => return Step::Continue(Upper::NONE),
     };
     match whole {
@@ -36,12 +36,17 @@ pub(super) fn upper<T: Tables, W: Witness>(
     }
 }
 
-/// What a fragment after the first goes through.
+/// What a fragment after the first goes through. `beyond`: it ends behind the longest datagram there can be.
 #[inline(always)]
 pub(super) fn later_fragment<T: Tables, W: Witness>(
     judge: &mut Judge<'_, T, W>,
     overlaps_tcp_header: bool,
+    beyond: bool,
 ) -> Step<()> {
+    if beyond {
+        // Put together, it is longer than a length field can say (the "ping of death", CERT CA-1996-26).
+        return judge.end(ParseClass::BadHeaderLength);
+    }
     if overlaps_tcp_header {
         judge.see(ParseClass::FragmentTiny)?;
     }
@@ -108,16 +113,28 @@ fn ports<const SIZE: usize>(frame: &impl Frame, start: usize, left: usize) -> (W
 }
 
 #[inline(always)]
-fn icmp(frame: &impl Frame, start: usize, left: usize) -> (Whole, Upper) {
+fn icmp<T: Tables, W: Witness>(
+    judge: &Judge<'_, T, W>,
+    frame: &impl Frame,
+    packet: &Packet,
+    start: usize,
+    left: usize,
+) -> (Whole, Upper) {
     let Some(header) = frame.read::<8>(start).filter(|_| left >= 8) else {
         return (Whole::Cut, Upper::NONE);
     };
+    let quotes = judge.matches_errors() && !packet.in_parts && essentials::is_error(packet.plane, header[0]);
     (
         Whole::Yes,
         Upper {
             kind: UpperKind::Icmp,
             key: u16::from_be_bytes([header[0], header[1]]),
             identifier: u16::from_be_bytes([header[4], header[5]]),
+            quotation: if quotes {
+                Quotation::new(frame, start + 8, left.wrapping_sub(8))
+            } else {
+                Quotation::NONE
+            },
             ..Upper::NONE
         },
     )

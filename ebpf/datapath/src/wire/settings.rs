@@ -300,6 +300,8 @@ settings! {
     SynBudget,
     /// 1: sources whose connections were completed are remembered, and asked for.
     SourcesUsed,
+    /// 1: inbound ICMP errors are matched by the packet that they quote.
+    ErrorsMatched,
 }
 
 /// The settings of one generation.
