@@ -1,6 +1,6 @@
 //! One packet's judgement, from bytes to decision, in the order of `docs/semantics.md`.
 //!
-//! Frame → **parse → essentials → flows → classify → limits** → Decision. Every step may end the judgement: steps return a [`Step`], and
+//! Frame → **parse → essentials → flows → classify → limits → cookies** → Decision. Every step may end the judgement: steps return a [`Step`], and
 //! `?` carries an early decision out.
 
 use core::ops::ControlFlow;
@@ -11,7 +11,7 @@ use crate::limit::{Draw, Drawn};
 use crate::packet::{Address, Fragment, Packet};
 use crate::wire::{self, InterfaceEntry, Plane, RuleEntry, Setting};
 use crate::{
-    Bans, ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, ban, classify, essentials,
+    Bans, ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, ban, classify, cookie, essentials,
     parse,
 };
 
@@ -324,6 +324,9 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         let (verdict, reason) = match self.drawn(frame, packet, said, memory) {
             Drawn::Granted => {
                 if claims && let Some(rule) = said.kept() {
+                    if self.proxies() && cookie::acknowledges(packet.upper.flags) {
+                        memory.prove(frame);
+                    }
                     self.found(memory.open(rule))?;
                 }
                 let reason = match rule.entry() {
@@ -333,7 +336,13 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
                 (said.verdict, reason)
             }
             Drawn::OverLimit => (Verdict::Deny, Reason::Limit),
-            Drawn::OverBudget => (Verdict::Deny, Reason::SynBudget),
+            Drawn::OverBudget => {
+                let answered = self.proxies()
+                    && self.tables.setting(Setting::Enforce) != 0
+                    && memory.answer(frame);
+                let reason = if answered { Reason::SynCookie } else { Reason::SynBudget };
+                (Verdict::Deny, reason)
+            }
             Drawn::Fault => return fault(),
         };
         Step::Break(End {
@@ -368,6 +377,12 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
             syn: syn.into(),
             interface: self.origin.interface,
         })
+    }
+
+    /// Whether the host's TCP is asked for cookies.
+    #[inline(always)]
+    fn proxies(&self) -> bool {
+        self.tables.setting(Setting::SynProxyUsed) != 0
     }
 
     /// Whether packets are judged by what came before them.

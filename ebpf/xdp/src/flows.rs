@@ -4,18 +4,20 @@
 //! nothing but first packets. One that both ends have proven to be there moves to a table of its own, where nothing is pushed out:
 //! what finds no room there stays where it was, and is counted.
 
-use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, xdp_md};
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::programs::XdpContext;
 use ravelin_datapath::classify::Classes;
 use ravelin_datapath::flow::{self, Again, Claim, Followed, Passage};
 use ravelin_datapath::limit::{Draw, Drawn};
 use ravelin_datapath::wire::{
     DATAGRAMS, FLOW_WORDS, FLOWS, FlowKey, FlowRecord, FlowTables, Plane, Setting, SourceKey,
 };
-use ravelin_datapath::{FlowCell, Flows, Memory, Tables};
+use ravelin_datapath::{FlowCell, Flows, Frame, Memory, Tables};
 
+use crate::cookies;
 use crate::limits;
 use crate::maps::{Inbound, Outbound};
 
@@ -67,7 +69,30 @@ static FLOW_CLAIM: PerCpuArray<Claim> = PerCpuArray::with_max_entries(1, 0);
 static FLOW_CLASSES: PerCpuArray<Classes> = PerCpuArray::with_max_entries(1, 0);
 
 /// What the program of one direction remembers.
-pub struct KernelMemory<const OUTBOUND: bool>;
+pub struct KernelMemory<const OUTBOUND: bool> {
+    /// The packet, for the host's TCP; none of the outbound program's asks that.
+    context: *mut xdp_md,
+}
+
+impl KernelMemory<false> {
+    /// For a packet that comes in.
+    #[inline(always)]
+    pub fn inbound(context: &XdpContext) -> Self {
+        Self {
+            context: context.ctx,
+        }
+    }
+}
+
+impl KernelMemory<true> {
+    /// For a packet that goes out.
+    #[inline(always)]
+    pub const fn outbound() -> Self {
+        Self {
+            context: core::ptr::null_mut(),
+        }
+    }
+}
 
 impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
     #[inline(always)]
@@ -131,6 +156,27 @@ impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
     #[inline(always)]
     fn draw(&self, make: impl FnOnce() -> Draw) -> Drawn {
         limits::draw::<OUTBOUND>(make)
+    }
+
+    #[inline(always)]
+    fn answer(&self, _: &impl Frame) -> bool {
+        !OUTBOUND && cookies::answers(self.context)
+    }
+
+    #[inline(always)]
+    fn prove(&self, _: &impl Frame) {
+        if !OUTBOUND {
+            cookies::prove(self.context);
+        }
+    }
+}
+
+/// The packet that claims this brings back a cookie.
+#[inline(always)]
+pub fn prove() {
+    if let Some(claim) = FLOW_CLAIM.get_ptr_mut(0) {
+        // SAFETY: this CPU's own element.
+        unsafe { (*claim).proven = 1 }
     }
 }
 
@@ -315,8 +361,9 @@ impl FlowCell for Words {
     }
 }
 
+/// Counts what became of a flow.
 #[inline(always)]
-fn count(event: FlowTables) {
+pub fn count(event: FlowTables) {
     if let Some(counter) = FLOW_COUNTERS.get_ptr_mut(event as u32) {
         // SAFETY: this CPU's own element.
         unsafe { *counter += 1 }

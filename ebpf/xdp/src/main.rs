@@ -6,6 +6,7 @@
 #![feature(asm_experimental_arch)]
 
 mod bans;
+mod cookies;
 mod flows;
 mod frame;
 mod limits;
@@ -16,7 +17,7 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use ravelin_datapath::wire::Setting;
-use ravelin_datapath::{Frame, NoBans, Origin, Verdict, judge};
+use ravelin_datapath::{Frame, NoBans, Origin, Reason, Verdict, judge};
 
 use crate::bans::MapBans;
 use crate::flows::KernelMemory;
@@ -46,12 +47,16 @@ pub fn ravelin_ingress(context: XdpContext) -> u32 {
         &frame,
         &tables,
         &MapBans,
-        &KernelMemory::<false>,
+        &KernelMemory::inbound(&context),
         origin,
         &mut Inbound::classes(&frame),
     );
     Inbound::count(&judgement, frame.length() as u64);
     if matches!(judgement.verdict, Verdict::Deny) && Inbound::setting(Setting::Enforce) != 0 {
+        // Counted as it came: from here on it is another frame.
+        if Inbound::setting(Setting::SynProxyUsed) != 0 && matches!(judgement.reason, Reason::SynCookie) {
+            return cookies::ravelin_answer(context.ctx);
+        }
         return xdp_action::XDP_DROP;
     }
     xdp_action::XDP_PASS
@@ -76,7 +81,7 @@ pub fn ravelin_egress(context: TcContext) -> i32 {
         &frame,
         &tables,
         &NoBans,
-        &KernelMemory::<true>,
+        &KernelMemory::outbound(),
         origin,
         &mut Outbound::classes(&frame),
     );

@@ -29,8 +29,8 @@ pub struct Claim {
     pub acknowledged: u32,
     /// TCP: bytes behind the header.
     pub payload: u32,
-    /// No gap at the end.
-    pub zero: u32,
+    /// 1: it brings back a cookie of the host's TCP, so its source is where it says.
+    pub proven: u32,
 }
 
 impl Claim {
@@ -49,7 +49,7 @@ impl Claim {
             sequence: upper.sequence,
             acknowledged: upper.acknowledged,
             payload: upper.payload,
-            zero: 0,
+            proven: 0,
         }
     }
 
@@ -69,6 +69,12 @@ impl Claim {
     #[inline(always)]
     pub(super) const fn opens_connection(&self) -> bool {
         self.is_tcp() && self.flags & (SYN | ACK) == SYN
+    }
+
+    /// Whether it brings back a cookie.
+    #[inline(always)]
+    pub(super) const fn is_proven(&self) -> bool {
+        self.proven != 0
     }
 
     /// Whether the packet goes out.

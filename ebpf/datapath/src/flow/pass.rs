@@ -97,11 +97,15 @@ pub fn open(tables: &impl Tables, flows: &impl Flows, claim: &Claim, rule: u32) 
         }
     }
     let epoch = epoch(tables)?;
-    if let Some(flow) = opened(claim, epoch, rule) {
+    let proven = tables.setting(Setting::SynProxyUsed) != 0 && claim.is_proven();
+    if let Some(flow) = opened(claim, epoch, rule, proven) {
         let record = flow.pack();
         flows.open(&claim.key, &record);
         if matches!(flow.stage, Stage::Established) {
             flows.settle(&claim.key, &record);
+        }
+        if proven {
+            flows.know(&claim.remote(), claim.tick);
         }
     }
     Some(())
@@ -153,7 +157,7 @@ fn advance(cell: &impl FlowCell, flow: &Flow, fin_seen: bool, claim: &Claim) -> 
 
 /// The flow that a packet opens; `None` when it opens none.
 #[inline(always)]
-fn opened(claim: &Claim, epoch: u32, rule: u32) -> Option<Flow> {
+fn opened(claim: &Claim, epoch: u32, rule: u32, proven: bool) -> Option<Flow> {
     let flow = Flow {
         seen: claim.tick,
         next: 0,
@@ -166,7 +170,7 @@ fn opened(claim: &Claim, epoch: u32, rule: u32) -> Option<Flow> {
         remote_fin: 0,
     };
     if claim.is_tcp() {
-        return tcp::opened(flow, claim);
+        return tcp::opened(flow, claim, proven);
     }
     Some(flow)
 }

@@ -6,6 +6,7 @@
 mod bans;
 mod flow;
 mod limit;
+mod proxied;
 mod settings;
 pub(crate) mod trie;
 
@@ -23,6 +24,7 @@ pub use limit::{
     LimitRecord, LimitTables, Measure, OWN_BUCKETS, SOURCES, SYN_BUDGET, Sharing, SourceKey, SourceLengths,
     bucket, bucket_owner, bucket_sharers, source_key, source_of,
 };
+pub use proxied::{MAX_PROXIED, PROBES, PROXIED_DOUBLES, ProxiedEntry, proxied_cell, proxied_entry};
 pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};
 pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};
@@ -30,7 +32,7 @@ pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};
 use crate::{Direction, ParseClass, Reason, Verdict};
 
 /// Raised whenever a shape in this module changes: pinned maps of another number are not ours.
-pub const ABI: u32 = 4;
+pub const ABI: u32 = 5;
 
 /// The words of all tables are a multiple of this many: the largest thing read at once is a 64-bit word.
 pub const TABLE_ALIGNMENT: u32 = 2;

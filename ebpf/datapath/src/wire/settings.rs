@@ -300,6 +300,12 @@ settings! {
     SynBudget,
     /// 1: sources whose connections were completed are remembered, and asked for.
     SourcesUsed,
+    /// 1: SYNs over that budget are answered with cookies, to some addresses and ports.
+    SynProxyUsed,
+    /// First double of the table of those: see [`super::proxied_entry`].
+    Proxied,
+    /// Cells of that table as a power of two; [`super::PROBES`] more stand behind them.
+    ProxiedBits,
 }
 
 /// The settings of one generation.
