@@ -9,6 +9,7 @@
 
 mod bans;
 mod conditions;
+mod cookies;
 mod flows;
 mod fragments;
 mod limits;
@@ -23,6 +24,7 @@ use ravelin_datapath::{ClassSet, ClassVerdict, Decision, Origin, ParseClass, Rea
 use crate::policy::{Direction, HostFacts, Policy, Timestamp};
 
 pub use bans::Ban;
+pub use cookies::HostTcp;
 pub(crate) use conditions::{Condition, covers, matches};
 pub(crate) use flows::{may_go_on, opens};
 use fragments::{Datagram, Fragments};
