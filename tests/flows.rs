@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,6 +16,7 @@ use ravelin_datapath::wire::Setting;
 use ravelin_datapath::{ClassSet, Decision, Reason, Verdict};
 use ravelin_rules::reference;
 use ravelin_rules::{Direction, HostFacts, Policy, TableImage};
+use ravelin_tests::cookies::Listening;
 use ravelin_tests::packet::ether;
 use ravelin_tests::prog_run::{self, Bench, FLOWS, FlowMemory, Kernel, TestPins};
 use ravelin_tests::random;
@@ -43,7 +45,7 @@ fn the_oracle_and_the_kernel_agree_on_every_packet_of_a_sequence() {
         "seed {seed}: {} sequences, {packets} packets in the kernel, 0 differences\n{reasons:?}",
         POLICIES as u64 * ROUNDS
     );
-    for reason in [Reason::Limit, Reason::SynBudget] {
+    for reason in [Reason::Limit, Reason::SynBudget, Reason::SynCookie] {
         let count = reasons.get(&(reason.label(), Direction::Inbound.word()));
         assert!(
             count.is_some_and(|count| count * 1000 > packets),
@@ -107,7 +109,7 @@ fn a_flood_of_opening_flows_pushes_out_none_that_has_settled_and_what_finds_no_r
             assert!(passes(Direction::Outbound, peer, Reason::Default));
             assert!(passes(Direction::Inbound, peer, Reason::Flow));
         }
-        let [opened, in_table, no_room, not_settled, _] = kernel.flow_events();
+        let [opened, in_table, no_room, not_settled, ..] = kernel.flow_events();
         assert_eq!(opened, u64::from(settled + flood + FLOWS));
         assert_eq!(in_table, u64::from(FLOWS));
         assert_eq!((no_room, not_settled >= u64::from(FLOWS - 24)), (0, true));
@@ -149,7 +151,7 @@ fn a_flood_of_first_fragments_pushes_out_the_oldest_and_what_is_denied_pushes_ou
             orphan,
             "the oldest has given way"
         );
-        let [.., datagrams] = kernel.flow_events();
+        let [.., datagrams, _] = kernel.flow_events();
         assert_eq!(datagrams, u64::from(10 * FLOWS + 1));
     });
 }
@@ -195,6 +197,8 @@ struct World {
     kernels: Vec<Kernel>,
     memory: FlowMemory,
     pins: TestPins,
+    /// The host's sockets: on one port that policies answer for, nobody listens.
+    sockets: Rc<Listening>,
     /// Counts the changes of policy over all sequences, so that no flow of one is known to the next.
     epoch: u32,
 }
@@ -225,14 +229,16 @@ impl World {
             kernels,
             memory,
             pins,
+            sockets: Rc::new(Listening::on(&[443, 53])),
             epoch: 0,
         }
     }
 
     #[track_caller]
     fn judge(&mut self, sequence: &Sequence) -> Vec<(&'static str, &'static str)> {
-        let mut oracle = reference::World::default();
+        let mut oracle = reference::World::with_tcp(self.sockets.clone());
         self.memory.forget();
+        self.sockets.forget();
         let mut book = Bans::open(self.pins.pins()).expect("the maps are there");
         let mut banned = vec![];
         let mut epoch = 0;
@@ -255,7 +261,8 @@ impl World {
                 oracle.set_bans(sequence.banned(step));
             }
             let (policy, host) = &self.policies[step.policy];
-            let (origin, bytes) = (step.origin(prog_run::interface()), step.packet.bytes());
+            let (origin, mut bytes) = (step.origin(prog_run::interface()), step.packet.bytes());
+            self.sockets.follow(step.direction, &mut bytes);
             let wanted = oracle.judge(policy, host, step.direction, origin, &bytes);
             let kernel = &mut self.kernels[step.policy];
             kernel.turn(step.direction, step.tick);
@@ -265,6 +272,9 @@ impl World {
                     sequence.seed,
                     story(sequence, number)
                 );
+            }
+            if let Some(answer) = kernel.answer() {
+                self.sockets.answered(&bytes, answer);
             }
             reasons.push((wanted.reason.label(), step.direction.word()));
         }

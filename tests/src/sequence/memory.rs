@@ -18,6 +18,8 @@ pub struct Remembered {
     buckets: RefCell<HashMap<(Place, BucketKey), FoundBucket>>,
     sources: RefCell<HashMap<SourceKey, u64>>,
     events: [Cell<u64>; LimitTables::ALL.len()],
+    /// ACKs that have brought back a cookie.
+    pub(super) proven: Cell<u64>,
     flows: RefCell<HashMap<FlowKey, Rc<Words>>>,
     datagrams: RefCell<HashMap<FlowKey, Rc<Words>>>,
 }
@@ -37,6 +39,7 @@ impl Remembered {
             buckets: RefCell::default(),
             sources: RefCell::default(),
             events: Default::default(),
+            proven: Cell::default(),
             flows: RefCell::default(),
             datagrams: RefCell::default(),
         }
@@ -46,6 +49,12 @@ impl Remembered {
     #[must_use]
     pub fn events(&self) -> [u64; LimitTables::ALL.len()] {
         self.events.each_ref().map(Cell::get)
+    }
+
+    /// How many ACKs have brought back a cookie.
+    #[must_use]
+    pub fn proven(&self) -> u64 {
+        self.proven.get()
     }
 
     /// Buckets of a table.
