@@ -26,6 +26,10 @@ const UNSAFE: [(&str, &str); 11] = [
         "tables are mapped memory that the kernel shares",
     ),
     ("ebpf/xdp/src/bans.rs", "map values are shared with user space"),
+    (
+        "ebpf/xdp/src/cookies.rs",
+        "helpers take sockets and places in maps",
+    ),
     ("ebpf/xdp/src/limits.rs", "map values are shared with user space"),
     (
         "ebpf/xdp/src/frame.rs",

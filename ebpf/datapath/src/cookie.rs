@@ -115,7 +115,7 @@ impl Segment {
 
 /// Whether a packet of these flags may bring back a cookie.
 #[inline(always)]
-pub(crate) const fn acknowledges(flags: u8) -> bool {
+const fn acknowledges(flags: u8) -> bool {
     flags & (SYN | RST | ACK) == ACK
 }
 

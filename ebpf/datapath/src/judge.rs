@@ -11,7 +11,7 @@ use crate::limit::{Draw, Drawn};
 use crate::packet::{Address, Fragment, Packet};
 use crate::wire::{self, InterfaceEntry, Plane, RuleEntry, Setting};
 use crate::{
-    Bans, ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, ban, classify, cookie, essentials,
+    Bans, ClassSet, ClassVerdict, Frame, ParseClass, Reason, Tables, Verdict, ban, classify, essentials,
     parse,
 };
 
@@ -324,7 +324,8 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         let (verdict, reason) = match self.drawn(frame, packet, said, memory) {
             Drawn::Granted => {
                 if claims && let Some(rule) = said.kept() {
-                    if self.proxies() && cookie::acknowledges(packet.upper.flags) {
+                    // Its flags are in its claim: a register that lives up to here would keep paths apart that are one.
+                    if self.proxies() {
                         memory.prove(frame);
                     }
                     self.found(memory.open(rule))?;

@@ -29,11 +29,11 @@ static COOKIE_HEADERS: PerCpuArray<[u8; HEADERS]> = PerCpuArray::with_max_entrie
 #[map]
 static COOKIE_ANSWER: PerCpuArray<[u8; LONGEST]> = PerCpuArray::with_max_entries(1, 0);
 
-/// The cookie in that, packed.
+/// The cookie of this processor's packet, packed: there from the moment in which it is made until the packet is the answer.
 #[map]
 static COOKIE_MADE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Whether this packet, a SYN, is answered; [`ravelin_answer`] does it.
+/// Whether this packet, a SYN, is answered; [`ravelin_denied`] does it.
 #[inline(always)]
 pub fn answers(context: *mut xdp_md) -> bool {
     ravelin_syn_cookie(context) > KNOWN
@@ -63,22 +63,26 @@ extern "C" fn ravelin_syn_cookie(context: *mut xdp_md) -> u64 {
     said
 }
 
-/// Makes this packet, a SYN, the answer to it, and says what becomes of that. It leaves by the way on which the SYN came: who sent it is behind
-/// that, or nobody is answered.
+/// Makes this packet, which is denied, the answer to it, if a cookie was made for it, and says what becomes of that. It leaves by the way on which
+/// the SYN came: who sent it is behind that, or nobody is answered.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ravelin_answer(context: *mut xdp_md) -> u32 {
-    match answer(context) {
+pub extern "C" fn ravelin_denied(context: *mut xdp_md) -> u32 {
+    let Some(made) = COOKIE_MADE.get_ptr_mut(0) else {
+        return xdp_action::XDP_DROP;
+    };
+    // SAFETY: this CPU's own element.
+    let cookie = unsafe { made.replace(0) };
+    match Cookie::unpack(cookie).and_then(|cookie| answer(context, cookie)) {
         Some(()) => xdp_action::XDP_TX,
         None => xdp_action::XDP_DROP,
     }
 }
 
 #[inline(always)]
-fn answer(context: *mut xdp_md) -> Option<()> {
+fn answer(context: *mut xdp_md, cookie: Cookie) -> Option<()> {
     let program = XdpContext::new(context);
     let syn = cookie::segment(&XdpFrame::new(&program))?;
-    let cookie = Cookie::unpack(*COOKIE_MADE.get(0)?)?;
     let bytes = COOKIE_ANSWER.get_ptr_mut(0)?;
     let headers = COOKIE_HEADERS.get_ptr_mut(0)?.cast::<u8>();
     // SAFETY: this CPU's own element, and no other reference to it.

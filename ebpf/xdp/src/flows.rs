@@ -165,7 +165,7 @@ impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
 
     #[inline(always)]
     fn prove(&self, _: &impl Frame) {
-        if !OUTBOUND {
+        if !OUTBOUND && claim().is_some_and(Claim::acknowledges) {
             cookies::prove(self.context);
         }
     }

@@ -17,7 +17,7 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use ravelin_datapath::wire::Setting;
-use ravelin_datapath::{Frame, NoBans, Origin, Reason, Verdict, judge};
+use ravelin_datapath::{Frame, NoBans, Origin, Verdict, judge};
 
 use crate::bans::MapBans;
 use crate::flows::KernelMemory;
@@ -53,9 +53,10 @@ pub fn ravelin_ingress(context: XdpContext) -> u32 {
     );
     Inbound::count(&judgement, frame.length() as u64);
     if matches!(judgement.verdict, Verdict::Deny) && Inbound::setting(Setting::Enforce) != 0 {
-        // Counted as it came: from here on it is another frame.
-        if Inbound::setting(Setting::SynProxyUsed) != 0 && matches!(judgement.reason, Reason::SynCookie) {
-            return cookies::ravelin_answer(context.ctx);
+        // Counted as it came: from here on it may be another frame. Whether it is one that is answered, the function knows: a branch on the reason
+        // would be one more fork behind all paths, for every policy.
+        if Inbound::setting(Setting::SynProxyUsed) != 0 {
+            return cookies::ravelin_denied(context.ctx);
         }
         return xdp_action::XDP_DROP;
     }

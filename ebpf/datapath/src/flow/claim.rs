@@ -1,6 +1,6 @@
 //! Which flow a packet belongs to, and what it does there.
 
-use super::tcp::{ACK, SYN};
+use super::tcp::{ACK, RST, SYN};
 use crate::judge::Origin;
 use crate::packet::{Fragment, Packet, Upper, UpperKind};
 use crate::wire::{Ends, FlowKey, Plane, SourceKey};
@@ -69,6 +69,13 @@ impl Claim {
     #[inline(always)]
     pub(super) const fn opens_connection(&self) -> bool {
         self.is_tcp() && self.flags & (SYN | ACK) == SYN
+    }
+
+    /// Whether it may bring back a cookie.
+    #[inline(always)]
+    #[must_use]
+    pub const fn acknowledges(&self) -> bool {
+        self.is_tcp() && self.flags & (SYN | RST | ACK) == ACK
     }
 
     /// Whether it brings back a cookie.

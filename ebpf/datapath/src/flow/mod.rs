@@ -51,7 +51,7 @@ pub trait Memory {
     /// It is a SYN over the budget: whether it is answered with a cookie; see [`cookie::ask`].
     fn answer(&self, frame: &impl Frame) -> bool;
 
-    /// It is an ACK that belongs to no flow and is about to open one. When it brings back a cookie, its claim is proven.
+    /// It belongs to no flow and is about to open one. When it is an ACK that brings back a cookie, its claim is proven.
     fn prove(&self, frame: &impl Frame);
 }
 
@@ -184,9 +184,11 @@ impl<T: Tables, O: Tables, F: Flows + Buckets + HostTcp> Memory for Remembering<
     }
 
     fn prove(&self, frame: &impl Frame) {
-        if cookie::ask(self.tables, self.flows, frame) == cookie::KNOWN {
-            let claim = self.claim.get();
-            self.claim.set(claim.map(|claim| Claim { proven: 1, ..claim }));
+        if let Some(claim) = self.claim.get()
+            && claim.acknowledges()
+            && cookie::ask(self.tables, self.flows, frame) == cookie::KNOWN
+        {
+            self.claim.set(Some(Claim { proven: 1, ..claim }));
         }
     }
 }
