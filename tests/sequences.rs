@@ -25,7 +25,9 @@ fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
             packets += 1;
         }
     }
-    println!("seed {seed}: {SEQUENCES} sequences, {packets} packets, 0 differences, {proven} cookies brought back\n{reasons:?}");
+    println!(
+        "seed {seed}: {SEQUENCES} sequences, {packets} packets, 0 differences, {proven} cookies brought back\n{reasons:?}"
+    );
     let decides = |reason: Reason| {
         let counts = reasons.iter().filter(|((label, _), _)| *label == reason.label());
         counts.map(|(_, count)| count).sum::<u64>()

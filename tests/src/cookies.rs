@@ -49,7 +49,9 @@ impl Listening {
             socket.listen(16).expect("a listener");
             socket.into()
         };
-        let sockets = ports.iter().flat_map(|port| [listen("0.0.0.0", *port), listen("::", *port)]);
+        let sockets = ports
+            .iter()
+            .flat_map(|port| [listen("0.0.0.0", *port), listen("::", *port)]);
         Self {
             sockets: sockets.collect(),
             made: RefCell::default(),
@@ -132,23 +134,38 @@ impl reference::HostTcp for Listening {
 pub fn checked(syn: &[u8], answer: &[u8]) -> u32 {
     let (from, to, at) = ends(syn);
     assert!(answer.len() <= syn.len(), "never longer than what it answers");
-    assert_eq!((&answer[..6], &answer[6..12]), (&syn[6..12], &syn[..6]), "the stations");
+    assert_eq!(
+        (&answer[..6], &answer[6..12]),
+        (&syn[6..12], &syn[..6]),
+        "the stations"
+    );
     let ip = if from.is_ipv4() { at - 20 } else { at - 40 };
     assert_eq!(answer[12..ip], syn[12..ip], "tags and the kind");
     assert_eq!(ends(answer), (to, from, at), "the ends");
     let tcp = &answer[at..at + 24];
-    assert_eq!(word(tcp, 8), word(syn, at + 4).wrapping_add(1), "what it acknowledges");
+    assert_eq!(
+        word(tcp, 8),
+        word(syn, at + 4).wrapping_add(1),
+        "what it acknowledges"
+    );
     assert_eq!((tcp[12], tcp[13]), (6 << 4, 0x12), "24 bytes, SYN and ACK");
     let mss = u16::from_be_bytes([tcp[22], tcp[23]]);
     let window = u16::from_be_bytes([tcp[14], tcp[15]]);
     assert_eq!((tcp[20], tcp[21]), (2, 4), "the option for the largest segment");
     assert!((536..=1460).contains(&mss), "{mss}");
-    assert!(window % mss == 0 && u32::from(window) + u32::from(mss) > 65_535, "{window}");
+    assert!(
+        window % mss == 0 && u32::from(window) + u32::from(mss) > 65_535,
+        "{window}"
+    );
     let mut pseudo = Vec::new();
     if from.is_ipv4() {
         let header = &answer[ip..at];
         assert_eq!(u16::from_be_bytes([header[2], header[3]]), 44);
-        assert_eq!((header[6], header[7], header[8]), (0x40, 0, 64), "not to be cut; the TTL");
+        assert_eq!(
+            (header[6], header[7], header[8]),
+            (0x40, 0, 64),
+            "not to be cut; the TTL"
+        );
         assert_eq!(total(header), 0xffff, "the header's checksum");
         pseudo.extend(&header[12..20]);
     } else {
@@ -182,10 +199,18 @@ fn ends(frame: &[u8]) -> (SocketAddr, SocketAddr, usize) {
         ip += 4;
     }
     let (from, to, at): (IpAddr, IpAddr, usize) = if frame[ip] >> 4 == 4 {
-        let address = |at: usize| <[u8; 4]>::try_from(&frame[at..at + 4]).expect("four bytes").into();
+        let address = |at: usize| {
+            <[u8; 4]>::try_from(&frame[at..at + 4])
+                .expect("four bytes")
+                .into()
+        };
         (address(ip + 12), address(ip + 16), ip + 20)
     } else {
-        let address = |at: usize| <[u8; 16]>::try_from(&frame[at..at + 16]).expect("sixteen bytes").into();
+        let address = |at: usize| {
+            <[u8; 16]>::try_from(&frame[at..at + 16])
+                .expect("sixteen bytes")
+                .into()
+        };
         (address(ip + 8), address(ip + 24), ip + 40)
     };
     let port = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);

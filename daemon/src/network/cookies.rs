@@ -23,7 +23,11 @@ pub fn always() -> Result<(), CookiesError> {
     if now != ALWAYS {
         return Err(CookiesError::NotKept { now });
     }
-    tracing::info!(before, now, "net.ipv4.tcp_syncookies was set: a listener has `syn_proxy = \"auto\"`");
+    tracing::info!(
+        before,
+        now,
+        "net.ipv4.tcp_syncookies was set: a listener has `syn_proxy = \"auto\"`"
+    );
     Ok(())
 }
 
@@ -49,7 +53,9 @@ pub enum CookiesError {
         now: String,
     },
     /// It cannot be read.
-    #[error("`syn_proxy = \"auto\"` needs a kernel with SYN cookies, and cannot read `net.ipv4.tcp_syncookies`")]
+    #[error(
+        "`syn_proxy = \"auto\"` needs a kernel with SYN cookies, and cannot read `net.ipv4.tcp_syncookies`"
+    )]
     Read {
         /// Why.
         source: io::Error,

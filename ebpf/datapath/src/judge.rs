@@ -338,10 +338,13 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
             }
             Drawn::OverLimit => (Verdict::Deny, Reason::Limit),
             Drawn::OverBudget => {
-                let answered = self.proxies()
-                    && self.tables.setting(Setting::Enforce) != 0
-                    && memory.answer(frame);
-                let reason = if answered { Reason::SynCookie } else { Reason::SynBudget };
+                let answered =
+                    self.proxies() && self.tables.setting(Setting::Enforce) != 0 && memory.answer(frame);
+                let reason = if answered {
+                    Reason::SynCookie
+                } else {
+                    Reason::SynBudget
+                };
                 (Verdict::Deny, reason)
             }
             Drawn::Fault => return fault(),

@@ -90,7 +90,11 @@ fn answer(context: *mut xdp_md, cookie: Cookie) -> Option<()> {
     // SAFETY: the context is the program's own, here and below.
     let total = (unsafe { bpf_xdp_get_buff_len(context) }) as usize;
     // Not longer than the SYN, and not shorter than an Ethernet frame has to be, where the SYN was not.
-    let least = if total < SHORTEST_FRAME { total } else { SHORTEST_FRAME };
+    let least = if total < SHORTEST_FRAME {
+        total
+    } else {
+        SHORTEST_FRAME
+    };
     let end = syn.start + length;
     let end = if end < least { least } else { end };
     let size = end.checked_sub(syn.start)?;
@@ -160,7 +164,11 @@ impl HostTcp for Sockets {
             unsafe { bpf_tcp_gen_syncookie(socket, ip.cast(), length, tcp.cast(), syn.header as u32) }
         })?;
         // Errors are negative.
-        if said < 0 { None } else { Cookie::unpack(said as u64) }
+        if said < 0 {
+            None
+        } else {
+            Cookie::unpack(said as u64)
+        }
     }
 
     #[inline(always)]

@@ -78,9 +78,7 @@ impl KernelMemory<false> {
     /// For a packet that comes in.
     #[inline(always)]
     pub fn inbound(context: &XdpContext) -> Self {
-        Self {
-            context: context.ctx,
-        }
+        Self { context: context.ctx }
     }
 }
 

@@ -45,7 +45,10 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
     let mut sets = Sets::check(document.sets, reporter);
     let zones = Zones::check(document.host, document.vpcs, reporter);
     let firewall = firewall::check(document.firewall, &zones, reporter);
-    let has_budget = document.flood.as_ref().is_some_and(|flood| flood.syn_budget.is_some());
+    let has_budget = document
+        .flood
+        .as_ref()
+        .is_some_and(|flood| flood.syn_budget.is_some());
     let flood = limit::flood(document.flood, reporter);
     let never_ban = never_ban::check(document.never_ban, &mut sets, reporter);
     let mut words = Words {

@@ -79,7 +79,11 @@ fn proxies(old: &Policy, new: &Policy, compare: &mut impl FnMut(String, &str, &s
         .map(|listener| listener.name.as_str())
         .collect();
     for name in proxied {
-        compare(format!("listener.{name}.syn_proxy"), word(old, name), word(new, name));
+        compare(
+            format!("listener.{name}.syn_proxy"),
+            word(old, name),
+            word(new, name),
+        );
     }
 }
 

@@ -85,7 +85,10 @@ fn proxied(policy: &Policy, host: &HostFacts, address: IpAddr, port: u16) -> boo
     let here = |bind: &SocketAddr| {
         let any = bind.ip().is_unspecified()
             && bind.is_ipv4() == address.is_ipv4()
-            && host.interfaces.iter().any(|interface| interface.addresses.contains(&address));
+            && host
+                .interfaces
+                .iter()
+                .any(|interface| interface.addresses.contains(&address));
         bind.port() == port && (bind.ip() == address || any)
     };
     let mut listeners = policy.listeners.iter().filter(|listener| listener.syn_proxy);

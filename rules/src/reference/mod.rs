@@ -24,8 +24,8 @@ use ravelin_datapath::{ClassSet, ClassVerdict, Decision, Origin, ParseClass, Rea
 use crate::policy::{Direction, HostFacts, Policy, Timestamp};
 
 pub use bans::Ban;
-pub use cookies::HostTcp;
 pub(crate) use conditions::{Condition, covers, matches};
+pub use cookies::HostTcp;
 pub(crate) use flows::{may_go_on, opens};
 use fragments::{Datagram, Fragments};
 pub(crate) use walk::{Met, Visit, walk};

@@ -23,8 +23,7 @@ impl reference::HostTcp for Keyed {
     }
 
     fn knows(&self, from: SocketAddr, to: SocketAddr, sequence: u32, acknowledged: u32) -> bool {
-        to.port() != CLOSED
-            && acknowledged.wrapping_sub(1) == cookie(from, to, sequence.wrapping_sub(1))
+        to.port() != CLOSED && acknowledged.wrapping_sub(1) == cookie(from, to, sequence.wrapping_sub(1))
     }
 }
 

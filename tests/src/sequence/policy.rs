@@ -69,7 +69,11 @@ pub(super) fn written(random: &mut Random) -> String {
     if budget {
         let burst = 1 + random.below(3);
         // Who answers what is over the budget is over it soon, and stays.
-        let rates: &[&str] = if proxies { &["3/m", "1/h", "1/h"] } else { &["2/s", "7/s", "3/m"] };
+        let rates: &[&str] = if proxies {
+            &["3/m", "1/h", "1/h"]
+        } else {
+            &["2/s", "7/s", "3/m"]
+        };
         let rate = random.pick(rates);
         line(&format!(
             "[flood]\nsyn_budget = {{ rate = \"{rate}\", burst = {burst} }}"

@@ -257,7 +257,11 @@ impl Talk {
         let (from, to) = self.ports(going);
         let acknowledged = if flags & ACK == 0 { 0 } else { acknowledged };
         // Nearly every SYN has options.
-        let options = if flags & SYN != 0 && !sequence.is_multiple_of(8) { 4 } else { 0 };
+        let options = if flags & SYN != 0 && !sequence.is_multiple_of(8) {
+            4
+        } else {
+            0
+        };
         self.ip(going)
             .tcp(to)
             .with("source-port", from.into())

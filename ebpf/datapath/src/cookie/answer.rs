@@ -63,7 +63,30 @@ fn tcp<const AT: usize>(syn: &Segment, cookie: Cookie, largest: u16, to: &mut [u
     let [w0, w1] = window.to_be_bytes();
     let [m0, m1] = mss.to_be_bytes();
     let header = [
-        p0, p1, s0, s1, n0, n1, n2, n3, a0, a1, a2, a3, WORDS << 4, SYN | ACK, w0, w1, 0, 0, 0, 0, MSS, 4, m0, m1,
+        p0,
+        p1,
+        s0,
+        s1,
+        n0,
+        n1,
+        n2,
+        n3,
+        a0,
+        a1,
+        a2,
+        a3,
+        WORDS << 4,
+        SYN | ACK,
+        w0,
+        w1,
+        0,
+        0,
+        0,
+        0,
+        MSS,
+        4,
+        m0,
+        m1,
     ];
     let mut at = 0;
     while at < TCP_BYTES {
@@ -97,7 +120,10 @@ fn sum<const FROM: usize, const TO: usize>(bytes: &[u8; LONGEST]) -> u32 {
 
 /// The one's complement of the sum, in 16 bits (RFC 1071).
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the sum has 21 bits: folded twice, 16")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the sum has 21 bits: folded twice, 16"
+)]
 const fn folded(total: u32) -> u16 {
     let once = (total & 0xffff) + (total >> 16);
     !((once & 0xffff) + (once >> 16)) as u16

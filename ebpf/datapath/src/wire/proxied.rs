@@ -19,7 +19,11 @@ pub const MAX_PROXIED: usize = 1024;
 #[must_use]
 #[inline(always)]
 pub const fn proxied_entry(plane: Plane, address: Address, port: u16) -> ProxiedEntry {
-    [address.high, address.low, MARK | (plane as u64) << 16 | port as u64]
+    [
+        address.high,
+        address.low,
+        MARK | (plane as u64) << 16 | port as u64,
+    ]
 }
 
 /// The cell from which on an entry is looked for, in a table of `2^bits` cells. Multiplicative hashing (Knuth, TAOCP volume 3, section 6.4):
@@ -27,7 +31,9 @@ pub const fn proxied_entry(plane: Plane, address: Address, port: u16) -> Proxied
 #[must_use]
 #[inline(always)]
 pub const fn proxied_cell(entry: &ProxiedEntry, bits: u32) -> u32 {
-    let mixed = entry[0].wrapping_mul(FACTOR) ^ entry[1].wrapping_mul(FACTOR).rotate_left(31) ^ entry[2].rotate_left(40);
+    let mixed = entry[0].wrapping_mul(FACTOR)
+        ^ entry[1].wrapping_mul(FACTOR).rotate_left(31)
+        ^ entry[2].rotate_left(40);
     #[expect(clippy::cast_possible_truncation, reason = "at most 32 bits are left")]
     let cell = (mixed.wrapping_mul(FACTOR) >> 32) as u32;
     cell >> ((32 - bits) & 31)
