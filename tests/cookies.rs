@@ -5,7 +5,7 @@
 use ravelin_datapath::SliceFrame;
 use ravelin_datapath::cookie::{self, Cookie, LONGEST};
 use ravelin_tests::cookies::checked;
-use ravelin_tests::packet::{Packet, ether};
+use ravelin_tests::packet::{Kind, Packet, ether};
 use ravelin_tests::random::{self, Random};
 
 #[test]
@@ -50,7 +50,7 @@ fn other_headers_make_no_segment() {
         ether().ipv4().with("flags", 1).tcp(443).bytes(),
         ether().ipv4().with("offset", 2).tcp(443).bytes(),
         ether().ipv4().udp(443).payload(20).bytes(),
-        ether().ipv6().hop_by_hop().tcp(443).bytes(),
+        ether().ipv6().layer(Kind::HopByHop).tcp(443).bytes(),
         ether().ipv6().fragment(0, true).tcp(443).bytes(),
         plain().cut(53).bytes(),
     ];

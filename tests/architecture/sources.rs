@@ -12,7 +12,7 @@ struct Source {
 }
 
 /// Where `unsafe` may stand, each with the reason why it cannot be done without.
-const UNSAFE: [(&str, &str); 11] = [
+const UNSAFE: [(&str, &str); 12] = [
     (
         "daemon/src/network/bans/batch.rs",
         "a system call that aya does not have writes into buffers",
