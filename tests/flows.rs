@@ -127,7 +127,7 @@ fn who_brings_a_cookie_back_is_known_and_has_an_established_flow_and_who_brings_
         for v6 in [false, true] {
             let now = 1_000_000_000_000;
             let [_, _, _, _, _, before] = kernel.flow_events();
-            let mut said = |kernel: &mut Kernel, host: u8, tick: u64, flags: u64, numbers: [u32; 2]| {
+            let said = |kernel: &mut Kernel, host: u8, tick: u64, flags: u64, numbers: [u32; 2]| {
                 kernel.turn(Direction::Inbound, now + tick);
                 let frame = tcp(v6, host, flags, numbers);
                 let decision = kernel.decide(&frame, false);

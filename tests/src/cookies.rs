@@ -154,7 +154,7 @@ pub fn checked(syn: &[u8], answer: &[u8]) -> u32 {
     assert_eq!((tcp[20], tcp[21]), (2, 4), "the option for the largest segment");
     assert!((536..=1460).contains(&mss), "{mss}");
     assert!(
-        window % mss == 0 && u32::from(window) + u32::from(mss) > 65_535,
+        window.is_multiple_of(mss) && u32::from(window) + u32::from(mss) > 65_535,
         "{window}"
     );
     let mut pseudo = Vec::new();

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn as_many_as_may_be_find_their_cells() {
         for step in [1, 3, 256, 65_537] {
-            let entries: BTreeSet<ProxiedEntry> = (0..MAX_PROXIED as u32)
+            let entries: BTreeSet<ProxiedEntry> = (0..u32::try_from(MAX_PROXIED).unwrap_or(0))
                 .map(|at| proxied_entry(Plane::V4, Address::v4((at * step).to_be_bytes()), 443))
                 .collect();
             let bits = (2..=MOST_BITS).find(|bits| table(&entries, *bits).is_some());

@@ -22,7 +22,7 @@ pub fn answer(syn: &Segment, cookie: Cookie, to: &mut [u8; LONGEST]) -> usize {
     match syn.plane {
         Plane::V4 => {
             to[0] = 0x45;
-            to[3] = (V4 + TCP_BYTES) as u8;
+            to[3] = V4_LENGTH;
             to[6] = DO_NOT_FRAGMENT;
             to[8] = HOPS;
             to[9] = parse::TCP;
@@ -36,7 +36,7 @@ pub fn answer(syn: &Segment, cookie: Cookie, to: &mut [u8; LONGEST]) -> usize {
         }
         Plane::V6 => {
             to[0] = 0x60;
-            to[5] = TCP_BYTES as u8;
+            to[5] = TCP_LENGTH;
             to[6] = parse::TCP;
             to[7] = HOPS;
             put_address::<8>(to, syn.destination);
@@ -98,7 +98,7 @@ fn tcp<const AT: usize>(syn: &Segment, cookie: Cookie, largest: u16, to: &mut [u
 /// The checksum of the TCP header at `AT` (RFC 9293, section 3.1), given the sum of the addresses.
 #[inline(always)]
 fn checksum<const AT: usize>(bytes: &[u8; LONGEST], addresses: u32) -> u16 {
-    let mut total = addresses + parse::TCP as u32 + TCP_BYTES as u32;
+    let mut total = addresses + u32::from(parse::TCP) + u32::from(TCP_LENGTH);
     let mut at = AT;
     while at < AT + TCP_BYTES {
         total += u16::from_be_bytes([bytes[at], bytes[at + 1]]) as u32;
@@ -130,7 +130,6 @@ const fn folded(total: u32) -> u16 {
 }
 
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the high half")]
 const fn high_half(number: u64) -> u32 {
     (number >> 32) as u32
 }
@@ -168,7 +167,14 @@ const V6: usize = 40;
 /// Where a TCP header has its checksum.
 const CHECKSUM: usize = 16;
 /// 32-bit words of the TCP header.
-const WORDS: u8 = TCP_BYTES as u8 / 4;
+const WORDS: u8 = TCP_LENGTH / 4;
+/// [`TCP_BYTES`], as headers say it.
+const TCP_LENGTH: u8 = 24;
+/// The same with an IPv4 header.
+const V4_LENGTH: u8 = 44;
+
+const _: () = assert!(TCP_LENGTH as usize == TCP_BYTES && V4_LENGTH as usize == V4 + TCP_BYTES);
+
 /// RFC 9293: the option for the largest segment.
 const MSS: u8 = 2;
 /// TTL or hop limit, as the host has it (RFC 1700).

@@ -34,7 +34,6 @@ pub const fn proxied_cell(entry: &ProxiedEntry, bits: u32) -> u32 {
     let mixed = entry[0].wrapping_mul(FACTOR)
         ^ entry[1].wrapping_mul(FACTOR).rotate_left(31)
         ^ entry[2].rotate_left(40);
-    #[expect(clippy::cast_possible_truncation, reason = "at most 32 bits are left")]
     let cell = (mixed.wrapping_mul(FACTOR) >> 32) as u32;
     cell >> ((32 - bits) & 31)
 }
