@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,6 +16,7 @@ use ravelin_datapath::wire::Setting;
 use ravelin_datapath::{ClassSet, Decision, Reason, Verdict};
 use ravelin_rules::reference;
 use ravelin_rules::{Direction, HostFacts, Policy, TableImage};
+use ravelin_tests::cookies::Listening;
 use ravelin_tests::packet::ether;
 use ravelin_tests::prog_run::{self, Bench, FLOWS, FlowMemory, Kernel, TestPins};
 use ravelin_tests::random;
@@ -43,7 +45,7 @@ fn the_oracle_and_the_kernel_agree_on_every_packet_of_a_sequence() {
         "seed {seed}: {} sequences, {packets} packets in the kernel, 0 differences\n{reasons:?}",
         POLICIES as u64 * ROUNDS
     );
-    for reason in [Reason::Limit, Reason::SynBudget] {
+    for reason in [Reason::Limit, Reason::SynBudget, Reason::SynCookie] {
         let count = reasons.get(&(reason.label(), Direction::Inbound.word()));
         assert!(
             count.is_some_and(|count| count * 1000 > packets),
@@ -115,7 +117,7 @@ fn a_flood_of_opening_flows_pushes_out_none_that_has_settled_and_what_finds_no_r
                 "{peer} was settled"
             );
         }
-        let [opened, in_table, no_room, not_settled, _] = kernel.flow_events();
+        let [opened, in_table, no_room, not_settled, ..] = kernel.flow_events();
         assert_eq!(opened, u64::from(settled + flood + more));
         // There are twice as many ways as there is room promised; one in eight is never kept.
         assert!((FLOWS..=FLOWS * 7 / 4).contains(&u32::try_from(in_table).expect("few")));
@@ -125,6 +127,110 @@ fn a_flood_of_opening_flows_pushes_out_none_that_has_settled_and_what_finds_no_r
         );
     });
 }
+
+#[test]
+fn who_brings_a_cookie_back_is_known_and_has_an_established_flow_and_who_brings_another_number_has_not() {
+    requires!(Root, Bpf, NetworkNamespaces);
+    Bench::new("cookies").run(|| {
+        let sequence = Sequence::under_policy(COOKIES);
+        let mut world = World::of(&sequence);
+        let sockets = world.sockets.clone();
+        let kernel = &mut world.kernels[0];
+        for v6 in [false, true] {
+            let now = 1_000_000_000_000;
+            let [_, _, _, _, _, before] = kernel.flow_events();
+            let said = |kernel: &mut Kernel, host: u8, tick: u64, flags: u64, numbers: [u32; 2]| {
+                kernel.turn(Direction::Inbound, now + tick);
+                let frame = tcp(v6, host, flags, numbers);
+                let decision = kernel.decide(&frame, false);
+                let cookie = kernel.answer().map(|answer| sockets.answered(&frame, answer));
+                (decision.reason, cookie)
+            };
+            let (syn, ack, minute) = (2, 16, 60_000_000_000);
+            // Whoever comes first may take what the budget has: the second of two is over it.
+            said(kernel, 1, 0, syn, [1000, 0]);
+            let (reason, honest) = said(kernel, 2, 0, syn, [1000, 0]);
+            assert_eq!(reason, Reason::SynCookie);
+            let honest = honest.expect("an answer");
+            let (_, other) = said(kernel, 3, 0, syn, [1000, 0]);
+            let guess = other.expect("an answer").wrapping_add(1 << 20);
+            assert_eq!(
+                said(kernel, 2, 1, ack, [1001, honest.wrapping_add(1)]).0,
+                Reason::Rule
+            );
+            assert_eq!(said(kernel, 3, 1, ack, [1001, guess]).0, Reason::Rule);
+            // Somebody else's cookie is nobody's.
+            assert_eq!(
+                said(kernel, 4, 1, ack, [1001, honest.wrapping_add(1)]).0,
+                Reason::Rule
+            );
+            let [.., proven] = kernel.flow_events();
+            assert_eq!(proven, before + 1);
+            assert_eq!(said(kernel, 2, 2, syn, [2000, 0]).0, Reason::Rule, "it is known");
+            assert_eq!(
+                said(kernel, 3, 2, syn, [2000, 0]).0,
+                Reason::SynCookie,
+                "it is not"
+            );
+            assert_eq!(said(kernel, 4, 2, syn, [2000, 0]).0, Reason::SynCookie, "nor it");
+            let later = 2 * minute;
+            assert_eq!(
+                said(kernel, 2, later, ack, [1001, 7]).0,
+                Reason::Flow,
+                "it is established"
+            );
+            assert_eq!(
+                said(kernel, 3, later, ack, [1001, 7]).0,
+                Reason::Rule,
+                "it was opening, and is over"
+            );
+        }
+    });
+}
+
+/// A TCP packet to the host's web server, of one of a few others.
+fn tcp(v6: bool, host: u8, flags: u64, [sequence, acknowledged]: [u32; 2]) -> Vec<u8> {
+    let ip = if v6 {
+        let source = [0x2001, 0xdb8, 2, host.into(), 0, 0, 0, 7];
+        ether()
+            .ipv6()
+            .source(IpAddr::from(source))
+            .destination(IpAddr::from([0x2001, 0xdb8, 1, 0, 0, 0, 0, 9]))
+    } else {
+        ether()
+            .ipv4()
+            .source(IpAddr::from([10, 0, 0, host]))
+            .destination(IpAddr::from([203, 0, 113, 9]))
+    };
+    ip.tcp(443)
+        .with("source-port", 5000)
+        .with("flags", flags)
+        .with("sequence", sequence.into())
+        .with("acknowledgement", acknowledged.into())
+        .with("options", if flags == 2 { 4 } else { 0 })
+        .bytes()
+}
+
+const COOKIES: &str = r#"
+[firewall]
+interfaces = ["eth0"]
+[flood]
+syn_budget = { rate = "1/h", burst = 1 }
+[[rule]]
+name = "web"
+action = "allow"
+protocol = "tcp"
+ports = 443
+[[listener]]
+name = "web"
+bind = ["0.0.0.0:443", "[::]:443"]
+syn_proxy = "auto"
+routes = [{ upstream = "app" }]
+tls = { certificates = [{ cert = "a.pem", key = "a.key" }] }
+[[upstream]]
+name = "app"
+servers = ["127.0.0.1:8080"]
+"#;
 
 #[test]
 fn a_flood_of_first_fragments_pushes_out_the_oldest_and_what_is_denied_pushes_out_none() {
@@ -161,7 +267,7 @@ fn a_flood_of_first_fragments_pushes_out_the_oldest_and_what_is_denied_pushes_ou
             orphan,
             "the oldest has given way"
         );
-        let [.., datagrams] = kernel.flow_events();
+        let [.., datagrams, _] = kernel.flow_events();
         assert_eq!(datagrams, u64::from(10 * FLOWS + 1));
     });
 }
@@ -207,6 +313,8 @@ struct World {
     kernels: Vec<Kernel>,
     memory: FlowMemory,
     pins: TestPins,
+    /// The host's sockets: on one port that policies answer for, nobody listens.
+    sockets: Rc<Listening>,
     /// Counts the changes of policy over all sequences, so that no flow of one is known to the next.
     epoch: u32,
 }
@@ -237,14 +345,16 @@ impl World {
             kernels,
             memory,
             pins,
+            sockets: Rc::new(Listening::on(&[443, 53])),
             epoch: 0,
         }
     }
 
     #[track_caller]
     fn judge(&mut self, sequence: &Sequence) -> Vec<(&'static str, &'static str)> {
-        let mut oracle = reference::World::default();
+        let mut oracle = reference::World::with_tcp(self.sockets.clone());
         self.memory.forget();
+        self.sockets.forget();
         let mut book = Bans::open(self.pins.pins()).expect("the maps are there");
         let mut banned = vec![];
         let mut epoch = 0;
@@ -267,7 +377,8 @@ impl World {
                 oracle.set_bans(sequence.banned(step));
             }
             let (policy, host) = &self.policies[step.policy];
-            let (origin, bytes) = (step.origin(prog_run::interface()), step.packet.bytes());
+            let (origin, mut bytes) = (step.origin(prog_run::interface()), step.packet.bytes());
+            self.sockets.follow(step.direction, &mut bytes);
             let wanted = oracle.judge(policy, host, step.direction, origin, &bytes);
             let kernel = &mut self.kernels[step.policy];
             kernel.turn(step.direction, step.tick);
@@ -277,6 +388,9 @@ impl World {
                     sequence.seed,
                     story(sequence, number)
                 );
+            }
+            if let Some(answer) = kernel.answer() {
+                self.sockets.answered(&bytes, answer);
             }
             reasons.push((wanted.reason.label(), step.direction.word()));
         }

@@ -105,6 +105,7 @@ fn the_richest_policies_leave_the_verifier_much_of_its_budget() {
         ("", MAX_ROWS, false, 500_000),
         (NEXT, MAX_ROWS_WITH_NEXT, false, 500_000),
         ("", MAX_ROWS / 2, true, 900_000),
+        (COOKIES, MAX_ROWS / 2, true, 900_000),
     ];
     for (more, rows, stateful, budget) in cases {
         for direction in Direction::ALL {
@@ -125,9 +126,10 @@ fn the_richest_policies_leave_the_verifier_much_of_its_budget() {
                 Kernel::both([&image, &other], &memory, &pins, &Never::default()).verified_instructions()
             });
             println!(
-                "{}{}, {rules} rules, {} MiB of tables: {walked} instructions walked",
+                "{}{}{}, {rules} rules, {} MiB of tables: {walked} instructions walked",
                 direction.word(),
                 if stateful { ", stateful" } else { "" },
+                if more == COOKIES { ", cookies" } else { "" },
                 image.report().bytes >> 20
             );
             assert!(walked < budget, "the verifier gives up at a million");
@@ -203,6 +205,10 @@ fn richest(
     );
     (policy.rules.len(), image)
 }
+
+/// A listener whose SYNs are answered.
+const COOKIES: &str = "[[upstream]]\nname = \"app\"\nservers = [\"127.0.0.1:8080\"]\n[[listener]]\nname = \"web\"\nbind = [\"0.0.0.0:443\", \"[::]:443\"]\n\
+     syn_proxy = \"auto\"\nroutes = [{ upstream = \"app\" }]\ntls = { certificates = [{ cert = \"a.pem\", key = \"a.key\" }] }\n";
 
 /// One rule that goes on with the next scope.
 const NEXT: &str = "[[policy]]\nname = \"global\"\nscope = \"global\"\n[[policy.rule]]\nname = \"on\"\ndirection = \"\"\naction = \"next\"\nsource = \"10.1.0.0/16\"\n";

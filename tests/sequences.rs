@@ -2,29 +2,32 @@
 //! every packet, whatever came before it.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use ravelin_datapath::{Reason, Remembering, SliceFrame, decide_with};
 use ravelin_rules::reference::World;
 use ravelin_rules::{Direction, Policy, TableImage};
 use ravelin_tests::bans::MemoryBans;
 use ravelin_tests::random;
-use ravelin_tests::sequence::{Remembered, Sequence, host, sequences, story};
+use ravelin_tests::sequence::{Keyed, Remembered, Sequence, host, sequences, story};
 
 #[test]
 fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
     let seed = random::seed();
     let mut reasons: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    let mut packets = 0;
+    let (mut packets, mut proven) = (0, 0);
     let mut bans = MemoryBans::new(&Policy::default(), 0);
     for sequence in sequences(seed, SEQUENCES, PACKETS) {
-        for (decision, direction) in judge(&sequence, &mut bans) {
+        for (decision, direction) in judge(&sequence, &mut bans, &mut proven) {
             *reasons
                 .entry((decision.reason.label(), direction.word()))
                 .or_default() += 1;
             packets += 1;
         }
     }
-    println!("seed {seed}: {SEQUENCES} sequences, {packets} packets, 0 differences\n{reasons:?}");
+    println!(
+        "seed {seed}: {SEQUENCES} sequences, {packets} packets, 0 differences, {proven} cookies brought back\n{reasons:?}"
+    );
     let decides = |reason: Reason| {
         let counts = reasons.iter().filter(|((label, _), _)| *label == reason.label());
         counts.map(|(_, count)| count).sum::<u64>()
@@ -35,12 +38,14 @@ fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
         Reason::FragmentOrphan,
         Reason::Limit,
         Reason::SynBudget,
+        Reason::SynCookie,
     ] {
         assert!(
             decides(reason) * 500 > packets,
             "too few of {reason:?}: {reasons:?}"
         );
     }
+    assert!(proven > 30, "too few cookies: {proven}");
     for direction in Direction::ALL {
         let flows = reasons.get(&(Reason::Flow.label(), direction.word()));
         assert!(
@@ -51,10 +56,14 @@ fn the_oracle_and_the_datapath_agree_on_every_packet_of_a_sequence() {
 }
 
 #[track_caller]
-fn judge(sequence: &Sequence, bans: &mut MemoryBans) -> Vec<(ravelin_datapath::Decision, Direction)> {
+fn judge(
+    sequence: &Sequence,
+    bans: &mut MemoryBans,
+    proven: &mut u64,
+) -> Vec<(ravelin_datapath::Decision, Direction)> {
     let policies = sequence.policies();
     let images: Vec<[TableImage; 2]> = policies.iter().map(tables).collect();
-    let (mut oracle, remembered) = (World::default(), Remembered::default());
+    let (mut oracle, remembered) = (World::with_tcp(Rc::new(Keyed)), Remembered::default());
     let mut epoch = 0;
     let mut current = images[0].clone();
     let mut decisions = Vec::new();
@@ -86,6 +95,7 @@ fn judge(sequence: &Sequence, bans: &mut MemoryBans) -> Vec<(ravelin_datapath::D
         );
         decisions.push((said, step.direction));
     }
+    *proven += remembered.proven();
     decisions
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum Filter {
     Ravelin,
     /// The same, with a budget for SYNs.
     Budget,
+    /// The same, which answers what is over it with cookies.
+    Cookies,
 }
 
 impl Filter {
@@ -39,6 +41,7 @@ impl Filter {
             Self::Ingress => "nftables, ingress, no connections",
             Self::Ravelin => "Ravelin",
             Self::Budget => "Ravelin, SYN budget",
+            Self::Cookies => "Ravelin, SYN budget and cookies",
         }
     }
 }
@@ -48,6 +51,8 @@ pub(crate) struct Host<'s> {
     scene: &'s Scene,
     nftables: bool,
     _pass: Option<Pass>,
+    /// On the client's end, where what the host's driver sends back arrives only when a program is there.
+    _client: Pass,
     _filter: Option<Daemon>,
 }
 
@@ -56,6 +61,7 @@ impl<'s> Host<'s> {
         let policy = match filter {
             Filter::Ravelin => Some(POLICY.to_owned()),
             Filter::Budget => Some(format!("{POLICY}{BUDGET}")),
+            Filter::Cookies => Some(format!("{POLICY}{BUDGET}{COOKIES}")),
             _ => None,
         };
         let ruleset = match filter {
@@ -66,6 +72,7 @@ impl<'s> Host<'s> {
         let pass = policy
             .is_none()
             .then(|| scene.host.run(|| Pass::attach(INTERFACE)));
+        let client = scene.client.run(|| Pass::attach("up"));
         let daemon = policy.map(|policy| scene.filter("bench-flood", &policy));
         if let Some(ruleset) = ruleset {
             nft(scene, ruleset);
@@ -79,6 +86,7 @@ impl<'s> Host<'s> {
             scene,
             nftables: ruleset.is_some(),
             _pass: pass,
+            _client: client,
             _filter: daemon,
         }
     }
@@ -175,6 +183,20 @@ ports       = [8080]
 const BUDGET: &str = r#"
 [flood]
 syn_budget = { rate = "1000/s" }
+"#;
+
+/// The server is whoever listens there; the filter asks for no more than the port.
+const COOKIES: &str = r#"
+[[listener]]
+name      = "web"
+bind      = ["0.0.0.0:8080"]
+syn_proxy = "auto"
+routes    = [{ upstream = "app" }]
+tls       = { certificates = [{ cert = "web.pem", key = "web.key" }] }
+
+[[upstream]]
+name    = "app"
+servers = ["127.0.0.1:8081"]
 "#;
 
 const INPUT: &str = "

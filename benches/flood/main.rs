@@ -52,7 +52,13 @@ fn main() {
             "flood_syn",
             "Transactions under a flood of SYNs from forged sources",
         ),
-        &[Filter::None, Filter::Nftables, Filter::Ravelin, Filter::Budget],
+        &[
+            Filter::None,
+            Filter::Nftables,
+            Filter::Ravelin,
+            Filter::Budget,
+            Filter::Cookies,
+        ],
     );
     report.finish();
 }

@@ -84,7 +84,12 @@ fn packets(flood: Flood, seed: u64, to: [u8; 6]) -> Vec<Vec<u8>> {
             let ip = ether().ipv4().source(source).destination(HOST);
             let packet = match flood {
                 Flood::Udp => ip.udp(9).with("source-port", port),
-                Flood::Syn => ip.tcp(PORT).with("source-port", port).with("flags", 2),
+                // With the option for the largest segment, as every host sends it.
+                Flood::Syn => ip
+                    .tcp(PORT)
+                    .with("source-port", port)
+                    .with("flags", 2)
+                    .with("options", 4),
             };
             let mut bytes = packet.bytes();
             for (byte, of) in bytes.iter_mut().zip(to) {

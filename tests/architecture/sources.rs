@@ -12,7 +12,7 @@ struct Source {
 }
 
 /// Where `unsafe` may stand, each with the reason why it cannot be done without.
-const UNSAFE: [(&str, &str); 15] = [
+const UNSAFE: [(&str, &str); 16] = [
     (
         "daemon/src/network/bans/batch.rs",
         "a system call that aya does not have writes into buffers",
@@ -31,6 +31,10 @@ const UNSAFE: [(&str, &str); 15] = [
     ),
     ("ebpf/xdp/src/bans.rs", "map values are shared with user space"),
     ("ebpf/xdp/src/clock.rs", "map values are changed in place"),
+    (
+        "ebpf/xdp/src/cookies.rs",
+        "helpers take sockets and places in maps",
+    ),
     (
         "ebpf/xdp/src/lines.rs",
         "arithmetic that the compiler must not see through",

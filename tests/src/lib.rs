@@ -11,6 +11,7 @@ pub mod backend;
 pub mod bans;
 pub mod classbench;
 pub mod client;
+pub mod cookies;
 pub mod daemon;
 pub mod edge;
 pub mod evasion;

@@ -81,6 +81,8 @@ pub struct Kernel {
     tables: Vec<TableMap>,
     enforce: bool,
     counted: Counted,
+    /// What the last frame became, when it was sent back.
+    answer: Option<Vec<u8>>,
 }
 
 /// Packets counted so far, summed over all CPUs.
@@ -246,6 +248,7 @@ impl Kernel {
                 classes: vec![],
                 rules: vec![],
             },
+            answer: None,
         };
         kernel.counted = kernel.count();
         kernel
@@ -293,6 +296,12 @@ impl Kernel {
             let values = counters.get(&event, 0).expect("its element");
             values.iter().sum()
         })
+    }
+
+    /// What the last frame became, when the program sent something back in its place.
+    #[must_use]
+    pub fn answer(&self) -> Option<&[u8]> {
+        self.answer.as_deref()
     }
 
     /// Judges one frame and reads every counter.
@@ -380,6 +389,11 @@ impl Kernel {
             action, must_be,
             "the program's action follows the counted verdict"
         );
+        assert_eq!(
+            self.answer.is_some(),
+            reason == Reason::SynCookie && self.enforce,
+            "the program sends back what is counted as answered, and nothing else"
+        );
         let mut rule = None;
         let mut observed = None;
         for index in rules {
@@ -425,7 +439,8 @@ impl Kernel {
         let after = counted(self);
         let next = |[packets, bytes]: Counter| [packets + 1, bytes + frame.len() as u64];
         let must_be = (next(before.0), before.1.map(next));
-        if (verdict, after) == (expected.verdict, must_be) {
+        let answers = expected.reason == Reason::SynCookie;
+        if (verdict, after, self.answer.is_some()) == (expected.verdict, must_be, answers) {
             return Ok(());
         }
         Err(format!(
@@ -475,11 +490,19 @@ impl Kernel {
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
         options.ctx_in = Some(&context);
+        let mut out = vec![0; frame.len()];
+        options.data_out = Some(&mut out);
         let result = match self.direction {
             Direction::Inbound => xdp(&mut self.ebpf).test_run(options),
             Direction::Outbound => classifier(&mut self.ebpf).test_run(options),
         };
         let result = result.unwrap_or_else(|error| panic!("test run of {frame:02x?}: {error}"));
+        self.answer = None;
+        if (self.direction, result.return_value) == (Direction::Inbound, XDP_TX) {
+            out.truncate(usize::try_from(result.data_size_out).expect("no longer than the frame"));
+            self.answer = Some(out);
+            return Verdict::Deny;
+        }
         // XDP_PASS and XDP_DROP; TCX_NEXT, which is -1, and TC_ACT_SHOT.
         match (self.direction, result.return_value) {
             (Direction::Inbound, 2) | (Direction::Outbound, u32::MAX) => Verdict::Allow,
@@ -576,6 +599,9 @@ pub fn interfaces() -> Vec<u32> {
 }
 
 const LOOPBACK: u32 = 1;
+
+/// The frame leaves where it came in.
+const XDP_TX: u32 = 3;
 
 /// Where the programs read the time of flows, when they are told it.
 const FLOW_CLOCK: &str = "FLOW_CLOCK";

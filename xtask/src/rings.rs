@@ -172,9 +172,9 @@ fn suites_of(ring: Ring, suites: &[String]) -> Vec<Step> {
 fn ring_of(suite: &str) -> Ring {
     match suite {
         "architecture" => Ring::Lint,
-        "bans_law" | "buckets" | "check" | "diff" | "differential" | "docs" | "edits" | "explain"
-        | "guide" | "hash_table" | "import" | "lint" | "packets" | "replay" | "robustness" | "sequences"
-        | "units" | "worst" => Ring::Laws,
+        "bans_law" | "buckets" | "check" | "cookies" | "diff" | "differential" | "docs" | "edits"
+        | "explain" | "guide" | "hash_table" | "import" | "lint" | "packets" | "replay" | "robustness"
+        | "sequences" | "units" | "worst" => Ring::Laws,
         "bans_kernel" | "buckets_kernel" | "classbench" | "evasion" | "flows" | "kernel" => Ring::Kernel,
         _ => Ring::System,
     }

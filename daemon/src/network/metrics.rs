@@ -144,7 +144,7 @@ fn flows(registry: &Registry, counters: &Counters) -> Result<(), MetricsError> {
     let events = counter_vec(
         registry,
         "ravelin_flow_events_total",
-        "What became of flows: opened, settled (both ends are there), no room to open, no room to settle",
+        "What became of flows: opened, settled (both ends are there), no room to open, no room to settle, proven by a SYN cookie that came back",
         &["event"],
     )?;
     for (event, count) in FlowTables::ALL.iter().zip(counts) {

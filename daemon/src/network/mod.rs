@@ -10,6 +10,7 @@ pub mod ask;
 pub mod attach;
 pub mod bans;
 pub mod clsact;
+pub mod cookies;
 pub mod counters;
 pub mod detach;
 mod egress;
@@ -29,12 +30,14 @@ mod undo;
 
 use std::path::Path;
 
+use ravelin_datapath::wire::Setting;
 use ravelin_rules::policy::{Action, Direction, FlowTimeouts, HostFacts, Mode, RuleName};
 use ravelin_rules::{Change, CompileError, Policy, TableImage};
 
 use self::attach::{AttachError, Attachment, Modes};
 use self::bans::never::Never;
 use self::bans::{Bans, BansError};
+use self::cookies::CookiesError;
 use self::counters::{Counters, CountersError};
 use self::detach::{DetachError, Detached};
 use self::flows::FlowTable;
@@ -104,6 +107,9 @@ impl Network {
             inbound: &inbound,
             outbound: outbound.as_ref(),
         };
+        if inbound.settings().of(Setting::SynProxyUsed) != 0 {
+            cookies::always()?;
+        }
         let number = self.number.wrapping_add(1);
         let knew_flows = self.pins.map(shared::FLOWS).exists();
         let mut generation = Generation::load(&self.pins, images, &Never::of(policy), number)?;
@@ -286,6 +292,9 @@ pub enum ApplyError {
     /// An interface could not be attached or updated.
     #[error(transparent)]
     Attach(#[from] AttachError),
+    /// The host cannot be made to answer with cookies.
+    #[error(transparent)]
+    Cookies(#[from] CookiesError),
     /// The policy does not fit its tables.
     #[error("the policy does not compile")]
     Compile(#[from] CompileError),

@@ -1,6 +1,6 @@
 //! One packet's judgement, from bytes to decision, in the order of `docs/semantics.md`.
 //!
-//! Frame → **parse → essentials → flows → classify → limits** → Decision. Every step may end the judgement: steps return a [`Step`], and
+//! Frame → **parse → essentials → flows → classify → limits → cookies** → Decision. Every step may end the judgement: steps return a [`Step`], and
 //! `?` carries an early decision out.
 
 use core::ops::ControlFlow;
@@ -339,6 +339,10 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
         let (verdict, reason) = match self.drawn(frame, packet, said, memory) {
             Drawn::Granted => {
                 if claims && let Some(rule) = said.kept() {
+                    // Its flags are in its claim: a register that lives up to here would keep paths apart that are one.
+                    if self.proxies() {
+                        memory.prove(frame);
+                    }
                     self.found(memory.open(rule))?;
                 }
                 let reason = match rule.entry() {
@@ -348,7 +352,16 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
                 (said.verdict, reason)
             }
             Drawn::OverLimit => (Verdict::Deny, Reason::Limit),
-            Drawn::OverBudget => (Verdict::Deny, Reason::SynBudget),
+            Drawn::OverBudget => {
+                let answered =
+                    self.proxies() && self.tables.setting(Setting::Enforce) != 0 && memory.answer(frame);
+                let reason = if answered {
+                    Reason::SynCookie
+                } else {
+                    Reason::SynBudget
+                };
+                (Verdict::Deny, reason)
+            }
             Drawn::Fault => return fault(),
         };
         Step::Break(End {
@@ -383,6 +396,12 @@ impl<T: Tables, W: Witness> Judge<'_, T, W> {
             syn: syn.into(),
             interface: self.origin.interface,
         })
+    }
+
+    /// Whether the host's TCP is asked for cookies.
+    #[inline(always)]
+    fn proxies(&self) -> bool {
+        self.tables.setting(Setting::SynProxyUsed) != 0
     }
 
     /// Whether packets are judged by what came before them.

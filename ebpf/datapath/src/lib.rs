@@ -4,13 +4,14 @@
 //! nor a runtime: bytes come through [`Frame`], tables through [`Tables`]. `docs/semantics.md` says what it must decide.
 //!
 //! A packet's way: [`judge()`] → `parse` (bytes to facts) → `essentials` → [`ban`] → [`classify`] (facts to the first matching rule)
-//! → [`limit`] → [`Judgement`].
+//! → [`limit`] → [`cookie`] → [`Judgement`].
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod ban;
 pub mod classify;
+pub mod cookie;
 mod direction;
 mod essentials;
 pub mod flow;
@@ -25,6 +26,7 @@ pub mod verdict;
 pub mod wire;
 
 pub use ban::{Bans, NoBans};
+pub use cookie::HostTcp;
 pub use direction::Direction;
 pub use flow::{FlowCell, Flows, Memory, Remembering, Stateless};
 pub use frame::{Frame, SliceFrame};

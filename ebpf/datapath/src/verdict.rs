@@ -153,6 +153,7 @@ vocabulary! {
         Ban = 28, "ban", "a live ban covers the source";
         Limit = 29, "limit", "the limit of the rule that allows it is used up";
         SynBudget = 30, "syn_budget", "the budget for SYNs of sources that are not known is used up";
+        SynCookie = 31, "syn_cookie", "a SYN over that budget, which was answered with a cookie in the host's stead";
     }
 }
 
@@ -191,7 +192,7 @@ pub struct Decision {
     /// Why.
     pub reason: Reason,
     /// The deciding rule: its index in the policy's order of judgement. `Some` when the reason is [`Reason::Rule`] or [`Reason::Limit`], and with
-    /// [`Reason::SynBudget`] when a rule had allowed the packet.
+    /// [`Reason::SynBudget`] and [`Reason::SynCookie`] when a rule had allowed the packet.
     pub rule: Option<u32>,
     /// The first rule in observe mode that matched before the decision fell, by the same index.
     pub observed: Option<u32>,

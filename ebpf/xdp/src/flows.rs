@@ -12,6 +12,7 @@ use ravelin_datapath::packet::{Address, Quotation};
 use ravelin_datapath::wire::{DATAGRAMS, FlowKey, FlowRecord, FlowTables, Plane, SourceKey};
 use ravelin_datapath::{FlowCell, Flows, Frame, Memory};
 
+use crate::cookies;
 use crate::frame::XdpFrame;
 use crate::limits;
 use crate::lines::{FlowLines, MapLines};
@@ -36,8 +37,29 @@ static FLOW_CLAIM: PerCpuArray<Claim> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static FLOW_CLASSES: PerCpuArray<Classes> = PerCpuArray::with_max_entries(1, 0);
 
-/// What the program of one direction remembers; and the context of the inbound one.
-pub struct KernelMemory<const OUTBOUND: bool>(pub *mut xdp_md);
+/// What the program of one direction remembers.
+pub struct KernelMemory<const OUTBOUND: bool> {
+    /// The packet, for what asks about its bytes; nothing of the outbound program does.
+    context: *mut xdp_md,
+}
+
+impl KernelMemory<false> {
+    /// For a packet that comes in.
+    #[inline(always)]
+    pub fn inbound(context: &XdpContext) -> Self {
+        Self { context: context.ctx }
+    }
+}
+
+impl KernelMemory<true> {
+    /// For a packet that goes out.
+    #[inline(always)]
+    pub const fn outbound() -> Self {
+        Self {
+            context: core::ptr::null_mut(),
+        }
+    }
+}
 
 impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
     #[inline(always)]
@@ -109,12 +131,33 @@ impl<const OUTBOUND: bool> Memory for KernelMemory<OUTBOUND> {
         } else {
             ravelin_quoted6
         };
-        quoted(self.0, quotation.0, to.high, to.low, tick) != 0
+        quoted(self.context, quotation.0, to.high, to.low, tick) != 0
     }
 
     #[inline(always)]
     fn draw(&self, make: impl FnOnce() -> Draw) -> Drawn {
         limits::draw::<OUTBOUND>(make)
+    }
+
+    #[inline(always)]
+    fn answer(&self, _: &impl Frame) -> bool {
+        !OUTBOUND && cookies::answers(self.context)
+    }
+
+    #[inline(always)]
+    fn prove(&self, _: &impl Frame) {
+        if !OUTBOUND && claim().is_some_and(Claim::acknowledges) {
+            cookies::prove(self.context);
+        }
+    }
+}
+
+/// The packet that claims this brings back a cookie.
+#[inline(always)]
+pub fn prove() {
+    if let Some(claim) = FLOW_CLAIM.get_ptr_mut(0) {
+        // SAFETY: this CPU's own element.
+        unsafe { (*claim).proven = 1 }
     }
 }
 
@@ -257,10 +300,7 @@ impl Flows for MapFlows {
 
     #[inline(always)]
     fn count(&self, event: FlowTables) {
-        if let Some(counter) = FLOW_COUNTERS.get_ptr_mut(event as u32) {
-            // SAFETY: this CPU's own element.
-            unsafe { *counter += 1 }
-        }
+        count(event);
     }
 
     #[inline(always)]
@@ -280,5 +320,14 @@ impl Flows for MapFlows {
             // What follows is an orphan.
             Err(_) => FlowTables::NoRoom,
         });
+    }
+}
+
+/// Counts what became of a flow.
+#[inline(always)]
+pub fn count(event: FlowTables) {
+    if let Some(counter) = FLOW_COUNTERS.get_ptr_mut(event as u32) {
+        // SAFETY: this CPU's own element.
+        unsafe { *counter += 1 }
     }
 }

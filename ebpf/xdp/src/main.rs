@@ -7,6 +7,7 @@
 
 mod bans;
 mod clock;
+mod cookies;
 mod flows;
 mod frame;
 mod limits;
@@ -49,12 +50,17 @@ pub fn ravelin_ingress(context: XdpContext) -> u32 {
         &frame,
         &tables,
         &MapBans,
-        &KernelMemory::<false>(context.ctx),
+        &KernelMemory::inbound(&context),
         origin,
         &mut Inbound::classes(&frame),
     );
     Inbound::count(&judgement, frame.length() as u64);
     if matches!(judgement.verdict, Verdict::Deny) && Inbound::setting(Setting::Enforce) != 0 {
+        // Counted as it came: from here on it may be another frame. Whether it is one that is answered, the function knows: a branch on the reason
+        // would be one more fork behind all paths, for every policy.
+        if Inbound::setting(Setting::SynProxyUsed) != 0 {
+            return cookies::ravelin_denied(context.ctx);
+        }
         return xdp_action::XDP_DROP;
     }
     xdp_action::XDP_PASS
@@ -79,7 +85,7 @@ pub fn ravelin_egress(context: TcContext) -> i32 {
         &frame,
         &tables,
         &NoBans,
-        &KernelMemory::<true>(core::ptr::null_mut()),
+        &KernelMemory::outbound(),
         origin,
         &mut Outbound::classes(&frame),
     );

@@ -10,13 +10,22 @@ use crate::document::listener::Listener as WrittenListener;
 use crate::policy::{AddressMatch, Firewall, Listener, PrefixSet, SniPolicy};
 use crate::source::{Span, Written};
 
+/// What listeners ask of the filter.
+#[derive(Clone, Copy)]
+pub(super) struct Filter<'f> {
+    pub(super) firewall: &'f Firewall,
+    /// `[flood] syn_budget` stands there, sound or not.
+    pub(super) has_budget: bool,
+    pub(super) keeps_flows: bool,
+}
+
 /// Checks every listener.
 pub(super) fn check(
     written: Vec<WrittenListener>,
     upstreams: &Upstreams,
     words: &mut Words<'_>,
     bound: &mut Bound,
-    firewall: &Firewall,
+    filter: Filter<'_>,
     reporter: &mut Reporter,
 ) -> Vec<Listener> {
     let mut names = Names::new("listener");
@@ -24,7 +33,10 @@ pub(super) fn check(
     for listener in written {
         let name = names.check(listener.name.as_ref(), reporter);
         if let Some(ban) = listener.limits.as_ref().and_then(|limits| limits.ban.as_ref()) {
-            ban_is_possible(ban.span, listener.behind_proxy, firewall, reporter);
+            ban_is_possible(ban.span, listener.behind_proxy, filter.firewall, reporter);
+        }
+        if let Some(word) = listener.syn_proxy.as_ref().filter(|word| word.value == "auto") {
+            syn_proxy_is_possible(word.span, filter, reporter);
         }
         listeners.extend(one(listener, name, upstreams, words, bound, reporter));
     }
@@ -60,6 +72,7 @@ fn one(
         },
         tls: tls?,
         limits,
+        syn_proxy: written.syn_proxy.is_some_and(|word| word.value == "auto"),
         place: reporter.sources.place(written.span),
     })
 }
@@ -75,6 +88,20 @@ fn ban_is_possible(ban: Span, behind_proxy: bool, firewall: &Firewall, reporter:
         let message = "`ban` has no effect with `bans = false` in `[firewall]`";
         let help = "take `ban` out, or switch bans on";
         reporter.report(Code::BansSwitchedOff, ban, message, help);
+    }
+}
+
+/// Cookies are for SYNs over the budget, and what brings one back is a flow.
+fn syn_proxy_is_possible(word: Span, filter: Filter<'_>, reporter: &mut Reporter) {
+    if !filter.has_budget {
+        let message = "`syn_proxy = \"auto\"` without `syn_budget` in `[flood]`";
+        let help = "say how many SYNs may come before they are answered with cookies: `syn_budget = { rate = \"10k/s\" }` in `[flood]`";
+        reporter.report(Code::SynProxy, word, message, help);
+    }
+    if !filter.keeps_flows {
+        let message = "`syn_proxy = \"auto\"` in a policy that keeps no flows";
+        let help = "leave `stateful = false` out of `[firewall]`, or set `stateful = true` in the rule that lets clients in: who brings a cookie back is known by the flow that it opens";
+        reporter.report(Code::SynProxy, word, message, help);
     }
 }
 

@@ -45,6 +45,10 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
     let mut sets = Sets::check(document.sets, reporter);
     let zones = Zones::check(document.host, document.vpcs, reporter);
     let firewall = firewall::check(document.firewall, &zones, reporter);
+    let has_budget = document
+        .flood
+        .as_ref()
+        .is_some_and(|flood| flood.syn_budget.is_some());
     let flood = limit::flood(document.flood, reporter);
     let never_ban = never_ban::check(document.never_ban, &mut sets, reporter);
     let mut words = Words {
@@ -55,12 +59,17 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
     let rules = rules::check(document.policies, document.rules, &mut words, &firewall, reporter);
     let upstreams = upstream::check(document.upstreams, reporter);
     let mut bound = socket::Bound::default();
+    let keeps_flows = firewall.stateful || rules.here.iter().any(|rule| rule.stateful);
     let listeners = listener::check(
         document.listeners,
         &upstreams,
         &mut words,
         &mut bound,
-        &firewall,
+        listener::Filter {
+            firewall: &firewall,
+            has_budget,
+            keeps_flows,
+        },
         reporter,
     );
     let metrics = host::metrics(document.metrics, &mut bound, reporter);

@@ -17,6 +17,7 @@ mod limits;
 mod multibit;
 mod pairs;
 mod partition;
+mod proxied;
 mod ranges;
 mod service;
 mod side;
@@ -112,6 +113,16 @@ pub enum CompileError {
         /// The limit.
         limit: u32,
     },
+    /// More addresses with ports than the table of `syn_proxy` holds.
+    #[error(
+        "{addresses} addresses with ports are to be answered for by `syn_proxy`, and the table holds {limit}; bind the listener to fewer addresses"
+    )]
+    TooManyProxied {
+        /// Addresses with ports of listeners.
+        addresses: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// More rules than the kernel has counters for.
     #[error(
         "{rules} rules, and the counter map holds {limit}; move addresses that share a verdict into one `[[set]]`"
@@ -186,6 +197,7 @@ impl TableImage {
             settings.set_class(*class, policy.firewall.classes.of(*class));
         }
         let limits = limits::write(policy, direction, &mut words, &mut settings)?;
+        proxied::write(policy, host, direction, &mut words, &mut settings)?;
         let actions: Vec<u32> = (0..)
             .zip(&policy.rules)
             .zip(limits)

@@ -122,6 +122,7 @@ codes! {
     RouteUnreachable = "E0405", Error, "a route that an earlier route hides";
     BadAlpn = "E0406", Error, "a text that is not an ALPN protocol name, or one that is named twice";
     BanBehindProxy = "E0407", Error, "`ban` on a listener whose peers are proxies, not clients";
+    SynProxy = "E0408", Error, "`syn_proxy` without what it needs: a budget of SYNs, and flows";
     // The tables.
     DoesNotFit = "E0501", Error, "the policy is sound, and its tables do not fit the bounds of a generation";
     // Warnings.

@@ -37,6 +37,7 @@ pub(super) fn settings(old: &Policy, new: &Policy, compare: &mut impl FnMut(Stri
         );
     }
     limits(old, new, compare);
+    proxies(old, new, compare);
     if old.keeps_flows() && new.keeps_flows() {
         timeouts(&old.firewall.flow_timeouts, &new.firewall.flow_timeouts, compare);
     }
@@ -60,6 +61,30 @@ fn limits(old: &Policy, new: &Policy, compare: &mut impl FnMut(String, &str, &st
         compare(format!("rule.{name}.limit"), &limit(old, name), &limit(new, name));
     }
     compare("flood.syn_budget".to_owned(), &budget(old), &budget(new));
+}
+
+/// What is answered instead of denied, by the names of listeners.
+fn proxies(old: &Policy, new: &Policy, compare: &mut impl FnMut(String, &str, &str)) {
+    let word = |policy: &Policy, name: &str| {
+        let mut listeners = policy.listeners.iter();
+        match listeners.find(|listener| listener.name == name) {
+            Some(listener) if listener.syn_proxy => "auto",
+            Some(_) => "off",
+            None => "not there",
+        }
+    };
+    let proxied: BTreeSet<&str> = [old, new]
+        .into_iter()
+        .flat_map(|policy| policy.listeners.iter().filter(|listener| listener.syn_proxy))
+        .map(|listener| listener.name.as_str())
+        .collect();
+    for name in proxied {
+        compare(
+            format!("listener.{name}.syn_proxy"),
+            word(old, name),
+            word(new, name),
+        );
+    }
 }
 
 /// Rules that allow, in both policies under the same name. What another rule allows is told by boxes.

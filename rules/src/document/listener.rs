@@ -18,6 +18,7 @@ pub(crate) struct Listener {
     pub(crate) sni_policy: Option<Written<&'static str>>,
     pub(crate) tls: Option<Tls>,
     pub(crate) limits: Option<Limits>,
+    pub(crate) syn_proxy: Option<Written<&'static str>>,
     /// Clients come through a proxy, or whoever wrote this thinks so: refused keys count too.
     pub(crate) behind_proxy: bool,
 }
@@ -41,6 +42,7 @@ impl Listener {
             limits: table
                 .table("limits", reporter)
                 .map(|table| Limits::read(table, reporter)),
+            syn_proxy: table.word("syn_proxy", reporter),
             behind_proxy: table.key_span("trusted_proxies").is_some()
                 || table.raw_text("proxy_protocol") == Some("require"),
         }
@@ -171,6 +173,20 @@ pub(crate) static LISTENER: Table = Table {
             "see there",
             "Bounds on what clients may do.",
             "limits = { idle_timeout = \"10m\" }",
+        ),
+        Key::optional(
+            "syn_proxy",
+            Kind::Word(&[
+                Word::new("off", "SYNs over `[flood] syn_budget` are denied"),
+                Word::new(
+                    "auto",
+                    "they are answered with SYN cookies; whoever brings one back is let in and known. Needs `[flood] syn_budget` and flows; the \
+                     filter sets `net.ipv4.tcp_syncookies` to 2",
+                ),
+            ]),
+            "off",
+            "What becomes of SYNs to this listener that are over the budget.",
+            "syn_proxy = \"auto\"",
         ),
         Key::optional(
             "proxy_protocol",

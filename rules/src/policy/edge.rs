@@ -26,6 +26,8 @@ pub struct Listener {
     pub tls: Tls,
     /// `[listener.limits]`.
     pub limits: ListenerLimits,
+    /// `syn_proxy`: whether SYNs over the budget are answered with cookies.
+    pub syn_proxy: bool,
     /// Where the listener was written.
     pub place: Place,
 }

@@ -13,7 +13,7 @@ pub mod rule;
 pub mod time;
 pub mod zone;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -111,6 +111,19 @@ impl Policy {
         let per_source = |limit: &Limit| limit.sources.is_some();
         let mut limits = self.rules.iter().filter_map(|rule| rule.limit.as_ref());
         self.keeps_flows() && (self.flood.syn_budget.is_some() || limits.any(per_source))
+    }
+
+    /// The addresses and ports of the host for which SYNs over the budget are answered. A listener on all addresses means those of the
+    /// filtered interfaces: a packet to any other address is not for the host, whatever listens here.
+    pub fn proxied(&self, host: &HostFacts) -> impl Iterator<Item = (IpAddr, u16)> {
+        let listeners = self.listeners.iter().filter(|listener| listener.syn_proxy);
+        listeners.flat_map(|listener| &listener.bind).flat_map(|bind| {
+            let all = bind.ip().is_unspecified();
+            let same_family = move |address: &IpAddr| all && address.is_ipv4() == bind.is_ipv4();
+            let own = host.addresses().filter(same_family);
+            let one = (!all).then_some(bind.ip());
+            own.chain(one).map(|address| (address, bind.port()))
+        })
     }
 
     /// The VPC of that name.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ravelin_datapath::{Origin, Reason, Verdict};
 
 use super::limits::{self, Limits};
-use super::{Decided, Facts, Scene, Upper, quotation, walk};
+use super::{Decided, Facts, Scene, Upper, cookies, quotation, walk};
 use crate::policy::{Direction, HostFacts, Policy};
 
 /// What is remembered of the frames so far.
@@ -89,7 +89,7 @@ impl Flows {
         limits: &mut Limits,
         policy: &Policy,
         host: &HostFacts,
-        packet: limits::Packet,
+        packet: limits::Packet<'_>,
         facts: &Facts,
     ) -> Decided {
         let limits::Packet {
@@ -115,13 +115,20 @@ impl Flows {
             && let Some(reason) = limits.over(policy, &decided, packet, facts)
         {
             decided.verdict = Verdict::Deny;
-            decided.reason = reason;
+            decided.reason = match reason {
+                Reason::SynBudget if cookies::answers(policy, host, packet, facts) => Reason::SynCookie,
+                reason => reason,
+            };
         }
         if let Some(talk) = talk
             && decided.verdict == Verdict::Allow
             && keeps(policy, &decided)
         {
-            self.open(policy, direction, origin.tick, facts, talk);
+            let completes = cookies::brings_one_back(policy, host, packet, facts);
+            if completes {
+                limits.know(policy, talk.remote);
+            }
+            self.open(policy, direction, origin.tick, facts, talk, completes);
         }
         decided
     }
@@ -172,7 +179,16 @@ impl Flows {
         true
     }
 
-    fn open(&mut self, policy: &Policy, direction: Direction, now: u64, facts: &Facts, talk: Talk) {
+    /// `completes`: what opens it is the end of a handshake of which nothing was remembered.
+    fn open(
+        &mut self,
+        policy: &Policy,
+        direction: Direction,
+        now: u64,
+        facts: &Facts,
+        talk: Talk,
+        completes: bool,
+    ) {
         let at = self.known.iter().position(|known| known.talk == talk);
         let state = match facts.upper {
             Some(Upper::Tcp {
@@ -198,13 +214,21 @@ impl Flows {
                 }
                 let outbound = direction == Direction::Outbound;
                 State::Tcp(Connection {
-                    phase: if outbound && flags & SYN == 0 {
+                    phase: if completes || outbound && flags & SYN == 0 {
                         Phase::Established
                     } else {
                         Phase::Opening
                     },
-                    next: outbound.then(|| behind(sequence, payload, flags)),
-                    acknowledged: (outbound && flags & ACK != 0).then_some(acknowledged),
+                    next: if completes {
+                        Some(acknowledged)
+                    } else {
+                        outbound.then(|| behind(sequence, payload, flags))
+                    },
+                    acknowledged: if completes {
+                        Some(sequence)
+                    } else {
+                        (outbound && flags & ACK != 0).then_some(acknowledged)
+                    },
                     host_finished: outbound && flags & FIN != 0,
                     fin: None,
                     fin_taken: false,

@@ -9,7 +9,7 @@ use ravelin_datapath::wire::Measure;
 use ravelin_datapath::{Origin, Reason};
 
 use super::flows::opens;
-use super::{Decided, Facts};
+use super::{Decided, Facts, HostTcp};
 use crate::policy::{Direction, Limit, Policy};
 
 /// What was taken, and who is known.
@@ -39,11 +39,13 @@ enum Whose {
 
 /// A packet, as far as limits ask.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Packet {
+pub(super) struct Packet<'a> {
     pub(super) direction: Direction,
     pub(super) origin: Origin,
-    /// Of the whole frame.
-    pub(super) bytes: usize,
+    /// All of it.
+    pub(super) frame: &'a [u8],
+    /// Who makes cookies; `None`: nobody.
+    pub(super) tcp: Option<&'a dyn HostTcp>,
 }
 
 impl Limits {
@@ -68,7 +70,7 @@ impl Limits {
         &mut self,
         policy: &Policy,
         decided: &Decided,
-        packet: Packet,
+        packet: Packet<'_>,
         facts: &Facts,
     ) -> Option<Reason> {
         if self.not_asked {
@@ -81,7 +83,7 @@ impl Limits {
                 .map(|lengths| prefix(facts.source, lengths.v4, lengths.v6));
             let whose = Whose::Rule(rule.name.to_string(), source);
             let tokens = match limit.measure {
-                Measure::Bytes => packet.bytes,
+                Measure::Bytes => packet.frame.len(),
                 Measure::Packets | Measure::NewFlows => 1,
             };
             if !self.take(whose, limit, packet.origin.tick, tokens) {

@@ -9,6 +9,7 @@
 
 mod bans;
 mod conditions;
+mod cookies;
 mod flows;
 mod fragments;
 mod limits;
@@ -25,6 +26,7 @@ use crate::policy::{Direction, HostFacts, Policy, Timestamp};
 
 pub use bans::Ban;
 pub(crate) use conditions::{Condition, covers, matches};
+pub use cookies::HostTcp;
 use flows::Flows;
 pub(crate) use flows::{may_go_on, opens};
 use fragments::{Datagram, Fragments};

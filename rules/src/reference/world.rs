@@ -1,11 +1,13 @@
 //! What the packets before, and people, have left: flows, fragments, buckets and bans, and the judgement by all of them.
 
+use std::rc::Rc;
+
 use ravelin_datapath::{Decision, Origin, Reason, Verdict};
 
 use super::flows::Flows;
 use super::fragments::Fragments;
 use super::limits::{self, Limits};
-use super::{Ban, Decided, Examination, Walk, bans};
+use super::{Ban, Decided, Examination, HostTcp, Walk, bans};
 use crate::policy::{Direction, HostFacts, Policy};
 
 /// A host to which packets come, one after another.
@@ -15,6 +17,7 @@ pub struct World {
     fragments: Fragments,
     limits: Limits,
     bans: Vec<Ban>,
+    tcp: Option<Rc<dyn HostTcp>>,
 }
 
 impl World {
@@ -23,6 +26,15 @@ impl World {
     pub fn with_bans(bans: Vec<Ban>) -> Self {
         Self {
             bans,
+            ..Self::default()
+        }
+    }
+
+    /// Whose TCP makes cookies, and no packet yet.
+    #[must_use]
+    pub fn with_tcp(tcp: Rc<dyn HostTcp>) -> Self {
+        Self {
+            tcp: Some(tcp),
             ..Self::default()
         }
     }
@@ -79,7 +91,8 @@ impl World {
                     let packet = limits::Packet {
                         direction,
                         origin,
-                        bytes: frame.len(),
+                        frame,
+                        tcp: self.tcp.as_deref(),
                     };
                     self.flows.judge(&mut self.limits, policy, host, packet, &facts)
                 };

@@ -77,6 +77,7 @@ impl Spread {
                     | Reason::Ban
                     | Reason::Limit
                     | Reason::SynBudget
+                    | Reason::SynCookie
             );
             if may_decide && self.reason(*reason) == 0 {
                 missing.push(reason.label());

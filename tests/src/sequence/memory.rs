@@ -22,6 +22,8 @@ pub struct Remembered {
     buckets: RefCell<HashMap<(Place, BucketKey), (FoundBucket, bool)>>,
     sources: RefCell<HashMap<SourceKey, u64>>,
     events: [Cell<u64>; LimitTables::ALL.len()],
+    /// ACKs that have brought back a cookie.
+    pub(super) proven: Cell<u64>,
     flows: Vec<AtomicU64>,
     datagrams: RefCell<HashMap<FlowKey, Rc<Words>>>,
 }
@@ -41,6 +43,7 @@ impl Remembered {
             buckets: RefCell::default(),
             sources: RefCell::default(),
             events: Default::default(),
+            proven: Cell::default(),
             flows: (0..LINES * FLOW_LINE).map(|_| AtomicU64::new(0)).collect(),
             datagrams: RefCell::default(),
         }
@@ -50,6 +53,12 @@ impl Remembered {
     #[must_use]
     pub fn events(&self) -> [u64; LimitTables::ALL.len()] {
         self.events.each_ref().map(Cell::get)
+    }
+
+    /// How many ACKs have brought back a cookie.
+    #[must_use]
+    pub fn proven(&self) -> u64 {
+        self.proven.get()
     }
 
     /// Buckets of known sources, or of others.

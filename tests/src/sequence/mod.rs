@@ -3,6 +3,7 @@
 //! Seed → **`Sequence`** → one decision a step. Conversations are few and mostly behave, so that flows come to be and end;
 //! the rest are packets that somebody forged.
 
+mod cookies;
 mod memory;
 mod policy;
 mod talk;
@@ -17,6 +18,8 @@ use ravelin_rules::{Direction, HostFacts, Policy};
 use crate::packet::Packet;
 use crate::random::Random;
 
+pub(crate) use cookies::cookie;
+pub use cookies::{CLOSED, Keyed};
 pub use memory::Remembered;
 
 use talk::Talk;

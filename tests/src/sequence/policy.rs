@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use ravelin_rules::{Policy, load_text};
 
-use super::talk::{PORTS, REMOTES};
+use super::talk::{HOST, PORTS, REMOTES};
 use crate::random::Random;
 
 /// What a policy's text means.
@@ -64,15 +64,29 @@ pub(super) fn written(random: &mut Random) -> String {
     if random.chance(10) {
         line("bans = false");
     }
-    if random.chance(50) {
+    let budget = random.chance(50);
+    let proxies = budget && stateful && random.chance(70);
+    if budget {
         let burst = 1 + random.below(3);
-        let rate = random.pick(&["2/s", "7/s", "3/m"]);
+        // Who answers what is over the budget is over it soon, and stays.
+        let rates: &[&str] = if proxies {
+            &["3/m", "1/h", "1/h"]
+        } else {
+            &["2/s", "7/s", "3/m"]
+        };
+        let rate = random.pick(rates);
         line(&format!(
             "[flood]\nsyn_budget = {{ rate = \"{rate}\", burst = {burst} }}"
         ));
     }
     if random.chance(20) {
         line(&format!("[never_ban]\nentries = [\"{}\"]", random.pick(&REMOTES)));
+    }
+    if proxies {
+        line(&listener(random));
+        if random.chance(70) {
+            line("[[rule]]\nname = \"web\"\naction = \"allow\"\nprotocol = \"tcp\"");
+        }
     }
     let count = random.index(5);
     for rule in 0..count {
@@ -131,4 +145,21 @@ fn limit(random: &mut Random, keeps: bool, outbound: bool) -> String {
         random.pick(&["source", "rule", "source/24,56", "source/29", "source/32,128"])
     };
     format!("limit = {{ {what}, burst = {burst}, per = \"{per}\" }}")
+}
+
+/// A listener whose SYNs are answered over the budget: on all addresses, or on one of the host's.
+fn listener(random: &mut Random) -> String {
+    let port = random.pick(&PORTS);
+    let bind = match random.below(6) {
+        0 => format!("\"{}:{port}\"", HOST[0]),
+        1 => format!("\"[{}]:{port}\"", HOST[1]),
+        2 => format!("\"0.0.0.0:{port}\", \"[::]:{port}\""),
+        _ => PORTS
+            .map(|port| format!("\"0.0.0.0:{port}\", \"[::]:{port}\""))
+            .join(", "),
+    };
+    format!(
+        "[[upstream]]\nname = \"app\"\nservers = [\"127.0.0.1:8080\"]\n[[listener]]\nname = \"web\"\nbind = [{bind}]\nsyn_proxy = \"auto\"\n\
+         routes = [{{ upstream = \"app\" }}]\ntls = {{ certificates = [{{ cert = \"a.pem\", key = \"a.key\" }}] }}"
+    )
 }

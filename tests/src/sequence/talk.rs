@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ravelin_rules::Direction;
 
+use super::cookies::cookie;
 use crate::packet::{self, Packet, ether};
 use crate::random::Random;
 
@@ -118,7 +119,9 @@ impl Talk {
                 };
                 let packet = self.ip(going).source(source).tcp(self.local_port);
                 let port = random.word().into();
-                (going, packet.with("source-port", port).with("flags", SYN))
+                let packet = packet.with("source-port", port).with("flags", SYN);
+                let options = random.pick(&[0, 4, 4, 8]);
+                (going, packet.with("options", options))
             }
             Kind::Other => {
                 let going = self.turn(random);
@@ -139,6 +142,17 @@ impl Talk {
         if random.chance(70) {
             let data = u32::from(random.chance(50)) * 100;
             let ending = 6 + random.index(20);
+            if self.opener == Direction::Inbound && self.step == 0 && random.chance(80) {
+                // The host's number is a cookie, whether the host or its firewall will say it.
+                let [from, to] = [(self.remote, self.remote_port), (self.local(), self.local_port)]
+                    .map(|(address, port)| (address.parse::<IpAddr>().expect("an address"), port).into());
+                self.next[0] = cookie(from, to, self.next[1]);
+            }
+            if self.opener == Direction::Inbound && self.step == 1 && random.chance(40) {
+                // The firewall has said it, and this host's program for what goes out has not seen it.
+                self.step = 2;
+                self.next[0] = self.next[0].wrapping_add(1);
+            }
             let (going, flags, payload) = match self.step {
                 0 => (opener, SYN, 0),
                 1 => (other, SYN | ACK, 0),
@@ -324,11 +338,18 @@ impl Talk {
     fn tcp(&self, going: Direction, flags: u64, sequence: u32, acknowledged: u32, payload: u32) -> Packet {
         let (from, to) = self.ports(going);
         let acknowledged = if flags & ACK == 0 { 0 } else { acknowledged };
+        // Nearly every SYN has options.
+        let options = if flags & SYN != 0 && !sequence.is_multiple_of(8) {
+            4
+        } else {
+            0
+        };
         self.ip(going)
             .tcp(to)
             .with("source-port", from.into())
             .with("flags", flags)
             .with("sequence", sequence.into())
+            .with("options", options)
             .with("acknowledgement", acknowledged.into())
             .payload(usize::try_from(payload).expect("it fits"))
     }
@@ -370,8 +391,12 @@ impl Talk {
         }
     }
 
+    fn local(&self) -> &'static str {
+        HOST[usize::from(self.is_v6())]
+    }
+
     fn ip(&self, going: Direction) -> Packet {
-        let local = HOST[usize::from(self.is_v6())];
+        let local = self.local();
         let (from, to) = match going {
             Direction::Inbound => (self.remote, local),
             Direction::Outbound => (local, self.remote),

@@ -1,6 +1,6 @@
 //! Which flow a packet belongs to, and what it does there.
 
-use super::tcp::{ACK, SYN};
+use super::tcp::{ACK, RST, SYN};
 use crate::judge::Origin;
 use crate::packet::{Fragment, Packet, Upper, UpperKind};
 use crate::wire::{Ends, FlowKey, Plane, SourceKey};
@@ -29,8 +29,8 @@ pub struct Claim {
     pub acknowledged: u32,
     /// TCP: bytes behind the header.
     pub payload: u32,
-    /// No gap at the end.
-    pub zero: u32,
+    /// 1: it brings back a cookie of the host's TCP, so its source is where it says.
+    pub proven: u32,
 }
 
 impl Claim {
@@ -49,7 +49,7 @@ impl Claim {
             sequence: upper.sequence,
             acknowledged: upper.acknowledged,
             payload: upper.payload,
-            zero: 0,
+            proven: 0,
         }
     }
 
@@ -74,6 +74,19 @@ impl Claim {
     #[inline(always)]
     pub(super) const fn opens_connection(&self) -> bool {
         self.is_tcp() && self.flags & (SYN | ACK) == SYN
+    }
+
+    /// Whether it may bring back a cookie.
+    #[inline(always)]
+    #[must_use]
+    pub const fn acknowledges(&self) -> bool {
+        self.is_tcp() && self.flags & (SYN | RST | ACK) == ACK
+    }
+
+    /// Whether it brings back a cookie.
+    #[inline(always)]
+    pub(super) const fn is_proven(&self) -> bool {
+        self.proven != 0
     }
 
     /// Whether the packet goes out.

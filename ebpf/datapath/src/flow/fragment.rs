@@ -49,7 +49,7 @@ impl Claim {
             sequence: 0,
             acknowledged: 0,
             payload: packet.fragment.units() as u32,
-            zero: 0,
+            proven: 0,
         }
     }
 }

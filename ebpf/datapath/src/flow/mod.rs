@@ -14,6 +14,7 @@ mod tcp;
 
 use core::cell::Cell;
 
+use crate::cookie::{self, HostTcp};
 use crate::hash_table::Lines;
 use crate::limit::{self, Buckets, Draw, Drawn};
 use crate::packet::{Address, Quotation};
@@ -61,6 +62,12 @@ pub trait Memory {
 
     /// A rule, or the default, allows it: what the buckets say that it takes from; see [`limit::draw`]. A function, for the same reason.
     fn draw(&self, make: impl FnOnce() -> Draw) -> Drawn;
+
+    /// It is a SYN over the budget: whether it is answered with a cookie; see [`cookie::ask`].
+    fn answer(&self, frame: &impl Frame) -> bool;
+
+    /// It belongs to no flow and is about to open one. When it is an ACK that brings back a cookie, its claim is proven.
+    fn prove(&self, frame: &impl Frame);
 }
 
 /// Whether a flow lets a packet through, which claims that it belongs to one.
@@ -115,6 +122,14 @@ impl Memory for Stateless {
     fn draw(&self, _: impl FnOnce() -> Draw) -> Drawn {
         Drawn::Granted
     }
+
+    #[inline(always)]
+    fn answer(&self, _: &impl Frame) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn prove(&self, _: &impl Frame) {}
 }
 
 /// Flows and buckets, and the tables that have judged them, in user space.
@@ -124,7 +139,7 @@ pub struct Remembering<'m, T, O, F> {
     pub tables: &'m T,
     /// Those of the other direction: they judge a flow again that began there.
     pub other: &'m O,
-    /// The flows and the buckets.
+    /// The flows and the buckets, and the host's TCP.
     pub flows: &'m F,
     /// What the packet claims.
     pub claim: Cell<Option<Claim>>,
@@ -142,7 +157,7 @@ impl<'m, T, O, F> Remembering<'m, T, O, F> {
     }
 }
 
-impl<T: Tables, O: Tables, F: Flows + Buckets> Memory for Remembering<'_, T, O, F> {
+impl<T: Tables, O: Tables, F: Flows + Buckets + HostTcp> Memory for Remembering<'_, T, O, F> {
     fn claim(&self, make: impl FnOnce() -> Claim) {
         self.claim.set(Some(make()));
     }
@@ -193,6 +208,19 @@ impl<T: Tables, O: Tables, F: Flows + Buckets> Memory for Remembering<'_, T, O, 
 
     fn draw(&self, make: impl FnOnce() -> Draw) -> Drawn {
         limit::draw(self.tables, self.flows, &make())
+    }
+
+    fn answer(&self, frame: &impl Frame) -> bool {
+        cookie::ask(self.tables, self.flows, frame) > cookie::KNOWN
+    }
+
+    fn prove(&self, frame: &impl Frame) {
+        if let Some(claim) = self.claim.get()
+            && claim.acknowledges()
+            && cookie::ask(self.tables, self.flows, frame) == cookie::KNOWN
+        {
+            self.claim.set(Some(Claim { proven: 1, ..claim }));
+        }
     }
 }
 

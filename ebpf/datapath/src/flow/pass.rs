@@ -97,12 +97,16 @@ pub fn open(tables: &impl Tables, flows: &impl Flows, claim: &Claim, rule: u32) 
         }
     }
     let epoch = epoch(tables)?;
-    if let Some(flow) = opened(claim, epoch, rule) {
+    let proven = tables.setting(Setting::SynProxyUsed) != 0 && claim.is_proven();
+    if let Some(flow) = opened(claim, epoch, rule, proven) {
         let table = flows.table();
         let opened = table.open(&claim.key, &flow.pack());
         flows.count(opened);
         if matches!(flow.stage, Stage::Established) && matches!(opened, FlowTables::Opened) {
             flows.count(table.settle(&claim.key));
+        }
+        if proven {
+            flows.know(&claim.remote(), claim.tick);
         }
     }
     Some(())
@@ -154,7 +158,7 @@ fn advance(cell: &impl FlowCell, flow: &Flow, fin_seen: bool, claim: &Claim) -> 
 
 /// The flow that a packet opens; `None` when it opens none.
 #[inline(always)]
-fn opened(claim: &Claim, epoch: u32, rule: u32) -> Option<Flow> {
+fn opened(claim: &Claim, epoch: u32, rule: u32, proven: bool) -> Option<Flow> {
     let flow = Flow {
         seen: claim.tick,
         next: 0,
@@ -167,7 +171,7 @@ fn opened(claim: &Claim, epoch: u32, rule: u32) -> Option<Flow> {
         remote_fin: 0,
     };
     if claim.is_tcp() {
-        return tcp::opened(flow, claim);
+        return tcp::opened(flow, claim, proven);
     }
     Some(flow)
 }

@@ -14,9 +14,12 @@ pub(super) const ACK: u32 = 1 << 4;
 
 /// The flow that a segment opens: not a reset, and not an answer to a SYN that no rule let in.
 #[inline(always)]
-pub(super) fn opened(flow: Flow, claim: &Claim) -> Option<Flow> {
+pub(super) fn opened(flow: Flow, claim: &Claim, proven: bool) -> Option<Flow> {
     if claim.flags & RST != 0 || claim.flags & (SYN | ACK) == SYN | ACK {
         return None;
+    }
+    if proven {
+        return Some(completed(flow, claim));
     }
     if !claim.is_outbound() {
         return Some(flow);
@@ -38,6 +41,18 @@ pub(super) fn opened(flow: Flow, claim: &Claim) -> Option<Flow> {
         flow.stage = Stage::Established;
     }
     Some(flow)
+}
+
+/// The flow of a segment that brings back a cookie: the handshake is over, and its numbers are those of the segment.
+#[inline(always)]
+const fn completed(flow: Flow, claim: &Claim) -> Flow {
+    Flow {
+        next: claim.acknowledged,
+        acked: claim.sequence,
+        marks: flow.marks | marks::NEXT | marks::ACKED,
+        stage: Stage::Established,
+        ..flow
+    }
 }
 
 /// A segment of this host; says whether the flow has just been established.

@@ -43,6 +43,6 @@ pub(crate) fn ethernet<T: Tables, W: Witness>(
 }
 
 #[inline(always)]
-const fn is_tag(ether_type: u16) -> bool {
+pub(crate) const fn is_tag(ether_type: u16) -> bool {
     matches!(ether_type, 0x8100 | 0x88a8)
 }

@@ -105,7 +105,7 @@ pub(crate) fn ipv6<T: Tables, W: Witness>(
 }
 
 #[inline(always)]
-const fn half<const AT: usize>(header: &[u8; 40]) -> u64 {
+pub(crate) const fn half<const AT: usize>(header: &[u8; 40]) -> u64 {
     u64::from_be_bytes([
         header[AT],
         header[AT + 1],

@@ -10,12 +10,12 @@ mod ipv4;
 mod ipv6;
 mod upper;
 
-pub(crate) use ethernet::{ARP, IPV4, IPV6, ethernet};
+pub(crate) use ethernet::{ARP, IPV4, IPV6, ethernet, is_tag};
 pub(crate) use ipv4::ipv4;
-pub(crate) use ipv6::ipv6;
+pub(crate) use ipv6::{half, ipv6};
 
 /// TCP's protocol number.
-const TCP: u8 = 6;
+pub(crate) const TCP: u8 = 6;
 
 /// Bytes of the longest datagram: more, no length field can say.
 const DATAGRAM_MAX: usize = 0xffff;

@@ -43,6 +43,8 @@ pub enum FlowTables {
     NotSettled = 3,
     /// The first fragment of a datagram has passed, and is remembered; the oldest of them gives way.
     Datagram = 4,
+    /// An ACK has brought back a SYN cookie, and opened a flow that is established.
+    Proven = 5,
 }
 
 impl FlowTables {
@@ -53,10 +55,11 @@ impl FlowTables {
         Self::NoRoom,
         Self::NotSettled,
         Self::Datagram,
+        Self::Proven,
     ];
 
     /// How many counters there are.
-    pub const COUNTERS: u32 = 5;
+    pub const COUNTERS: u32 = 6;
 
     /// The word in metrics.
     #[must_use]
@@ -67,6 +70,7 @@ impl FlowTables {
             Self::NoRoom => "no_room",
             Self::NotSettled => "not_settled",
             Self::Datagram => "datagram",
+            Self::Proven => "proven",
         }
     }
 }

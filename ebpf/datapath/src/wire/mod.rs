@@ -7,6 +7,7 @@ mod bans;
 mod flow;
 mod hash_table;
 mod limit;
+mod proxied;
 mod settings;
 pub(crate) mod trie;
 
@@ -28,6 +29,7 @@ pub use limit::{
     SYN_BUDGET, Sharing, SourceKey, SourceLengths, bucket, bucket_owner, bucket_sharers, source_key,
     source_of,
 };
+pub use proxied::{MAX_PROXIED, PROBES, PROXIED_DOUBLES, ProxiedEntry, proxied_cell, proxied_entry};
 pub use settings::{Plane, Setting, Settings};
 pub(crate) use settings::{class_bits, verdict};
 pub use trie::{Cell, FAR_DOUBLES, FAR_KEYS, Lanes, MAX_FAR_BITS, MAX_LANES};

@@ -302,6 +302,12 @@ settings! {
     SourcesUsed,
     /// 1: inbound ICMP errors are matched by the packet that they quote.
     ErrorsMatched,
+    /// 1: SYNs over that budget are answered with cookies, to some addresses and ports.
+    SynProxyUsed,
+    /// First double of the table of those: see [`super::proxied_entry`].
+    Proxied,
+    /// Cells of that table as a power of two; [`super::PROBES`] more stand behind them.
+    ProxiedBits,
 }
 
 /// The settings of one generation.
