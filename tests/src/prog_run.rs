@@ -4,6 +4,7 @@
 //! the program's action must follow from them, so every run proves the counters too.
 
 mod memory;
+mod pins;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +15,6 @@ use aya::{Ebpf, EbpfLoader};
 use ravelin_daemon::network::bans::never::{self, NEVER_BAN, NEVER_BAN_LENGTHS, Never};
 use ravelin_daemon::network::hash_table;
 use ravelin_daemon::network::load::{INBOUND, OBJECT, OUTBOUND};
-use ravelin_daemon::network::pins::PinDir;
 use ravelin_daemon::network::shared;
 use ravelin_daemon::network::tables::{self, TableMap};
 use ravelin_datapath::wire::{
@@ -27,6 +27,7 @@ use ravelin_rules::TableImage;
 use crate::netns::{End, Namespace, veth};
 
 pub use memory::{FLOWS, FlowMemory};
+pub use pins::TestPins;
 
 /// The number of the interface that test runs name, inside [`Bench::run`].
 #[must_use]
@@ -39,35 +40,6 @@ pub fn interface() -> u32 {
 pub struct Bench {
     inside: Namespace,
     _peer: Namespace,
-}
-
-/// A pin folder for tests without a daemon; gone when dropped.
-#[derive(Debug)]
-pub struct TestPins(Option<PinDir>);
-
-impl TestPins {
-    /// A fresh folder.
-    #[must_use]
-    #[track_caller]
-    #[expect(clippy::new_without_default, reason = "it does something to the machine")]
-    pub fn new() -> Self {
-        let number = LOADS.fetch_add(1, Ordering::Relaxed);
-        let path = format!("/sys/fs/bpf/ravelin-pins-{}-{number}", std::process::id());
-        let pins = PinDir::open(path.as_ref()).expect("the bpf file system is mounted");
-        Self(Some(pins))
-    }
-
-    /// The folder.
-    #[must_use]
-    pub fn pins(&self) -> &PinDir {
-        self.0.as_ref().expect("not dropped")
-    }
-}
-
-impl Drop for TestPins {
-    fn drop(&mut self) {
-        let _best_effort = self.0.take().map(PinDir::remove);
-    }
 }
 
 /// One loaded generation.

@@ -364,7 +364,7 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
     #[inline(always)]
     fn look(&self, line: &L::Line, hash: Hash, key: &[u64; KEY], time: u32, stay: Stay) -> Look {
         let gives_way = u64::from(stay == Stay::UntilRoomIsNeeded);
-        let mut best = Candidate::NONE;
+        let (mut best, mut alike) = (Candidate::NONE, 0);
         let mut way = 0;
         while way < WAYS {
             let tag = line.load(way);
@@ -378,9 +378,9 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
                 + Candidate::new(Rank::Free, near as u64, way).0 * free
                 + Candidate::new(Rank::Old, age, way).0 * old;
             best = Candidate(self.lines.greater(best.0, candidate));
+            alike += Self::counts(tag, stay);
             way = self.lines.after(way);
         }
-        let alike = self.alike(line, stay);
         let refused = if best.is(Rank::Same) {
             // No two keys of a line have one fingerprint: whoever looks for one asks about a single entry.
             !Self::stands(line, best.way(), key)
@@ -393,16 +393,21 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
         Look { best, alike }
     }
 
-    /// Ways of a line that those take who may not take all.
+    /// 1 if the tag is that of an entry of those that may not take all ways of a line.
+    #[inline(always)]
+    fn counts(tag: u64, stay: Stay) -> u64 {
+        let guests = u64::from(stay == Stay::Guest);
+        let (taken, kept) = (wire::is_taken(tag), wire::is_kept(tag));
+        (taken - kept) * guests + kept * (1 - guests)
+    }
+
+    /// How many of those stand in a line.
     #[inline(always)]
     fn alike(&self, line: &L::Line, stay: Stay) -> u64 {
-        let guests = u64::from(stay == Stay::Guest);
         let mut alike = 0;
         let mut way = 0;
         while way < WAYS {
-            let tag = line.load(way);
-            let (taken, kept) = (wire::is_taken(tag), wire::is_kept(tag));
-            alike += (taken - kept) * guests + kept * (1 - guests);
+            alike += Self::counts(line.load(way), stay);
             way = self.lines.after(way);
         }
         alike
