@@ -362,6 +362,10 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
     }
 
     #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the time is the lower half of a tag"
+    )]
     fn look(&self, line: &L::Line, hash: Hash, key: &[u64; KEY], time: u32, stay: Stay) -> Look {
         let gives_way = u64::from(stay == Stay::UntilRoomIsNeeded);
         let (mut best, mut alike) = (Candidate::NONE, 0);
@@ -428,6 +432,10 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
 
     /// The way with a key's fingerprint; or a number beyond all ways.
     #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "what is beyond all ways is cut off, and still is"
+    )]
     fn marked(&self, line: &L::Line, hash: Hash) -> usize {
         // One more than the way, of which no two are.
         let mut marked = 0;
@@ -469,6 +477,7 @@ impl<L: Lines, const KEY: usize, const VALUE: usize> HashTable<L, KEY, VALUE> {
     /// The sum of the products of the key's halves with numbers that nobody outside knows (Lemire and Kaser, "Strongly universal string
     /// hashing is fast", 2014), with its upper bits spread over all.
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "some of the bits")]
     fn hash(&self, key: &[u64; KEY]) -> Hash {
         let mut sum = self.lines.secret(0);
         let mut index = 0;

@@ -123,7 +123,7 @@ pub(crate) struct Facts {
     /// It is a first fragment, or came with a fragment header of IPv6.
     pub(crate) in_parts: bool,
     /// The packet that it quotes, when it is an ICMP error that quotes enough of one.
-    pub(crate) quoted: Option<Box<Facts>>,
+    pub(crate) quoted: Option<Box<Self>>,
 }
 
 /// The facts of an upper header.
@@ -241,10 +241,11 @@ impl<'a> Walk<'a> {
         let facts = self.ethernet(frame)?;
         let matched = self.scene.direction == Direction::Inbound && quotation::is_asked_for(self.policy);
         self.quotes_flow = matched && flows.sent_what_is_quoted(self.policy, self.origin.tick, &facts);
-        if essentials && let Some(reason) = essential(&facts, self.scene.direction) {
-            if reason != Reason::IcmpError || !matched || self.quotes_flow {
-                return Err(Decided::allow(reason));
-            }
+        if essentials
+            && let Some(reason) = essential(&facts, self.scene.direction)
+            && (reason != Reason::IcmpError || !matched || self.quotes_flow)
+        {
+            return Err(Decided::allow(reason));
         }
         Ok(facts)
     }

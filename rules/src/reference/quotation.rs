@@ -54,7 +54,7 @@ fn ipv4(bytes: &[u8]) -> Option<Facts> {
     }
     let source = Ipv4Addr::new(fixed[12], fixed[13], fixed[14], fixed[15]);
     let destination = Ipv4Addr::new(fixed[16], fixed[17], fixed[18], fixed[19]);
-    let later = fixed[6] % 32 != 0 || fixed[7] != 0;
+    let later = !fixed[6].is_multiple_of(32) || fixed[7] != 0;
     let upper = bytes.get(words * 4..).unwrap_or_default();
     quoted(source.into(), destination.into(), fixed[9], later, upper)
 }

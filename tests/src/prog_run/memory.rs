@@ -63,7 +63,11 @@ impl FlowMemory {
 impl FlowMemory {
     /// Lines of each hash table: twice as many ways as there is room for, as the daemon's tables have them.
     pub(super) fn tables(&self) -> [(&'static str, u32); 3] {
-        let lines = |room: u32| (2 * room).div_ceil(WAYS as u32).next_power_of_two();
+        let lines = |room: u32| {
+            (2 * room)
+                .div_ceil(u32::try_from(WAYS).expect("few"))
+                .next_power_of_two()
+        };
         // Half of those of sources is for known ones.
         [
             (shared::FLOWS, lines(self.room)),

@@ -77,7 +77,7 @@ fn ipv6(frame: &impl Frame, quotation: Quotation) -> Option<Packet> {
     if header[0] >> 4 != 6 {
         return None;
     }
-    let (_, [rest @ ..]) = header.split_at(8);
+    let (_, rest) = header.split_at(8);
     let (source, destination) = rest.split_at(16);
     let chain = frame.chain(Link {
         protocol: header[6],

@@ -1,6 +1,6 @@
 //! The shape of a flow in the table that all generations share: who talks with whom, and what is remembered of it.
 
-use super::{Plane, WAYS, line_words};
+use super::{Plane, WAYS_PER_LINE, line_words};
 use crate::packet::Address;
 
 /// 64-bit words of a [`FlowKey`].
@@ -20,7 +20,7 @@ pub type FlowRecord = [u64; FLOW_WORDS];
 pub const FLOWS: u32 = 1 << 17;
 
 /// Lines of the flow table: twice as many ways as there are to be flows, so that no line is full before the table is.
-pub const FLOW_LINES: u32 = 2 * FLOWS / WAYS as u32;
+pub const FLOW_LINES: u32 = 2 * FLOWS / WAYS_PER_LINE;
 
 /// 64-bit words of a line of the flow table.
 pub const FLOW_LINE: usize = line_words(FLOW_KEY_WORDS, FLOW_WORDS);

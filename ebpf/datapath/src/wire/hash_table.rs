@@ -3,6 +3,11 @@
 /// Ways of a line: their tags are one cache line of 64 bytes.
 pub const WAYS: usize = 8;
 
+/// The same number, where lines are counted.
+pub(crate) const WAYS_PER_LINE: u32 = 8;
+
+const _: () = assert!(WAYS == WAYS_PER_LINE as usize);
+
 /// Secret numbers of a table: one to begin with, and one for each half of the longest key.
 pub const HASH_NUMBERS: usize = 1 + 2 * LONGEST_KEY;
 

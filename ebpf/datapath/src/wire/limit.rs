@@ -1,6 +1,6 @@
 //! Limits: their numbers in the tables of a generation, and the shapes of buckets, which all generations share.
 
-use super::{Plane, RULE_SLOTS, WAYS, line_words};
+use super::{Plane, RULE_SLOTS, WAYS_PER_LINE, line_words};
 use crate::packet::Address;
 
 /// 64-bit words of a [`LimitRecord`].
@@ -41,10 +41,10 @@ pub type LimitKey = [u32; 2];
 pub const BUCKETS: u32 = 100_000;
 
 /// Lines of their table: for each kind more than twice as many ways as there are to be buckets, so that no line is full before the table is.
-pub const BUCKET_LINES: u32 = (4 * BUCKETS / WAYS as u32).next_power_of_two();
+pub const BUCKET_LINES: u32 = (4 * BUCKETS / WAYS_PER_LINE).next_power_of_two();
 
 /// Lines of the table of buckets that belong to limits, for the same reason.
-pub const OWN_BUCKET_LINES: u32 = (OWN_BUCKETS / WAYS as u32).next_power_of_two();
+pub const OWN_BUCKET_LINES: u32 = (OWN_BUCKETS / WAYS_PER_LINE).next_power_of_two();
 
 /// 64-bit words of a line of any of the tables of buckets.
 pub const BUCKET_LINE: usize = line_words(BUCKET_KEY_WORDS, BUCKET_WORDS);

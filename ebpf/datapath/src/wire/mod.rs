@@ -22,7 +22,7 @@ pub use flow::{
     FlowTables, Stage, marks,
 };
 pub use hash_table::{Claimed, FINGERPRINT, HASH_NUMBERS, WAYS, Way, line_words};
-pub(crate) use hash_table::{is_kept, is_taken, tag_difference};
+pub(crate) use hash_table::{WAYS_PER_LINE, is_kept, is_taken, tag_difference};
 pub use limit::{
     BUCKET_KEY_WORDS, BUCKET_LINE, BUCKET_LINES, BUCKET_WORDS, BUCKETS, BucketKey, BucketRecord, LIMIT_WORDS,
     LIMITS, Limit, LimitKey, LimitRecord, LimitTables, Measure, OWN_BUCKET_LINES, OWN_BUCKETS, SOURCES,
