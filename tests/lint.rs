@@ -240,6 +240,8 @@ fn addresses(
         "223.255.255.255",
         "::",
         "::2",
+        "::fffe:ffff:ffff",
+        "::1:0:0:0",
         "feff:ffff::",
     ] {
         candidates.insert(text.parse().expect("an address"));
@@ -260,8 +262,12 @@ fn addresses(
         satisfies.push(host.addresses().any(|own| own == address));
         satisfies.push(match address {
             IpAddr::V4(address) => matches!(address.octets()[0], 0 | 127 | 224..=255),
-            IpAddr::V6(address) => address.is_loopback() || address.is_multicast(),
+            IpAddr::V6(address) => {
+                address.is_loopback() || address.is_multicast() || address.to_ipv4_mapped().is_some()
+            }
         });
+        // Which may send little.
+        satisfies.push(address.is_unspecified());
         let class = classes.entry(satisfies).or_default();
         if class.len() < 3 {
             class.push(address);

@@ -32,7 +32,7 @@ pub struct Terms {
 pub struct Difference {
     /// By what happens to the packets: allowed, denied, by another rule.
     pub changes: Vec<Change>,
-    /// Settings that decide about packets which no box can describe: fragments, malformed headers, frames that are not IP; and what flows
+    /// Settings that decide about packets which no box can describe: fragments, also of ICMP messages, ICMPv6 from `::`, malformed headers, frames that are not IP; and what flows
     /// let through.
     pub settings: Vec<SettingChange>,
     /// There are more boxes than are listed.

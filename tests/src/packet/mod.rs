@@ -247,7 +247,9 @@ impl Layer {
         }
     }
 
-    fn address(&self, name: &str) -> Option<IpAddr> {
+    /// The address in that field, when it was set.
+    #[must_use]
+    pub fn address(&self, name: &str) -> Option<IpAddr> {
         match self.value(name)? {
             Value::Address(address) => Some(*address),
             _ => None,
