@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ravelin_tests::daemon::{Daemon, Half};
 use ravelin_tests::netns::expect_success;
-use ravelin_tests::scene::{SILENCE, Scene};
+use ravelin_tests::scene::{SILENCE, Scene, Stops, flood};
 use ravelin_tests::{figures, requires, wait};
 
 #[test]
@@ -23,13 +23,9 @@ fn under_a_flood_the_program_moves_between_the_hooks_and_lets_no_packet_out() {
     let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     let moved = thread::scope(|scope| {
         scene.host.enter_and(scope, || {
-            let socket = UdpSocket::bind("10.77.0.2:0").expect("bind");
-            while !stop.load(Ordering::Relaxed) {
-                // A packet that is dropped on the way out may be an error to its sender, or none.
-                let _dropped = socket.send_to(b"x", "10.77.0.1:5301");
-                sent.fetch_add(1, Ordering::Relaxed);
-            }
+            flood("10.77.0.2:0", "10.77.0.1:5301", true, &sent, &stop);
         });
+        let flooded = Stops(&stop);
         let mut moved = Vec::new();
         for round in 0..20 {
             let word = if round % 2 == 0 { "clsact" } else { "auto" };
@@ -42,7 +38,7 @@ fn under_a_flood_the_program_moves_between_the_hooks_and_lets_no_packet_out() {
                 (sent.load(Ordering::Relaxed) > so_far + 500).then_some(())
             });
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(flooded);
         moved
     });
     for pair in moved.chunks(2) {

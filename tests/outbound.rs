@@ -15,7 +15,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use ravelin_tests::daemon::{Daemon, Half};
 use ravelin_tests::netns::expect_success;
 use ravelin_tests::packet::{Packet, hex};
-use ravelin_tests::scene::{SILENCE, Scene};
+use ravelin_tests::scene::{SILENCE, Scene, Stops, flood};
 use ravelin_tests::{figures, requires, wait};
 
 ravelin_tests::at_each_hook! {
@@ -159,13 +159,9 @@ fn under_a_flood_no_reload_and_no_kill_lets_a_packet_out(hook: &'static str) {
     let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         scene.host.enter_and(scope, || {
-            let socket = UdpSocket::bind("10.77.0.2:0").expect("bind");
-            while !stop.load(Ordering::Relaxed) {
-                // A packet that is dropped on the way out may be an error to its sender, or none.
-                let _dropped = socket.send_to(b"x", "10.77.0.1:5301");
-                sent.fetch_add(1, Ordering::Relaxed);
-            }
+            flood("10.77.0.2:0", "10.77.0.1:5301", true, &sent, &stop);
         });
+        let flooded = Stops(&stop);
         for round in 0..20 {
             filter.write_policy(&POLICY.replace("5300", &format!("{}", 5310 + round)));
             filter.reload();
@@ -182,7 +178,7 @@ fn under_a_flood_no_reload_and_no_kill_lets_a_packet_out(hook: &'static str) {
             assert_ne!(outbound_program(&filter), before, "adopted, and swapped");
             assert_eq!(programs(&scene), 1);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(flooded);
     });
     let leaked = receiver.recv(&mut [0; 4]).is_ok();
     let sent = sent.into_inner();
@@ -273,17 +269,13 @@ fn a_policy_whose_way_out_fails_judges_no_packet_that_comes_in(hook: &'static st
     let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         scene.client.enter_and(scope, || {
-            let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
-            while !stop.load(Ordering::Relaxed) {
-                // Nobody listens: what the host answers to that is an error here, or none.
-                let answer = socket.send_to(b"x", "10.77.0.2:5300");
-                sent.fetch_add(u64::from(answer.is_ok()), Ordering::Relaxed);
-            }
+            flood("10.77.0.1:0", "10.77.0.2:5300", false, &sent, &stop);
         });
+        let flooded = Stops(&stop);
         for _ in 0..20 {
             refused(&filter, &new, pins_of(hook).1);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(flooded);
     });
     let open = filter.rule_packets()["open"];
     // Counters keep what was counted under a name: with a place for the pin, the new policy shows it.

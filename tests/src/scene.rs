@@ -4,7 +4,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use aya::programs::{SchedClassifier, TcAttachType};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -233,6 +234,35 @@ pub fn connect_from(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpSt
     socket.connect_timeout(&target.into(), SILENCE)?;
     Ok(socket.into())
 }
+
+/// Sends datagrams without pause until they are stopped, or for the longest time that they may. `sent` counts those that left without an error, with
+/// `all` every one.
+///
+/// # Panics
+/// When `source` is no address of this namespace.
+#[track_caller]
+pub fn flood(source: &str, target: &str, all: bool, sent: &AtomicU64, stop: &AtomicBool) {
+    let socket = UdpSocket::bind(source).expect("an address of this namespace");
+    let start = Instant::now();
+    while !stop.load(Ordering::Relaxed) && start.elapsed() < LONGEST_FLOOD {
+        // What is dropped on the way out, or answered by an error, may be one here, or none.
+        let left = socket.send_to(b"x", target);
+        sent.fetch_add(u64::from(all || left.is_ok()), Ordering::Relaxed);
+    }
+}
+
+/// Stops a flood when it is dropped: also when a test panics, whose threads are waited for.
+#[derive(Debug)]
+pub struct Stops<'f>(pub &'f AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A flood stops by itself.
+const LONGEST_FLOOD: Duration = Duration::from_secs(120);
 
 /// Makes each of these functions a test at each hook for what goes out: the one that the kernel has, which is TCX, and `clsact`.
 #[macro_export]
