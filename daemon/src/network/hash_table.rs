@@ -3,24 +3,26 @@
 #![expect(unsafe_code, reason = "memory that the kernel shares")]
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, MapError};
-use memmap2::MmapMut;
+use memmap2::{MmapOptions, MmapRaw};
 use ravelin_datapath::hash_table::SliceLines;
 use ravelin_datapath::wire::HASH_NUMBERS;
 
 use super::shared::HASH_SECRET;
-use super::tables::{TablesError, mapped};
 
 type Secret<M = MapData> = Array<M, [u64; HASH_NUMBERS]>;
 
 /// The lines of a table.
 #[derive(Debug)]
 pub struct MappedLines {
-    value: MmapMut,
+    /// Raw: no reference to its bytes may ever exist, as others write them.
+    value: MmapRaw,
     /// Words of a line.
     line: usize,
     secret: [u64; HASH_NUMBERS],
@@ -45,7 +47,10 @@ impl MappedLines {
         let info = map.info().map_err(failed(table))?;
         let bytes = info.value_size() as usize * info.max_entries() as usize;
         Ok(Self {
-            value: mapped(&map, bytes).map_err(HashTableError::Map)?,
+            value: MmapOptions::new()
+                .len(bytes)
+                .map_raw(map.fd().as_fd().as_raw_fd())
+                .map_err(HashTableError::Map)?,
             line,
             secret: numbers,
         })
@@ -54,7 +59,7 @@ impl MappedLines {
     /// The lines.
     #[must_use]
     pub fn lines(&self) -> SliceLines<'_> {
-        let words = self.value.as_ptr().cast::<AtomicU64>();
+        let words = self.value.as_mut_ptr().cast::<AtomicU64>();
         // SAFETY: the mapping is writable, aligned to a page, and lives as long as `self`; nobody in this process has another reference to it than
         // by this method, and whoever else writes to it, in the kernel, writes whole words.
         let words = unsafe { std::slice::from_raw_parts(words, self.value.len() / size_of::<u64>()) };
@@ -94,6 +99,6 @@ pub enum HashTableError {
         source: MapError,
     },
     /// It cannot be mapped.
-    #[error(transparent)]
-    Map(TablesError),
+    #[error("cannot map a table into memory")]
+    Map(#[source] io::Error),
 }
