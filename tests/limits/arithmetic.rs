@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ravelin_daemon::metrics::EdgeMetrics;
-use ravelin_daemon::metrics::names::Refusal;
+use ravelin_daemon::metrics::labels::Refusal;
 use ravelin_daemon::transport::limit::{Limiter, SourceSlot, Terms, Turn};
 use ravelin_rules::policy::{DelayQueue, OverLimit, Rate};
 use ravelin_tests::random::Random;

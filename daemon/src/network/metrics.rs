@@ -16,7 +16,7 @@ use ravelin_rules::policy::ListedSet;
 use super::attach::Attachment;
 use super::counters::{Count, Counters, CountersError};
 use super::{Applied, RuleSlot};
-use crate::metrics::names::{self, Metric};
+use crate::metrics::families::{self, Metric};
 
 /// What is known besides the counters in the kernel.
 #[derive(Clone, Copy, Debug)]
@@ -275,9 +275,9 @@ fn bans(registry: &Registry, facts: &BanFacts) -> Result<(), MetricsError> {
 fn reloads(registry: &Registry, facts: Facts<'_>) -> Result<(), MetricsError> {
     // The edge tells the same of itself: one family, one help.
     let half = |metric: Metric| Opts::new(metric.name, metric.help).const_label("half", "filter");
-    register(registry, IntGauge::with_opts(half(names::RELOAD_SUCCESSFUL))?)?
+    register(registry, IntGauge::with_opts(half(families::RELOAD_SUCCESSFUL))?)?
         .set(i64::from(facts.last_reload_successful));
-    let time = register(registry, Gauge::with_opts(half(names::RELOAD_TIMESTAMP))?)?;
+    let time = register(registry, Gauge::with_opts(half(families::RELOAD_TIMESTAMP))?)?;
     time.set(facts.last_success.unwrap_or(0.0));
     let total = counter_vec(
         registry,

@@ -133,7 +133,7 @@ mod tests {
     use crate::control::peer::{Access, Peer, Standing};
     use crate::control::server::{ControlSocket, Handler};
     use crate::metrics::EdgeMetrics;
-    use crate::metrics::names::Offence;
+    use crate::metrics::labels::Offence;
     use crate::transport::BanQueue;
     use crate::transport::escalation::Escalation;
 

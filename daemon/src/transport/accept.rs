@@ -18,7 +18,7 @@ use super::connection;
 use super::limit::Admission;
 use super::listener::Listener;
 use super::live::Live;
-use crate::metrics::names::AcceptFailure;
+use crate::metrics::labels::AcceptFailure;
 
 /// Accepts until `stop` is true (or its sender gone), then takes what the kernel has already accepted, and ends: closing a socket
 /// with connections in its backlog would reset them.
@@ -60,7 +60,7 @@ fn admit(stream: TcpStream, client: SocketAddr, listener: &Arc<Listener>, live: 
                 listener.offended(client.ip(), offence, now);
             }
             if let Some(suppressed) = listener.quiet.may_write(now) {
-                let reason = crate::metrics::names::LabelValue::word(refused.check);
+                let reason = crate::metrics::labels::LabelValue::word(refused.check);
                 tracing::info!(listener = listener.name, %client, reason, suppressed, "connection refused");
             }
         }

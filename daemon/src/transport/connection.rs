@@ -18,7 +18,7 @@ use super::proxy_header::ProxyHeader;
 use super::relay::relay;
 use super::tls::{HandshakeEnd, Session, handshake};
 use super::upstream::{Connected, Unreachable, Upstream};
-use crate::metrics::names::{Closure, HandshakeFailure, LabelValue as _, Offence};
+use crate::metrics::labels::{Closure, HandshakeFailure, LabelValue as _, Offence};
 
 /// Serves a connection that the gate let in at `accepted`, until its end or until it is cut.
 pub(super) async fn serve(

@@ -18,7 +18,7 @@ use super::limit::{AddressRanges, Gate, Limiter, Terms, Total};
 use super::quiet::Quiet;
 use super::tls::{Certificate, CertificateError, NameMap, Tickets, TlsError, server_config, tickets};
 use super::upstream::Upstream;
-use crate::metrics::names::Offence;
+use crate::metrics::labels::Offence;
 use crate::metrics::{EdgeMetrics, ListenerMetrics};
 
 /// A `[[listener]]`, ready to serve.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use rustls::CipherSuite;
 
-use crate::metrics::names::Version;
+use crate::metrics::labels::Version;
 
 /// What the header says.
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::metrics::ListenerMetrics;
-use crate::metrics::names::Closure;
+use crate::metrics::labels::Closure;
 
 /// Relays between the client's decrypted stream and the upstream's; says how it ended.
 pub(super) async fn relay<C, U>(

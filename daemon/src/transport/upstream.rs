@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::metrics::UpstreamMetrics;
-use crate::metrics::names::Connect;
+use crate::metrics::labels::Connect;
 
 /// The servers of one `[[upstream]]`.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ pub use wish::{BanQueue, BanWish};
 
 use super::limit::Source;
 use crate::metrics::ListenerMetrics;
-use crate::metrics::names::{BanResult, Offence};
+use crate::metrics::labels::{BanResult, Offence};
 
 /// The offences of one listener's sources, and what is asked for because of them.
 pub struct Escalation {

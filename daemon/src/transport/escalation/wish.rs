@@ -12,7 +12,7 @@ use ravelin_datapath::wire::BAN_REASON_BYTES;
 use tokio::sync::mpsc;
 
 use super::Escalation;
-use crate::metrics::names::{BanResult, LabelValue as _, Offence};
+use crate::metrics::labels::{BanResult, LabelValue as _, Offence};
 
 /// A source that is to be banned.
 pub struct BanWish {

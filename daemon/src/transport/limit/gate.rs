@@ -11,7 +11,7 @@ use super::limiter::{Limiter, SourceSlot, Terms, Turn};
 use super::ranges::AddressRanges;
 use super::refused::Refused;
 use super::total::{Total, TotalSlot};
-use crate::metrics::names::Refusal;
+use crate::metrics::labels::Refusal;
 
 /// The checks of one listener.
 #[derive(Debug)]

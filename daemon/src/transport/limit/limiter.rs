@@ -17,7 +17,7 @@ use super::meter::{FULL, Meter};
 use super::refused::Refused;
 use super::source::Source;
 use super::table::Table;
-use crate::metrics::names::Refusal;
+use crate::metrics::labels::Refusal;
 
 /// The state of all sources of one listener. Shared by its accept loops.
 #[derive(Debug)]
@@ -330,7 +330,7 @@ mod tests {
     use ravelin_rules::policy::DelayQueue;
 
     use super::*;
-    use crate::metrics::names::Offence;
+    use crate::metrics::labels::Offence;
 
     fn limiter(count: u64, burst: u32, max_sources: u32) -> (Arc<Limiter>, Instant) {
         let epoch = Instant::now();

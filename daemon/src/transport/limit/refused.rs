@@ -3,7 +3,7 @@
 //! gate, limiter → **refused** → escalation. What one source can bring upon another is no offence of the other: a full listener, a
 //! full queue, the bucket that newcomers share. Else a crowd could get strangers banned.
 
-use crate::metrics::names::{Offence, Refusal};
+use crate::metrics::labels::{Offence, Refusal};
 
 /// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

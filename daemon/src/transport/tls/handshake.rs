@@ -13,7 +13,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::config::normal;
-use crate::metrics::names::{HandshakeFailure, Version};
+use crate::metrics::labels::{HandshakeFailure, Version};
 
 /// A finished handshake.
 #[derive(Debug)]

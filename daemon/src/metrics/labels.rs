@@ -1,0 +1,193 @@
+//! The words that stand in labels: closed sets, one enum each.
+//!
+//! transport → **labels** → registry. Never from the network: a peer cannot make a series.
+
+/// A closed set of label values: an enum whose variants know their word.
+pub trait LabelValue: Copy + 'static {
+    /// Every value, in the order of declaration.
+    const ALL: &'static [Self];
+
+    /// The label value.
+    fn word(self) -> &'static str;
+
+    /// Where it stands in `ALL`.
+    fn index(self) -> usize;
+}
+
+macro_rules! label_values {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl LabelValue for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+label_values! {
+    /// How a connection ended. Every accepted connection ends in exactly one of these.
+    Closure {
+        /// It hung up while it waited for its turn.
+        Abandoned = "abandoned",
+        /// It hung up before the handshake was done.
+        ClosedEarly = "closed_early",
+        /// Both sides closed in order.
+        Completed = "completed",
+        /// The client's connection broke.
+        ClientReset = "client_reset",
+        /// The TLS handshake failed; `ravelin_edge_handshake_failures_total` says why.
+        HandshakeFailed = "handshake_failed",
+        /// The handshake was not done in `handshake_timeout`.
+        HandshakeTimeout = "handshake_timeout",
+        /// No byte in either direction for `idle_timeout`.
+        IdleTimeout = "idle_timeout",
+        /// The first byte was not of a TLS handshake.
+        NotTls = "not_tls",
+        /// Refused before TLS; `ravelin_edge_refused_total` says why.
+        Refused = "refused",
+        /// Cut because the edge stopped and its drain time was over.
+        Shutdown = "shutdown",
+        /// The client ended the stream without `close_notify`: a cut stream looks like this.
+        Truncated = "truncated",
+        /// The client broke the TLS protocol after the handshake.
+        TlsViolation = "tls_violation",
+        /// The server name has no route.
+        UnknownName = "unknown_name",
+        /// The upstream's connection broke.
+        UpstreamReset = "upstream_reset",
+        /// No server of the upstream could be reached.
+        UpstreamUnreachable = "upstream_unreachable",
+    }
+}
+
+label_values! {
+    /// Which check refused a connection before TLS.
+    Refusal {
+        /// Not in `allow`, or in `deny`.
+        Address = "address",
+        /// The wait for its turn would be longer than `delay.max`.
+        DelayTooLong = "delay_too_long",
+        /// `delay.queue` connections wait already.
+        QueueFull = "queue_full",
+        /// Over `connections.rate`.
+        Rate = "rate",
+        /// Over `concurrent.per_source`.
+        SourceConnections = "source_connections",
+        /// Over `concurrent.total`.
+        TotalConnections = "total_connections",
+    }
+}
+
+label_values! {
+    /// What a source did that counts towards a ban. Nothing that others can bring about is among them.
+    Offence {
+        /// It connected though it is not in `allow`, or is in `deny`.
+        Address = "address",
+        /// It would have had to wait longer than `delay.max`.
+        DelayTooLong = "delay_too_long",
+        /// Its handshake failed, and not by an alert of its own.
+        HandshakeFailed = "handshake_failed",
+        /// Its handshake was not done in `handshake_timeout`.
+        HandshakeTimeout = "handshake_timeout",
+        /// It began to speak and hung up before the handshake was done.
+        HungUp = "hung_up",
+        /// It spoke something else than TLS.
+        NotTls = "not_tls",
+        /// It was over `connections.rate`.
+        Rate = "rate",
+        /// It was over `concurrent.per_source`.
+        SourceConnections = "source_connections",
+        /// It asked for a server name that has no route.
+        UnknownName = "unknown_name",
+    }
+}
+
+label_values! {
+    /// What came of a ban that was asked for.
+    BanResult {
+        /// The filter did not answer in time, or so many others wait for it that there was no room.
+        Lost = "lost",
+        /// Packets of the source are dropped.
+        Made = "made",
+        /// The filter said no: the address is never banned, the table is full, bans are off.
+        Refused = "refused",
+    }
+}
+
+label_values! {
+    /// Why a handshake failed.
+    HandshakeFailure {
+        /// The client sent an alert (it does not trust the certificate, for one).
+        ClientAlert = "client_alert",
+        /// No version, cipher suite, group or signature scheme in common.
+        Incompatible = "incompatible",
+        /// A message that cannot be read.
+        Malformed = "malformed",
+        /// No application protocol in common.
+        NoApplicationProtocol = "no_application_protocol",
+        /// Anything else.
+        Other = "other",
+        /// A message that may not come here.
+        Violation = "violation",
+    }
+}
+
+label_values! {
+    /// How an attempt to reach an upstream server ended.
+    Connect {
+        /// Connected.
+        Connected = "connected",
+        /// Any other error.
+        Error = "error",
+        /// The server refused.
+        Refused = "refused",
+        /// Not in `connect_timeout`.
+        Timeout = "timeout",
+    }
+}
+
+label_values! {
+    /// Which way bytes went.
+    Direction {
+        /// From the upstream to the client.
+        ToClient = "to_client",
+        /// From the client to the upstream.
+        ToUpstream = "to_upstream",
+    }
+}
+
+label_values! {
+    /// Why accept failed.
+    AcceptFailure {
+        /// The connection was gone before it was accepted.
+        Aborted = "aborted",
+        /// Out of descriptors or memory.
+        Exhausted = "exhausted",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+label_values! {
+    /// The TLS version of a finished handshake.
+    Version {
+        /// TLS 1.2.
+        Tls12 = "1.2",
+        /// TLS 1.3.
+        Tls13 = "1.3",
+    }
+}

@@ -1,0 +1,265 @@
+//! What is counted of each listener.
+//!
+//! registry → **listener** → transport. Handed out as plain counters, so that a connection looks up no label.
+
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use super::families;
+use super::labels::{
+    AcceptFailure, BanResult, Closure, Direction, HandshakeFailure, LabelValue as _, Offence, Refusal,
+    Version,
+};
+use super::register::{PerValue, counters, forget, gauges, histograms};
+
+/// The families with a series for each listener.
+pub(super) struct ListenerFamilies {
+    connections: IntCounterVec,
+    admitted: IntCounterVec,
+    open: IntGaugeVec,
+    refused: IntCounterVec,
+    handshake_seconds: HistogramVec,
+    handshake_failures: IntCounterVec,
+    tls_handshakes: IntCounterVec,
+    certificate_not_after: IntGaugeVec,
+    bytes: IntCounterVec,
+    delay_seconds: HistogramVec,
+    delay_queue: IntGaugeVec,
+    limiter_sources: IntGaugeVec,
+    limiter_capacity: IntGaugeVec,
+    limiter_memory_bound: IntGaugeVec,
+    limiter_shared: IntCounterVec,
+    offences: IntCounterVec,
+    offences_not_counted: IntCounterVec,
+    offenders: IntGaugeVec,
+    offenders_capacity: IntGaugeVec,
+    bans_asked: IntCounterVec,
+    bans: IntCounterVec,
+    accept_failures: IntCounterVec,
+}
+
+/// The counters of one listener.
+#[derive(Clone, Debug)]
+pub struct ListenerMetrics {
+    connections: PerValue<Closure>,
+    refused: PerValue<Refusal>,
+    handshake_failures: PerValue<HandshakeFailure>,
+    accept_failures: PerValue<AcceptFailure>,
+    offences: PerValue<Offence>,
+    bans: PerValue<BanResult>,
+    tls_full: PerValue<Version>,
+    tls_resumed: PerValue<Version>,
+    /// Connections that passed every limit.
+    pub admitted: IntCounter,
+    /// Connections held now.
+    pub open: IntGauge,
+    /// Time to a finished handshake.
+    pub handshake_seconds: Histogram,
+    /// Bytes from the client to the upstream.
+    pub to_upstream: IntCounter,
+    /// Bytes from the upstream to the client.
+    pub to_client: IntCounter,
+    /// How long delayed connections waited.
+    pub delay_seconds: Histogram,
+    /// Connections that wait now.
+    pub delay_queue: IntGauge,
+    /// Sources in the limiter.
+    pub limiter_sources: IntGauge,
+    /// Sources the limiter can hold.
+    pub limiter_capacity: IntGauge,
+    /// The limiter's memory bound.
+    pub limiter_memory_bound: IntGauge,
+    /// Connections judged by the shared bucket.
+    pub limiter_shared: IntCounter,
+    /// Offences there was no room to remember.
+    pub offences_not_counted: IntCounter,
+    /// Sources whose offences are remembered.
+    pub offenders: IntGauge,
+    /// Sources whose offences can be remembered.
+    pub offenders_capacity: IntGauge,
+    /// Bans asked for.
+    pub bans_asked: IntCounter,
+}
+
+impl ListenerFamilies {
+    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            connections: counters(registry, families::CONNECTIONS)?,
+            admitted: counters(registry, families::ADMITTED)?,
+            open: gauges(registry, families::OPEN)?,
+            refused: counters(registry, families::REFUSED)?,
+            handshake_seconds: histograms(registry, families::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS)?,
+            handshake_failures: counters(registry, families::HANDSHAKE_FAILURES)?,
+            tls_handshakes: counters(registry, families::TLS_VERSIONS)?,
+            certificate_not_after: gauges(registry, families::CERTIFICATE_NOT_AFTER)?,
+            bytes: counters(registry, families::BYTES)?,
+            delay_seconds: histograms(registry, families::DELAY_SECONDS, DELAY_BUCKETS)?,
+            delay_queue: gauges(registry, families::DELAY_QUEUE)?,
+            limiter_sources: gauges(registry, families::LIMITER_SOURCES)?,
+            limiter_capacity: gauges(registry, families::LIMITER_CAPACITY)?,
+            limiter_memory_bound: gauges(registry, families::LIMITER_MEMORY_BOUND)?,
+            limiter_shared: counters(registry, families::LIMITER_SHARED)?,
+            offences: counters(registry, families::OFFENCES)?,
+            offences_not_counted: counters(registry, families::OFFENCES_NOT_COUNTED)?,
+            offenders: gauges(registry, families::OFFENDERS)?,
+            offenders_capacity: gauges(registry, families::OFFENDERS_CAPACITY)?,
+            bans_asked: counters(registry, families::BANS_ASKED)?,
+            bans: counters(registry, families::BANS)?,
+            accept_failures: counters(registry, families::ACCEPT_FAILURES)?,
+        })
+    }
+
+    /// The counters of the listener `name`. The same name gets the same counters.
+    pub(super) fn of(&self, name: &str) -> ListenerMetrics {
+        let tls = |resumed: &str| {
+            PerValue::new(|version: Version| {
+                self.tls_handshakes
+                    .with_label_values(&[name, version.word(), resumed])
+            })
+        };
+        let direction = |direction: Direction| self.bytes.with_label_values(&[name, direction.word()]);
+        ListenerMetrics {
+            connections: PerValue::new(|closure: Closure| {
+                self.connections.with_label_values(&[name, closure.word()])
+            }),
+            refused: PerValue::new(|refusal: Refusal| {
+                self.refused.with_label_values(&[name, refusal.word()])
+            }),
+            handshake_failures: PerValue::new(|failure: HandshakeFailure| {
+                self.handshake_failures.with_label_values(&[name, failure.word()])
+            }),
+            accept_failures: PerValue::new(|failure: AcceptFailure| {
+                self.accept_failures.with_label_values(&[name, failure.word()])
+            }),
+            offences: PerValue::new(|offence: Offence| {
+                self.offences.with_label_values(&[name, offence.word()])
+            }),
+            bans: PerValue::new(|result: BanResult| self.bans.with_label_values(&[name, result.word()])),
+            tls_full: tls("no"),
+            tls_resumed: tls("yes"),
+            admitted: self.admitted.with_label_values(&[name]),
+            open: self.open.with_label_values(&[name]),
+            handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
+            to_upstream: direction(Direction::ToUpstream),
+            to_client: direction(Direction::ToClient),
+            delay_seconds: self.delay_seconds.with_label_values(&[name]),
+            delay_queue: self.delay_queue.with_label_values(&[name]),
+            limiter_sources: self.limiter_sources.with_label_values(&[name]),
+            limiter_capacity: self.limiter_capacity.with_label_values(&[name]),
+            limiter_memory_bound: self.limiter_memory_bound.with_label_values(&[name]),
+            limiter_shared: self.limiter_shared.with_label_values(&[name]),
+            offences_not_counted: self.offences_not_counted.with_label_values(&[name]),
+            offenders: self.offenders.with_label_values(&[name]),
+            offenders_capacity: self.offenders_capacity.with_label_values(&[name]),
+            bans_asked: self.bans_asked.with_label_values(&[name]),
+        }
+    }
+
+    /// Notes when the certificate in `file` expires, in seconds since the epoch.
+    pub(super) fn certificate_expires(&self, listener: &str, file: &str, not_after: i64) {
+        self.certificate_not_after
+            .with_label_values(&[listener, file])
+            .set(not_after);
+    }
+
+    /// Ends the series of a certificate that is configured no more.
+    pub(super) fn forget_certificate(&self, listener: &str, file: &str) {
+        drop(self.certificate_not_after.remove_label_values(&[listener, file]));
+    }
+
+    /// Ends the series of a listener that is configured no more.
+    pub(super) fn forget(&self, name: &str) {
+        forget(&self.connections, name, Closure::ALL);
+        forget(&self.refused, name, Refusal::ALL);
+        forget(&self.handshake_failures, name, HandshakeFailure::ALL);
+        forget(&self.accept_failures, name, AcceptFailure::ALL);
+        forget(&self.bytes, name, Direction::ALL);
+        forget(&self.offences, name, Offence::ALL);
+        forget(&self.bans, name, BanResult::ALL);
+        for version in Version::ALL {
+            for resumed in ["no", "yes"] {
+                drop(
+                    self.tls_handshakes
+                        .remove_label_values(&[name, version.word(), resumed]),
+                );
+            }
+        }
+        let single = [
+            &self.admitted,
+            &self.limiter_shared,
+            &self.offences_not_counted,
+            &self.bans_asked,
+        ];
+        for counter in single {
+            drop(counter.remove_label_values(&[name]));
+        }
+        let gauges = [
+            &self.open,
+            &self.delay_queue,
+            &self.limiter_sources,
+            &self.limiter_capacity,
+            &self.limiter_memory_bound,
+            &self.offenders,
+            &self.offenders_capacity,
+        ];
+        for gauge in gauges {
+            drop(gauge.remove_label_values(&[name]));
+        }
+        for histogram in [&self.handshake_seconds, &self.delay_seconds] {
+            drop(histogram.remove_label_values(&[name]));
+        }
+    }
+}
+
+impl ListenerMetrics {
+    /// Counts the end of a connection.
+    pub fn ended(&self, closure: Closure) {
+        self.connections.inc(closure);
+    }
+
+    /// Counts a refusal, which is also the end of a connection.
+    pub fn refused(&self, refusal: Refusal) {
+        self.refused.inc(refusal);
+        self.ended(Closure::Refused);
+    }
+
+    /// Counts a failed handshake.
+    pub fn handshake_failed(&self, failure: HandshakeFailure) {
+        self.handshake_failures.inc(failure);
+    }
+
+    /// Counts an offence.
+    pub fn offence(&self, offence: Offence) {
+        self.offences.inc(offence);
+    }
+
+    /// Counts what came of a ban that was asked for.
+    pub fn ban(&self, result: BanResult) {
+        self.bans.inc(result);
+    }
+
+    /// Counts a finished handshake.
+    pub fn handshake_done(&self, version: Version, resumed: bool, took: Duration) {
+        let counters = if resumed {
+            &self.tls_resumed
+        } else {
+            &self.tls_full
+        };
+        counters.inc(version);
+        self.handshake_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a failed accept.
+    pub fn accept_failed(&self, failure: AcceptFailure) {
+        self.accept_failures.inc(failure);
+    }
+}
+
+/// From a resumed handshake on loopback to a phone on a bad network.
+const HANDSHAKE_BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Up to the default `delay.max` of 2 s and a little beyond.
+const DELAY_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
