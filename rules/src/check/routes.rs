@@ -3,7 +3,7 @@
 use super::server_name;
 use super::upstream::Upstreams;
 use crate::diagnostic::{Code, Reporter, quote};
-use crate::document::listener::Route as WrittenRoute;
+use crate::document::route::Route as WrittenRoute;
 use crate::policy::{Route, SniPattern};
 use crate::source::{Span, Written};
 

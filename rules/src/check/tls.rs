@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use crate::diagnostic::{Code, Reporter, quote};
-use crate::document::listener::{Certificate, Tls as WrittenTls};
+use crate::document::tls::{Certificate, Tls as WrittenTls};
 use crate::policy::{CertificateFiles, Tls, TlsVersion};
 use crate::source::Written;
 

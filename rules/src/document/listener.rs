@@ -1,8 +1,10 @@
-//! `[[listener]]`, its routes and its TLS table.
+//! `[[listener]]`.
 
 use super::cursor::Cursor;
 use super::limits::{LIMITS, Limits};
+use super::route::{ROUTE, Route};
 use super::schema::{Key, Kind, Table, Word};
+use super::tls::{TLS, Tls};
 use crate::diagnostic::Reporter;
 use crate::source::{Span, Written};
 
@@ -45,70 +47,6 @@ impl Listener {
             syn_proxy: table.word("syn_proxy", reporter),
             behind_proxy: table.key_span("trusted_proxies").is_some()
                 || table.raw_text("proxy_protocol") == Some("require"),
-        }
-    }
-}
-
-/// One of `routes` as written.
-#[derive(Debug)]
-pub(crate) struct Route {
-    pub(crate) span: Span,
-    pub(crate) sni: Option<Written<String>>,
-    pub(crate) upstream: Option<Written<String>>,
-    /// `sni` stands there, readable or not: the route is not a catch-all.
-    pub(crate) names_a_server: bool,
-}
-
-impl Route {
-    fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
-        Self {
-            span: table.span,
-            sni: table.text("sni", reporter),
-            upstream: table.text("upstream", reporter),
-            names_a_server: table.key_span("sni").is_some(),
-        }
-    }
-}
-
-/// `[listener.tls]` as written.
-#[derive(Debug)]
-pub(crate) struct Tls {
-    pub(crate) certificates: Option<Written<Vec<Certificate>>>,
-    pub(crate) min_version: Option<Written<&'static str>>,
-    pub(crate) alpn: Vec<Written<String>>,
-}
-
-impl Tls {
-    fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
-        let certificates = table.tables("certificates", reporter);
-        if let Some(table) = table.table("client_auth", reporter) {
-            // One word is supported; reading it refuses the others.
-            table.word("mode", reporter);
-        }
-        Self {
-            certificates: certificates.map(|list| list.map(|table| Certificate::read(table, reporter))),
-            min_version: table.word("min_version", reporter),
-            alpn: table
-                .texts("alpn", reporter)
-                .map_or_else(Vec::new, |alpn| alpn.value),
-        }
-    }
-}
-
-/// One of `certificates` as written.
-#[derive(Debug)]
-pub(crate) struct Certificate {
-    pub(crate) span: Span,
-    pub(crate) cert: Option<Written<String>>,
-    pub(crate) key: Option<Written<String>>,
-}
-
-impl Certificate {
-    fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
-        Self {
-            span: table.span,
-            cert: table.text("cert", reporter),
-            key: table.text("key", reporter),
         }
     }
 }
@@ -207,127 +145,6 @@ pub(crate) static LISTENER: Table = Table {
         ),
     ],
 };
-
-static ROUTE: Table = Table {
-    heading: "listener.routes",
-    about: "One route.",
-    example: EXAMPLE,
-    keys: &[
-        Key::optional(
-            "sni",
-            Kind::Text,
-            "every name, and none",
-            "A server name, or `*.` and a name: one more label on the left. A route without it fits everything and stands last.",
-            "sni = \"*.example.com\"",
-        ),
-        Key::required(
-            "upstream",
-            Kind::Text,
-            "The name of an `[[upstream]]`.",
-            "upstream = \"app\"",
-        ),
-        Key::later(
-            "client_auth",
-            "leave `client_auth` out: client certificates are not asked for yet",
-        ),
-    ],
-};
-
-static TLS: Table = Table {
-    heading: "[listener.tls]",
-    about: "How the listener speaks TLS.",
-    example: EXAMPLE,
-    keys: &[
-        Key::required(
-            "certificates",
-            Kind::Tables(&CERTIFICATE),
-            "Certificates with their keys. Each connection gets the one whose names fit.",
-            "certificates = [{ cert = \"api.pem\", key = \"api.key\" }]",
-        ),
-        Key::optional(
-            "min_version",
-            Kind::Word(&[
-                Word::new("1.2", "TLS 1.2 and 1.3"),
-                Word::new("1.3", "TLS 1.3 alone"),
-            ]),
-            "1.2",
-            "The lowest version spoken.",
-            "min_version = \"1.3\"",
-        ),
-        Key::optional(
-            "alpn",
-            Kind::Texts,
-            "no ALPN",
-            "The application protocols offered, most wanted first.",
-            "alpn = [\"h2\", \"http/1.1\"]",
-        ),
-        Key::optional(
-            "client_auth",
-            Kind::Table(&CLIENT_AUTH),
-            "`{ mode = \"none\" }`",
-            "Whether clients show a certificate.",
-            "client_auth = { mode = \"none\" }",
-        ),
-        Key::later(
-            "tickets",
-            "leave `tickets` out: the rotation of session tickets cannot be set yet",
-        ),
-    ],
-};
-
-static CERTIFICATE: Table = Table {
-    heading: "listener.tls.certificates",
-    about: "One certificate. Paths are relative to the file they are written in. A file that is not there is a warning, \
-            because a policy may be checked elsewhere than it runs; the edge refuses to start without it.",
-    example: EXAMPLE,
-    keys: &[
-        Key::required(
-            "cert",
-            Kind::Text,
-            "A PEM file: the chain, leaf first.",
-            "cert = \"api.pem\"",
-        ),
-        Key::required(
-            "key",
-            Kind::Text,
-            "A PEM file: the private key.",
-            "key = \"api.key\"",
-        ),
-    ],
-};
-
-static CLIENT_AUTH: Table = Table {
-    heading: "listener.tls.client_auth",
-    about: "Client certificates. They are not asked for yet.",
-    example: EXAMPLE,
-    keys: &[
-        Key::required(
-            "mode",
-            Kind::Word(&[
-                Word::new("none", "clients are not asked for a certificate"),
-                Word::later(
-                    "optional",
-                    "write `mode = \"none\"`: client certificates are not asked for yet",
-                ),
-                Word::later(
-                    "required",
-                    "write `mode = \"none\"`: client certificates are not asked for yet",
-                ),
-            ]),
-            "Whether clients show a certificate.",
-            "mode = \"none\"",
-        ),
-        Key::later("ca", NO_CLIENT_CERTIFICATES),
-        Key::later("crl", NO_CLIENT_CERTIFICATES),
-        Key::later("crl_policy", NO_CLIENT_CERTIFICATES),
-        Key::later("allow_dns", NO_CLIENT_CERTIFICATES),
-        Key::later("allow_uri", NO_CLIENT_CERTIFICATES),
-        Key::later("allow_cn", NO_CLIENT_CERTIFICATES),
-        Key::later("allow_spki", NO_CLIENT_CERTIFICATES),
-    ],
-};
-
-const NO_CLIENT_CERTIFICATES: &str = "leave it out: client certificates are not asked for yet";
 
 pub(super) const EXAMPLE: &str = r#"[[listener]]
 name = "api"

@@ -3,6 +3,7 @@
 //! text → **`Document`** → Policy. Reports keys, types and closed words; what the texts mean (addresses, ports, rates,
 //! names of other things) is not known here.
 
+mod client_auth;
 pub(crate) mod cursor;
 pub(crate) mod firewall;
 pub(crate) mod host;
@@ -10,9 +11,11 @@ pub(crate) mod limit;
 pub(crate) mod limits;
 pub(crate) mod listener;
 mod moment;
+pub(crate) mod route;
 pub(crate) mod rule;
 pub(crate) mod schema;
 pub(crate) mod set;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod vpc;
 

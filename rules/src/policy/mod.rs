@@ -4,13 +4,16 @@
 //! ordered (rules stand in the order in which they are judged). Knows no TOML and no tables.
 
 pub mod address;
-pub mod edge;
 pub mod facts;
 pub mod limit;
+pub mod listener;
+pub mod listener_limits;
 pub mod name;
 pub mod rate;
 pub mod rule;
 pub mod time;
+pub mod tls;
+pub mod upstream;
 pub mod zone;
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,16 +24,18 @@ use ravelin_datapath::wire::{Ends, Plane, Stage};
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 
 pub use address::{AddressMatch, Element, List, Origin, PrefixSet};
-pub use edge::{
-    Balance, CertificateFiles, ConcurrentLimit, ConnectionLimit, DelayQueue, Listener, ListenerLimits,
-    OverLimit, ProxyHeader, Route, SniPattern, SniPolicy, SourceBan, Tls, TlsVersion, Upstream,
-};
 pub use facts::{HostFacts, InterfaceFacts};
 pub use limit::{Flood, Limit};
+pub use listener::{Listener, Route, SniPattern, SniPolicy};
+pub use listener_limits::{
+    ConcurrentLimit, ConnectionLimit, DelayQueue, ListenerLimits, OverLimit, SourceBan,
+};
 pub use name::RuleName;
 pub use rate::Rate;
 pub use rule::{Action, Direction, IcmpMatch, Level, PortRange, Protocols, Rule, Scope, TcpFlags};
 pub use time::{Clock, Timestamp};
+pub use tls::{CertificateFiles, Tls, TlsVersion};
+pub use upstream::{Balance, ProxyHeader, Upstream};
 pub use zone::{Host, Interface, Vpc};
 
 /// One whole policy: what `ravelin check` accepts and everything else works from.
