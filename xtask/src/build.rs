@@ -52,7 +52,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
 }
 
 /// Benches that run a daemon: cargo builds binaries of other packages for none.
-const WITH_DAEMON: [&str; 2] = ["bans", "flood"];
+const WITH_DAEMON: [&str; 3] = ["bans", "flood", "tls"];
 
 fn cannot(what: &str) -> Failure {
     Failure::cannot(format!("{what}\nhelp: `cargo xtask bench --help`"))

@@ -1,0 +1,43 @@
+//! Processor time and memory of processes, as the kernel tells it.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// Time on a processor of all threads of `processes`, by the scheduler's own account, which is in nanoseconds.
+pub(crate) fn spent(processes: &[u32]) -> Duration {
+    let threads = processes.iter().flat_map(|process| {
+        let folder = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
+        folder.flatten().map(|thread| thread.path().join("schedstat"))
+    });
+    let nanos = threads.map(|file| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0)
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+/// Memory of `processes` that is theirs alone or shared, in KiB.
+pub(crate) fn resident(processes: &[u32]) -> f64 {
+    let kib = processes.iter().map(|process| {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number")
+    });
+    kib.sum()
+}
+
+/// The children of a process.
+pub(crate) fn children(process: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Keeps this thread on one processor.
+pub(crate) fn pin_self(processor: usize) {
+    let mut set = CpuSet::new();
+    set.set(processor).expect("a processor");
+    sched_setaffinity(Pid::from_raw(0), &set).expect("a processor");
+}
