@@ -3,7 +3,7 @@
 //!
 //! Each proxy runs on one thread, on the second processor; the clients and the server behind it run on the first. What is measured is
 //! the processor time of the proxy's processes as the scheduler counts it: a busy client makes a round longer, not dearer. All
-//! have the same ECDSA certificate and the same server, and get the same clients. A round with a failed exchange is void.
+//! have the same ECDSA certificate and the same server, and get the same clients, which offer one cipher suite, that of browsers. A round with a failed exchange is void.
 
 #![expect(clippy::expect_used, reason = "a bench stops when it cannot measure")]
 

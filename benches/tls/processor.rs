@@ -37,7 +37,12 @@ pub(crate) fn children(process: u32) -> Vec<u32> {
 
 /// Keeps this thread on one processor.
 pub(crate) fn pin_self(processor: usize) {
+    pin(0, processor);
+}
+
+/// Keeps a thread, or the first one of a process, on one processor.
+pub(crate) fn pin(process: u32, processor: usize) {
     let mut set = CpuSet::new();
     set.set(processor).expect("a processor");
-    sched_setaffinity(Pid::from_raw(0), &set).expect("a processor");
+    sched_setaffinity(Pid::from_raw(process.cast_signed()), &set).expect("a processor");
 }

@@ -132,12 +132,17 @@ impl Peer {
         wait::until(&format!("{} to listen", self.name), PATIENCE, || {
             TcpStream::connect(address).ok()
         });
-        Some(Proxy {
+        let proxy = Proxy {
             name: self.name,
             version,
             address,
             running: Running::Peer(child, home),
-        })
+        };
+        // hitch puts its worker on the first processor itself, where it would share caches with the clients.
+        for process in proxy.processes() {
+            processor::pin(process, 1);
+        }
+        Some(proxy)
     }
 }
 
