@@ -59,7 +59,8 @@ pub fn run(settings: &Settings, parent: Option<u32>) -> Result<(), EdgeError> {
     };
     let landlock = sandbox::confine(&readable(&settings.config, &policy))?;
     tracing::info!(landlock, "confined");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // Connections have threads of their own; here are reloads, the control socket and metrics.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(EdgeError::Runtime)?;

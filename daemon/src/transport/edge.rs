@@ -4,6 +4,7 @@
 //! cannot: no listener is ever half old and half new, and no live connection notices.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use arc_swap::ArcSwap;
 use ravelin_rules::Policy;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -22,14 +24,16 @@ use super::listen::listen;
 use super::listener::{Listener, ListenerError};
 use super::live::Live;
 use super::upstream::Upstream;
+use super::workers::Workers;
 use crate::metrics::{EdgeMetrics, Exposition};
 
-/// The running listeners. Must be started and reloaded inside a tokio runtime.
+/// The running listeners, and the threads that serve them.
 pub struct Edge {
     metrics: Arc<EdgeMetrics>,
     provider: Arc<CryptoProvider>,
     bans: BanQueue,
     live: Live,
+    workers: Workers,
     /// Held by a reload from its first look at the state to its last change.
     reloading: Mutex<()>,
     /// Never held while files are read: a scrape waits for it.
@@ -70,27 +74,20 @@ struct Prepared {
 
 impl Edge {
     /// An edge that listens to nothing yet. Whom it wants banned it puts into `bans`.
-    #[must_use]
-    pub fn new(metrics: Arc<EdgeMetrics>, bans: BanQueue) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// When there can be no threads for it.
+    pub fn new(metrics: Arc<EdgeMetrics>, bans: BanQueue) -> io::Result<Self> {
+        Ok(Self {
+            workers: Workers::start()?,
             metrics,
             bans,
             provider: Arc::new(aws_lc_rs::default_provider()),
             live: Live::new(),
             reloading: Mutex::new(()),
             state: Mutex::new(State::default()),
-        }
-    }
-
-    /// Binds every listener of `policy` and serves.
-    ///
-    /// # Errors
-    ///
-    /// When a listener cannot be served as the policy asks; nothing is left listening.
-    pub fn start(policy: &Policy, metrics: Arc<EdgeMetrics>, bans: BanQueue) -> Result<Self, EdgeError> {
-        let edge = Self::new(metrics, bans);
-        edge.reload(policy)?;
-        Ok(edge)
+        })
     }
 
     /// Replaces everything by what `policy` says, all or nothing. Live connections go on as they began; a listener whose limits
@@ -174,7 +171,7 @@ impl Edge {
             for address in &policy.bind {
                 let endpoint = Endpoint::of(&policy.name, *address);
                 let bind = || {
-                    listen(*address, cores()).map_err(|source| ListenerError::Bind {
+                    listen(*address, self.workers.handles()).map_err(|source| ListenerError::Bind {
                         address: *address,
                         source,
                     })
@@ -208,9 +205,10 @@ impl Edge {
             match (state.endpoints.get(&endpoint), sockets) {
                 (Some(accepting), _) => accepting.listener.store(listener),
                 (None, Some(sockets)) => {
-                    state
-                        .endpoints
-                        .extend(Accepting::start(listener, sockets, &self.live).map(|new| (endpoint, new)));
+                    state.endpoints.extend(
+                        Accepting::start(listener, sockets, self.workers.handles(), &self.live)
+                            .map(|new| (endpoint, new)),
+                    );
                 }
                 (None, None) => {}
             }
@@ -311,15 +309,21 @@ impl Endpoint {
 }
 
 impl Accepting {
-    /// One loop for each socket. `None` when there is no socket, or it broke before it was used.
-    fn start(listener: Arc<Listener>, sockets: Vec<TcpListener>, live: &Live) -> Option<Self> {
+    /// One loop for each socket, on the worker that it was made for. `None` when there is no socket, or it broke before it was used.
+    fn start(
+        listener: Arc<Listener>,
+        sockets: Vec<TcpListener>,
+        workers: &[Handle],
+        live: &Live,
+    ) -> Option<Self> {
         let address = sockets.first()?.local_addr().ok()?;
         let listener = Arc::new(ArcSwap::new(listener));
         let stop = watch::Sender::new(false);
         let loops = sockets
             .into_iter()
-            .map(|socket| {
-                tokio::spawn(accept(
+            .zip(workers)
+            .map(|(socket, worker)| {
+                worker.spawn(accept(
                     socket,
                     Arc::clone(&listener),
                     live.clone(),
@@ -334,10 +338,6 @@ impl Accepting {
             loops,
         })
     }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Why the edge cannot serve a policy.

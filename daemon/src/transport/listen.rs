@@ -1,4 +1,4 @@
-//! Listening sockets: several on one address, so that every core accepts for itself.
+//! Listening sockets: one for each worker on one address, so that every core accepts for itself.
 //!
 //! policy → **listen** → accept.
 
@@ -7,14 +7,18 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 
-/// `count` sockets that listen on `address`. With port 0 the system chooses one port for all of them.
-pub(super) fn listen(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
-    let first = bind(address)?;
-    let bound = first.local_addr()?;
-    let mut listeners = vec![TcpListener::from_std(first)?];
-    for _ in 1..count {
-        listeners.push(TcpListener::from_std(bind(bound)?)?);
+/// A socket for each of `workers` that listens on `address`. With port 0 the system chooses one port for all of them.
+pub(super) fn listen(address: SocketAddr, workers: &[Handle]) -> io::Result<Vec<TcpListener>> {
+    let mut bound = address;
+    let mut listeners = Vec::with_capacity(workers.len());
+    for worker in workers {
+        let socket = bind(bound)?;
+        bound = socket.local_addr()?;
+        // A socket tells the runtime it is made in when somebody connects.
+        let _inside = worker.enter();
+        listeners.push(TcpListener::from_std(socket)?);
     }
     Ok(listeners)
 }

@@ -18,6 +18,7 @@ mod relay;
 pub mod service;
 pub mod tls;
 mod upstream;
+mod workers;
 
 pub use edge::{Edge, EdgeError};
 pub use escalation::{BanQueue, BanWish};

@@ -91,6 +91,8 @@ struct Direction<'m> {
     /// Bytes read and not yet taken by the writer; empty, and without memory, while the writer keeps up.
     pending: Vec<u8>,
     written: usize,
+    /// How much is read at once: grows while reads fill it and the writer keeps up, and begins anew when it does not.
+    room: usize,
     given_up: bool,
     progress: bool,
     bytes: &'m IntCounter,
@@ -123,6 +125,7 @@ impl<'m> Direction<'m> {
             state: State::Open,
             pending: Vec::new(),
             written: 0,
+            room: RECORD_BYTES,
             given_up: false,
             progress: false,
             bytes,
@@ -197,7 +200,7 @@ impl<'m> Direction<'m> {
         W: AsyncWrite + Unpin,
     {
         BUFFER.with_borrow_mut(|buffer| {
-            let mut read = ReadBuf::new(buffer);
+            let mut read = ReadBuf::new(&mut buffer[..self.room]);
             match Pin::new(&mut *reader).poll_read(cx, &mut read) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::Reader(error))),
@@ -211,6 +214,7 @@ impl<'m> Direction<'m> {
             if bytes.is_empty() {
                 self.state = State::Ending;
             }
+            let filled = bytes.len() == self.room;
             while !bytes.is_empty() {
                 match Pin::new(&mut *writer).poll_write(cx, bytes) {
                     Poll::Ready(Ok(written)) => {
@@ -220,9 +224,13 @@ impl<'m> Direction<'m> {
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::Writer(error))),
                     Poll::Pending => {
                         self.pending = bytes.to_vec();
+                        self.room = RECORD_BYTES;
                         return Poll::Pending;
                     }
                 }
+            }
+            if filled {
+                self.room = (2 * self.room).min(BUFFER_BYTES);
             }
             Poll::Ready(Ok(()))
         })
@@ -278,5 +286,8 @@ thread_local! {
 /// Bounded: a client that goes on sending holds its connection no longer than this.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// One TLS record. Also the most a direction can hold for a receiver that does not read.
-const BUFFER_BYTES: usize = 16 * 1024;
+/// One TLS record: what a read gets that need not be more.
+const RECORD_BYTES: usize = 16 * 1024;
+
+/// Four records: larger reads no longer make a byte cheaper. Also the most a direction can hold for a receiver that does not read.
+const BUFFER_BYTES: usize = 4 * RECORD_BYTES;

@@ -95,11 +95,13 @@ impl EdgeService {
         let hangup = signal(SignalKind::hangup()).map_err(|source| ServiceError::Signal { source })?;
         descriptors::raise();
         let metrics = Arc::new(EdgeMetrics::new().map_err(|source| ServiceError::Metrics { source })?);
+        let edge =
+            Edge::new(Arc::clone(&metrics), bans).map_err(|source| ServiceError::Workers { source })?;
         let running = Running {
             policy,
             load,
             filter,
-            edge: Arc::new(Edge::new(Arc::clone(&metrics), bans)),
+            edge: Arc::new(edge),
             metrics,
             reloading: tokio::sync::Mutex::new(()),
             reloaded: Notify::new(),
@@ -317,6 +319,12 @@ pub enum ServiceError {
     /// `SIGHUP` cannot be listened for.
     #[error("cannot listen for SIGHUP")]
     Signal {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No threads.
+    #[error("cannot start the threads that serve connections")]
+    Workers {
         /// What the system said.
         source: io::Error,
     },

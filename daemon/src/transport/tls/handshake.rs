@@ -144,5 +144,5 @@ const PROTOCOL_VERSION: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
 /// The same with `unrecognized_name` (112), RFC 6066 section 3.
 const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
 
-/// What rustls may hold back for a client that does not read.
-const SEND_BUFFER_BYTES: usize = 16 * 1024;
+/// What rustls may hold back for a client that does not read: what one write of the relay brings.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
