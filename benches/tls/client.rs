@@ -63,12 +63,12 @@ impl Clients {
             config.resumption = resumption;
             TlsConnector::from(Arc::new(config))
         };
-        let [x25519, hybrid] = [
-            aws_lc_rs::kx_group::X25519,
-            aws_lc_rs::kx_group::X25519MLKEM768,
-        ];
+        let [x25519, hybrid] = [aws_lc_rs::kx_group::X25519, aws_lc_rs::kx_group::X25519MLKEM768];
         Self {
-            runtime: Builder::new_current_thread().enable_all().build().expect("a runtime"),
+            runtime: Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime"),
             full: [
                 connector(&[x25519], Resumption::disabled()),
                 connector(&[hybrid, x25519], Resumption::disabled()),
@@ -153,7 +153,10 @@ async fn short(connector: &TlsConnector, address: SocketAddr, times: u32, kind: 
         assert!(matches!(rest, Ok(0)) || rest.is_err(), "the proxy says no more");
     }
     // The first of each client may have found no ticket.
-    assert!(kind == Kind::Full || full * 10 <= times.max(10), "{full} of {times} did not resume");
+    assert!(
+        kind == Kind::Full || full * 10 <= times.max(10),
+        "{full} of {times} did not resume"
+    );
 }
 
 async fn kept(connector: &TlsConnector, address: SocketAddr, times: u32, question: [u32; 2]) {

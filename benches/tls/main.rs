@@ -130,18 +130,34 @@ fn costs(report: &mut Report, proxies: &[Proxy], clients: &Clients) {
 /// Round by round, how many times what the first costs.
 fn ratios(spent: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let first = spent.first().expect("Ravelin is the first");
-    let ratio = |other: &Vec<f64>| other.iter().zip(first).map(|(other, first)| other / first).collect();
+    let ratio = |other: &Vec<f64>| {
+        other
+            .iter()
+            .zip(first)
+            .map(|(other, first)| other / first)
+            .collect()
+    };
     spent.iter().map(ratio).collect()
 }
 
 fn latencies(report: &mut Report, proxies: &[Proxy], clients: &Clients, server: std::net::SocketAddr) {
-    let columns = [("p50", "us"), ("p99", "us"), ("added p50", "us"), ("added p99", "us")];
+    let columns = [
+        ("p50", "us"),
+        ("p99", "us"),
+        ("added p50", "us"),
+        ("added p99", "us"),
+    ];
     let mut table = Table::new("latency of an exchange of 1 KB, one client", &columns);
     let direct: Vec<_> = (0..ROUNDS).map(|_| latency::direct(clients, server)).collect();
     let column = |rounds: &[[f64; 2]], at: usize| Cell::of(rounds.iter().map(|round| round[at]).collect());
     table.row(
         "none (without TLS)",
-        [column(&direct, 0), column(&direct, 1), Cell::Missing, Cell::Missing],
+        [
+            column(&direct, 0),
+            column(&direct, 1),
+            Cell::Missing,
+            Cell::Missing,
+        ],
     );
     let mut all = vec![vec![]; proxies.len()];
     for _ in 0..ROUNDS {

@@ -14,7 +14,10 @@ pub(crate) fn spent(processes: &[u32]) -> Duration {
     });
     let nanos = threads.map(|file| {
         let text = fs::read_to_string(file).unwrap_or_default();
-        text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0)
+        text.split(' ')
+            .next()
+            .and_then(|nanos| nanos.parse::<u64>().ok())
+            .unwrap_or(0)
     });
     Duration::from_nanos(nanos.sum())
 }
@@ -23,8 +26,14 @@ pub(crate) fn spent(processes: &[u32]) -> Duration {
 pub(crate) fn resident(processes: &[u32]) -> f64 {
     let kib = processes.iter().map(|process| {
         let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number")
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("a size");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<f64>()
+            .expect("a number")
     });
     kib.sum()
 }
@@ -32,7 +41,9 @@ pub(crate) fn resident(processes: &[u32]) -> f64 {
 /// The children of a process.
 pub(crate) fn children(process: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
-    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    text.split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 /// Keeps this thread on one processor.

@@ -115,11 +115,18 @@ impl Peer {
     fn start(&self, pair: &Pair, server: SocketAddr) -> Option<Proxy> {
         let version = Command::new(self.name).args(self.version).output().ok()?;
         let said = [version.stdout, version.stderr].concat();
-        let version = String::from_utf8_lossy(&said).lines().next().unwrap_or("").to_owned();
+        let version = String::from_utf8_lossy(&said)
+            .lines()
+            .next()
+            .unwrap_or("")
+            .to_owned();
         let home = Home::new(&format!("bench-tls-{}", self.name));
         let address = free();
         home.write("both.pem", &format!("{}{}", pair.cert, pair.key));
-        home.write("configuration", &(self.configuration)(address, server, home.directory()));
+        home.write(
+            "configuration",
+            &(self.configuration)(address, server, home.directory()),
+        );
         let child = Command::new("taskset")
             .args(["--cpu-list", "1", self.name])
             .args(self.arguments)

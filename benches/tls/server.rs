@@ -13,8 +13,13 @@ use crate::processor;
 
 /// Serves on a free port of loopback, on a thread of its own, until the bench ends.
 pub(crate) fn start() -> SocketAddr {
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let listener = runtime
+        .block_on(TcpListener::bind("127.0.0.1:0"))
+        .expect("a port");
     let address = listener.local_addr().expect("bound");
     thread::spawn(move || {
         processor::pin_self(0);
@@ -32,7 +37,10 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; 64 << 10];
     loop {
-        let (mut follows, mut wanted) = (stream.read_u32().await? as usize, stream.read_u32().await? as usize);
+        let (mut follows, mut wanted) = (
+            stream.read_u32().await? as usize,
+            stream.read_u32().await? as usize,
+        );
         while follows > 0 {
             let most = follows.min(buffer.len());
             follows -= stream.read_exact(&mut buffer[..most]).await?;
