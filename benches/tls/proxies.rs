@@ -113,6 +113,9 @@ const PEERS: [Peer; 3] = [
 
 impl Peer {
     fn start(&self, pair: &Pair, server: SocketAddr) -> Option<Proxy> {
+        if self.name == "nginx" && !Path::new(NGINX_STREAM).exists() {
+            return None;
+        }
         let version = Command::new(self.name).args(self.version).output().ok()?;
         let said = [version.stdout, version.stderr].concat();
         let version = String::from_utf8_lossy(&said)
@@ -168,7 +171,7 @@ fn nginx(address: SocketAddr, server: SocketAddr, home: &Path) -> String {
     let pem = pem.display();
     format!(
         "daemon off;\nmaster_process off;\nworker_processes 1;\n\
-         load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n\
+         load_module {NGINX_STREAM};\n\
          error_log stderr crit;\npid {home}/pid;\nevents {{ worker_connections 10000; }}\n\
          stream {{\n server {{\n  listen {address} ssl;\n  ssl_certificate {pem};\n  ssl_certificate_key {pem};\n  \
          ssl_protocols TLSv1.2 TLSv1.3;\n  proxy_pass {server};\n  proxy_timeout 1h;\n }}\n}}\n",
@@ -191,5 +194,8 @@ fn free() -> SocketAddr {
     let probe = TcpListener::bind("127.0.0.1:0").expect("a port");
     probe.local_addr().expect("bound")
 }
+
+/// Debian's package of it is another than nginx's.
+const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 const PATIENCE: Duration = Duration::from_secs(10);

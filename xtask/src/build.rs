@@ -24,7 +24,7 @@ pub(crate) fn ebpf(_arguments: ()) -> Result<(), Failure> {
 
 /// `cargo xtask bench`.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
-    setup::run(Purpose::Demo, ())?;
+    setup::run(Purpose::Bench, ())?;
     heading("benchmarks");
     let mut command = cargo(&["bench", "--package", "ravelin-benches", "--locked"]);
     let mut words = arguments.iter().filter(|word| *word != "--");
@@ -52,7 +52,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
 }
 
 /// Benches that run a daemon: cargo builds binaries of other packages for none.
-const WITH_DAEMON: [&str; 3] = ["bans", "flood", "tls"];
+const WITH_DAEMON: [&str; 4] = ["bans", "flood", "instructions", "tls"];
 
 fn cannot(what: &str) -> Failure {
     Failure::cannot(format!("{what}\nhelp: `cargo xtask bench --help`"))

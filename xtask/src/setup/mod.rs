@@ -23,6 +23,8 @@ use crate::workspace;
 /// What the machine is set up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
+    /// To measure, beside what others do.
+    Bench,
     /// To compile: the eBPF toolchain alone. Needs no rights when the toolchain is there.
     Build,
     /// To run the demo.
@@ -34,12 +36,12 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    fn runs_demo(self) -> bool {
-        matches!(self, Self::Demo | Self::Everything)
-    }
-
     fn runs_tests(self) -> bool {
         matches!(self, Self::Test | Self::Everything)
+    }
+
+    fn runs_benches(self) -> bool {
+        matches!(self, Self::Bench)
     }
 
     /// Whether kernel programs are loaded and namespaces made.

@@ -121,7 +121,7 @@ fn apt(what: &str, arguments: &[&str]) -> Result<(), Failure> {
     )
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 12] = [
     Need {
         program: "ip",
         package: "iproute2",
@@ -138,7 +138,7 @@ const NEEDS: [Need; 8] = [
         program: "curl",
         package: "curl",
         reason: "TLS requests through the edge, and reading the metrics",
-        by: |purpose| purpose.runs_demo() || purpose.runs_tests(),
+        by: |purpose| purpose != Purpose::Build,
     },
     Need {
         program: "openssl",
@@ -163,6 +163,30 @@ const NEEDS: [Need; 8] = [
         package: "nftables",
         reason: "another firewall, which is sent the same frames",
         by: Purpose::runs_tests,
+    },
+    Need {
+        program: "haproxy",
+        package: "haproxy",
+        reason: "another TLS proxy, which gets the same connections",
+        by: Purpose::runs_benches,
+    },
+    Need {
+        program: "hitch",
+        package: "hitch",
+        reason: "another TLS proxy, which gets the same connections",
+        by: Purpose::runs_benches,
+    },
+    Need {
+        program: "nginx",
+        package: "nginx-full",
+        reason: "another TLS proxy (its stream module), which gets the same connections",
+        by: Purpose::runs_benches,
+    },
+    Need {
+        program: "valgrind",
+        package: "valgrind",
+        reason: "counts the instructions of a connection",
+        by: Purpose::runs_benches,
     },
     Need {
         program: "systemd-analyze",
