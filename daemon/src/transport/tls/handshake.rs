@@ -14,13 +14,14 @@ use tokio_rustls::server::TlsStream;
 
 use super::client_auth::{Examination, Identity, Refused};
 use super::config::normal;
+use super::socket::ClientSocket;
 use crate::metrics::labels::{ClientAcceptance, HandshakeFailure, Version};
 
 /// A finished handshake.
 #[derive(Debug)]
 pub(crate) struct Session<R> {
     /// The encrypted stream.
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: TlsStream<ClientSocket>,
     /// What the client asked for, lower case.
     pub(crate) server_name: Option<String>,
     /// What belongs to that name.
@@ -86,7 +87,7 @@ pub(crate) async fn handshake<R>(
         }
         Ok(_) => {}
     }
-    let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
+    let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), ClientSocket(stream))
         .await
         .map_err(end)?;
     let server_name = start.client_hello().server_name().map(normal);

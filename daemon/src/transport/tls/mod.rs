@@ -8,6 +8,7 @@ mod client_auth;
 mod config;
 mod handshake;
 mod sni;
+mod socket;
 
 pub use certificate::{Certificate, CertificateError};
 pub use client_auth::ClientAuthError;
