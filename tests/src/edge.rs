@@ -34,13 +34,34 @@ impl Edge {
         Self::start_asking(test, policy, pairs, bans)
     }
 
+    /// The same, with more files.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with(test: &str, policy: &str, pairs: &[(&str, &Pair)], files: &[(&str, &str)]) -> Self {
+        let (bans, _nobody) = BanQueue::bounded();
+        Self::start_at(Home::new(test), policy, pairs, files, bans)
+    }
+
     /// The same, with somebody at the other end of the queue of bans.
     #[must_use]
     #[track_caller]
     pub fn start_asking(test: &str, policy: &str, pairs: &[(&str, &Pair)], bans: BanQueue) -> Self {
-        let home = Home::new(test);
+        Self::start_at(Home::new(test), policy, pairs, &[], bans)
+    }
+
+    #[track_caller]
+    fn start_at(
+        home: Home,
+        policy: &str,
+        pairs: &[(&str, &Pair)],
+        files: &[(&str, &str)],
+        bans: BanQueue,
+    ) -> Self {
         for (name, pair) in pairs {
             write_pair(&home, name, pair);
+        }
+        for (name, text) in files {
+            home.write(name, text);
         }
         home.write("ravelin.toml", &with_metrics(policy));
         let runtime = Builder::new_multi_thread()

@@ -56,6 +56,13 @@ pub const HANDSHAKE_FAILURES: Metric = Metric {
     labels: &["listener", "cause"],
 };
 
+/// What became of clients that were asked for a certificate.
+pub const CLIENT_AUTH: Metric = Metric {
+    name: "ravelin_edge_client_auth_total",
+    help: "Clients that were asked for a certificate and answered, by what came of it: accepted, or why they were refused.",
+    labels: &["listener", "result"],
+};
+
 /// Handshakes by protocol version.
 pub const TLS_VERSIONS: Metric = Metric {
     name: "ravelin_edge_tls_handshakes_total",

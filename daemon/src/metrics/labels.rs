@@ -43,6 +43,8 @@ label_values! {
     Closure {
         /// It hung up while it waited for its turn.
         Abandoned = "abandoned",
+        /// It showed no certificate that lets it in; `ravelin_edge_client_auth_total` says why.
+        ClientRefused = "client_refused",
         /// It hung up before the handshake was done.
         ClosedEarly = "closed_early",
         /// Both sides closed in order.
@@ -97,6 +99,8 @@ label_values! {
     Offence {
         /// It connected though it is not in `allow`, or is in `deny`.
         Address = "address",
+        /// It showed no certificate that lets it in, and neither a date nor a revocation list is the reason.
+        ClientRefused = "client_refused",
         /// It would have had to wait longer than `delay.max`.
         DelayTooLong = "delay_too_long",
         /// Its handshake failed, and not by an alert of its own.
@@ -143,6 +147,48 @@ label_values! {
         Other = "other",
         /// A message that may not come here.
         Violation = "violation",
+    }
+}
+
+label_values! {
+    /// Why a client that was asked for a certificate is refused.
+    ClientRefusal {
+        /// No list speaks about it but one past its `nextUpdate`.
+        CrlExpired = "crl_expired",
+        /// Past its `notAfter`.
+        Expired = "expired",
+        /// It cannot be read.
+        Malformed = "malformed",
+        /// It showed none.
+        NoCertificate = "no_certificate",
+        /// An authority vouches for it, and no `allow` list names it.
+        NotAllowed = "not_allowed",
+        /// Before its `notBefore`.
+        NotYetValid = "not_yet_valid",
+        /// Anything else: a signature that does not fit, a name constraint, a path that is too long.
+        Other = "other",
+        /// No revocation list speaks about it.
+        RevocationUnknown = "revocation_unknown",
+        /// A revocation list names it.
+        Revoked = "revoked",
+        /// No authority of `ca` vouches for it.
+        UnknownCa = "unknown_ca",
+        /// It is not for clients.
+        WrongUsage = "wrong_usage",
+    }
+}
+
+label_values! {
+    /// Why a client that was asked for a certificate is let in.
+    ClientAcceptance {
+        /// By its certificate.
+        Accepted = "accepted",
+        /// It showed none, and need not.
+        Anonymous = "anonymous",
+        /// By its certificate, though the revocation list is past its `nextUpdate`: `crl_policy = "soft"`.
+        CrlExpired = "accepted_crl_expired",
+        /// By its certificate, though no revocation list speaks about it: `crl_policy = "soft"`.
+        RevocationUnknown = "accepted_revocation_unknown",
     }
 }
 

@@ -8,8 +8,8 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 
 use super::families;
 use super::labels::{
-    AcceptFailure, BanResult, Closure, Direction, HandshakeFailure, LabelValue as _, Offence, Refusal,
-    Version,
+    AcceptFailure, BanResult, ClientAcceptance, ClientRefusal, Closure, Direction, HandshakeFailure,
+    LabelValue as _, Offence, Refusal, Version,
 };
 use super::register::{PerValue, counters, forget, gauges, histograms};
 
@@ -21,6 +21,7 @@ pub(super) struct ListenerFamilies {
     refused: IntCounterVec,
     handshake_seconds: HistogramVec,
     handshake_failures: IntCounterVec,
+    client_auth: IntCounterVec,
     tls_handshakes: IntCounterVec,
     certificate_not_after: IntGaugeVec,
     bytes: IntCounterVec,
@@ -45,6 +46,8 @@ pub struct ListenerMetrics {
     connections: PerValue<Closure>,
     refused: PerValue<Refusal>,
     handshake_failures: PerValue<HandshakeFailure>,
+    client_acceptances: PerValue<ClientAcceptance>,
+    client_refusals: PerValue<ClientRefusal>,
     accept_failures: PerValue<AcceptFailure>,
     offences: PerValue<Offence>,
     bans: PerValue<BanResult>,
@@ -91,6 +94,7 @@ impl ListenerFamilies {
             refused: counters(registry, families::REFUSED)?,
             handshake_seconds: histograms(registry, families::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS)?,
             handshake_failures: counters(registry, families::HANDSHAKE_FAILURES)?,
+            client_auth: counters(registry, families::CLIENT_AUTH)?,
             tls_handshakes: counters(registry, families::TLS_VERSIONS)?,
             certificate_not_after: gauges(registry, families::CERTIFICATE_NOT_AFTER)?,
             bytes: counters(registry, families::BYTES)?,
@@ -128,6 +132,12 @@ impl ListenerFamilies {
             }),
             handshake_failures: PerValue::new(|failure: HandshakeFailure| {
                 self.handshake_failures.with_label_values(&[name, failure.word()])
+            }),
+            client_acceptances: PerValue::new(|acceptance: ClientAcceptance| {
+                self.client_auth.with_label_values(&[name, acceptance.word()])
+            }),
+            client_refusals: PerValue::new(|refusal: ClientRefusal| {
+                self.client_auth.with_label_values(&[name, refusal.word()])
             }),
             accept_failures: PerValue::new(|failure: AcceptFailure| {
                 self.accept_failures.with_label_values(&[name, failure.word()])
@@ -173,6 +183,8 @@ impl ListenerFamilies {
         forget(&self.connections, name, Closure::ALL);
         forget(&self.refused, name, Refusal::ALL);
         forget(&self.handshake_failures, name, HandshakeFailure::ALL);
+        forget(&self.client_auth, name, ClientAcceptance::ALL);
+        forget(&self.client_auth, name, ClientRefusal::ALL);
         forget(&self.accept_failures, name, AcceptFailure::ALL);
         forget(&self.bytes, name, Direction::ALL);
         forget(&self.offences, name, Offence::ALL);
@@ -227,6 +239,16 @@ impl ListenerMetrics {
     /// Counts a failed handshake.
     pub fn handshake_failed(&self, failure: HandshakeFailure) {
         self.handshake_failures.inc(failure);
+    }
+
+    /// Counts a client that was asked for a certificate and let in.
+    pub fn client_accepted(&self, acceptance: ClientAcceptance) {
+        self.client_acceptances.inc(acceptance);
+    }
+
+    /// Counts a client that was asked for a certificate and refused.
+    pub fn client_refused(&self, refusal: ClientRefusal) {
+        self.client_refusals.inc(refusal);
     }
 
     /// Counts an offence.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
-use ravelin_rules::policy::LogFormat;
+use ravelin_rules::policy::{ClientAuth, LogFormat};
 use ravelin_rules::{Policy, load};
 use tokio::task::spawn_blocking;
 
@@ -221,7 +221,7 @@ fn follow_parent(parent: u32) -> Result<(), EdgeError> {
     }
 }
 
-/// What the edge may read from now on: the folders of the policy and of the certificates, links followed, and what /proc says
+/// What the edge may read from now on: the folders of the policy, of the certificates and of what clients are judged by, links followed, and what /proc says
 /// of the process. A reload that names files in other folders is refused; a restart lets them in.
 fn readable(config: &Path, policy: &Policy) -> Vec<PathBuf> {
     let certificates = policy
@@ -229,12 +229,18 @@ fn readable(config: &Path, policy: &Policy) -> Vec<PathBuf> {
         .iter()
         .flat_map(|listener| &listener.tls.certificates);
     let certificates = certificates.flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
+    let client_auth = policy
+        .listeners
+        .iter()
+        .filter_map(|listener| listener.tls.client_auth.as_ref())
+        .flat_map(ClientAuth::files);
     let files = policy
         .files
         .iter()
         .map(PathBuf::as_path)
         .chain([config])
-        .chain(certificates);
+        .chain(certificates)
+        .chain(client_auth);
     let mut folders = vec![PathBuf::from("/proc")];
     for file in files {
         let target = std::fs::canonicalize(file).ok();

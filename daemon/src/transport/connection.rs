@@ -16,9 +16,10 @@ use super::listener::Listener;
 use super::live::Cut;
 use super::proxy_header::ProxyHeader;
 use super::relay::relay;
-use super::tls::{HandshakeEnd, Session, handshake};
-use super::upstream::{Connected, Unreachable, Upstream};
-use crate::metrics::labels::{Closure, HandshakeFailure, LabelValue as _, Offence};
+use super::route::Route;
+use super::tls::{HandshakeEnd, Refused, Session, handshake};
+use super::upstream::{Connected, Unreachable};
+use crate::metrics::labels::{ClientRefusal, Closure, HandshakeFailure, LabelValue as _, Offence};
 
 /// Serves a connection that the gate let in at `accepted`, until its end or until it is cut.
 pub(super) async fn serve(
@@ -62,10 +63,10 @@ async fn live(
         Ok(session) => session,
         Err(closure) => return closure,
     };
-    let mut connected = match session.route.connect().await {
+    let mut connected = match session.route.upstream.connect().await {
         Ok(connected) => connected,
         Err(Unreachable(error)) => {
-            let upstream = &session.route.name;
+            let upstream = &session.route.upstream.name;
             if let Some(suppressed) = listener.quiet.may_write(Instant::now()) {
                 tracing::warn!(listener = listener.name, upstream, %error, suppressed, "no server reached");
             }
@@ -103,13 +104,16 @@ async fn secure(
     stream: TcpStream,
     client: SocketAddr,
     admitted: Instant,
-) -> Result<Session<Arc<Upstream>>, Closure> {
+) -> Result<Session<Arc<Route>>, Closure> {
     let metrics = &listener.metrics;
     let deadline = admitted + listener.handshake_timeout;
-    let shaken = handshake(stream, Arc::clone(&listener.tls), |name| listener.route(name));
+    let shaken = handshake(stream, |name| listener.choose(name));
     let (closure, offence, error) = match timeout_at(deadline.into(), shaken).await {
         Ok(Ok(session)) => {
             metrics.handshake_done(session.version, session.resumed, admitted.elapsed());
+            if let Some(acceptance) = session.acceptance {
+                metrics.client_accepted(acceptance);
+            }
             return Ok(session);
         }
         // Browsers connect ahead, and checks of a load balancer do no more than that.
@@ -122,6 +126,10 @@ async fn secure(
         }
         Ok(Err(HandshakeEnd::HungUp)) => (Closure::ClosedEarly, Some(Offence::HungUp), None),
         Ok(Err(HandshakeEnd::NotTls)) => (Closure::NotTls, Some(Offence::NotTls), None),
+        Ok(Err(HandshakeEnd::Refused(refused, server_name))) => {
+            refuse(listener, &refused, server_name.as_deref(), client);
+            return Err(Closure::ClientRefused);
+        }
         Ok(Err(HandshakeEnd::UnknownName)) => (Closure::UnknownName, Some(Offence::UnknownName), None),
         Err(_) => (Closure::HandshakeTimeout, Some(Offence::HandshakeTimeout), None),
     };
@@ -137,13 +145,42 @@ async fn secure(
     Err(closure)
 }
 
+/// A client whose certificate does not let it in: counts it, and tells whom it claimed to be.
+fn refuse(listener: &Listener, refused: &Refused, server_name: Option<&str>, client: SocketAddr) {
+    let Refused { reason, certificate } = refused;
+    listener.metrics.client_refused(*reason);
+    let offends = match reason {
+        // A clock, or a list that was not renewed in time, is the fault of whoever keeps them: it must not get all clients banned.
+        ClientRefusal::CrlExpired
+        | ClientRefusal::Expired
+        | ClientRefusal::NotYetValid
+        | ClientRefusal::RevocationUnknown => false,
+        ClientRefusal::Malformed
+        | ClientRefusal::NoCertificate
+        | ClientRefusal::NotAllowed
+        | ClientRefusal::Other
+        | ClientRefusal::Revoked
+        | ClientRefusal::UnknownCa
+        | ClientRefusal::WrongUsage => true,
+    };
+    if offends {
+        listener.offended(client.ip(), Offence::ClientRefused, Instant::now());
+    }
+    if let Some(suppressed) = listener.quiet.may_write(Instant::now()) {
+        let reason = reason.word();
+        tracing::info!(
+            listener = listener.name, %client, server_name, reason, certificate, suppressed, "client refused by its certificate"
+        );
+    }
+}
+
 /// Sends the PROXY header, where the upstream wants one, before the first relayed byte.
 async fn announce(
-    session: &Session<Arc<Upstream>>,
+    session: &Session<Arc<Route>>,
     connected: &mut Connected,
     client: SocketAddr,
 ) -> std::io::Result<()> {
-    if session.route.proxy_header == ProxyProtocol::Off {
+    if session.route.upstream.proxy_header == ProxyProtocol::Off {
         return Ok(());
     }
     let (socket, tls) = session.stream.get_ref();
@@ -153,6 +190,10 @@ async fn announce(
         server_name: session.server_name.as_deref(),
         alpn: tls.alpn_protocol(),
         version: session.version,
+        common_name: session
+            .identity
+            .as_ref()
+            .map(|identity| identity.names.common_name.as_deref()),
         cipher: tls.negotiated_cipher_suite().map(|suite| suite.suite()),
     };
     connected.stream.write_all(&header.encode()).await

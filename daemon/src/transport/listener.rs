@@ -10,22 +10,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ravelin_rules::policy::{self, OverLimit, Rate, SniPattern, SniPolicy};
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::escalation::{BanQueue, Escalation};
 use super::limit::{AddressRanges, Gate, Limiter, Terms, Total};
 use super::quiet::Quiet;
-use super::tls::{Certificate, CertificateError, NameMap, Tickets, TlsError, server_config, tickets};
+use super::route::{Asking, Route};
+use super::tls::{
+    Certificate, CertificateError, Choice, ClientAuthError, NameMap, Settings, Tickets, TlsError, tickets,
+};
 use super::upstream::Upstream;
-use crate::metrics::labels::Offence;
+use crate::metrics::labels::{ClientRefusal, Offence};
 use crate::metrics::{EdgeMetrics, ListenerMetrics};
 
 /// A `[[listener]]`, ready to serve.
 pub(super) struct Listener {
     pub(super) name: String,
     pub(super) gate: Gate,
-    pub(super) tls: Arc<ServerConfig>,
+    pub(super) tls: Settings,
     pub(super) handshake_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) metrics: ListenerMetrics,
@@ -33,9 +36,11 @@ pub(super) struct Listener {
     pub(super) quiet: Arc<Quiet>,
     /// `(certificate file, not after)` of each certificate.
     pub(super) expiries: Vec<(String, i64)>,
-    routes: NameMap<Arc<Upstream>>,
+    routes: NameMap<Arc<Route>>,
     /// Where unknown names go; `None`: they are refused.
-    fallback: Option<Arc<Upstream>>,
+    fallback: Option<Arc<Route>>,
+    /// What is asked of clients whose route is gone.
+    asking: Asking,
     limiting: Option<Limiting>,
     /// `None`: nobody is banned because of this listener.
     escalation: Option<Arc<Escalation>>,
@@ -68,15 +73,17 @@ impl Listener {
             .collect::<Result<Vec<_>, _>>()?;
         warn_about(policy, &certificates);
         let tickets = previous.map_or_else(tickets, |previous| Ok(Arc::clone(&previous.tickets)))?;
+        let asking = Asking::load(policy.tls.client_auth.as_ref(), provider)?;
         let mut routes = Vec::new();
         for route in &policy.routes {
             let upstream = upstream(&route.upstream).ok_or_else(|| ListenerError::UnknownUpstream {
                 upstream: route.upstream.clone(),
             })?;
-            routes.push((route.sni.clone(), upstream));
+            let asking = asking.of(route.client_auth)?;
+            routes.push((route.sni.clone(), Arc::new(Route { upstream, asking })));
         }
         let fallback = match policy.sni_policy {
-            SniPolicy::Default => routes.first().map(|(_, upstream)| Arc::clone(upstream)),
+            SniPolicy::Default => routes.first().map(|(_, route)| Arc::clone(route)),
             SniPolicy::Strict => None,
         };
         let counters = metrics.listener(&policy.name);
@@ -85,7 +92,7 @@ impl Listener {
             name: policy.name.clone(),
             gate: gate(policy, limiting, previous, &counters),
             escalation: escalation(policy, previous, &counters, bans),
-            tls: server_config(&policy.tls, &certificates, Arc::clone(&tickets), provider)?,
+            tls: Settings::new(&policy.tls, &certificates, Arc::clone(&tickets), provider)?,
             handshake_timeout: policy.limits.handshake_timeout,
             idle_timeout: policy.limits.idle_timeout,
             metrics: counters,
@@ -96,13 +103,52 @@ impl Listener {
                 .collect(),
             routes: NameMap::new(routes),
             fallback,
+            asking,
             limiting,
             tickets,
         })
     }
 
-    /// The upstream for a server name: the most exact route, or what `sni_policy` says.
-    pub(super) fn route(&self, server_name: Option<&str>) -> Option<Arc<Upstream>> {
+    /// What a handshake for this server name does.
+    pub(super) fn choose(&self, server_name: Option<&str>) -> Option<Choice<Arc<Route>>> {
+        let route = self.route(server_name)?;
+        let examination = route.asking.examination();
+        let config = match &examination {
+            Some(examination) => self.tls.asking(Arc::clone(examination)),
+            None => self.tls.unasked(),
+        };
+        Some(Choice {
+            route,
+            config,
+            examination,
+        })
+    }
+
+    /// Whether a connection for this server name, whose client has shown `chain` (leaf first; empty: none), would still be let in by
+    /// its certificate at `now`. When its route is gone, the `mode` of the listener decides.
+    ///
+    /// # Errors
+    ///
+    /// Why it would not.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the review of live connections after a reload calls it")
+    )]
+    pub(super) fn still_accepts(
+        &self,
+        server_name: Option<&str>,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), ClientRefusal> {
+        let route = self.route(server_name);
+        route
+            .as_ref()
+            .map_or(&self.asking, |route| &route.asking)
+            .still_accept(chain, now)
+    }
+
+    /// The most exact route for a server name, or what `sni_policy` says.
+    fn route(&self, server_name: Option<&str>) -> Option<Arc<Route>> {
         self.routes
             .find(server_name)
             .first()
@@ -273,6 +319,9 @@ pub enum ListenerError {
     /// A certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// Client certificates cannot be judged.
+    #[error(transparent)]
+    ClientAuth(#[from] ClientAuthError),
     /// The TLS settings do not work.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -15,6 +15,7 @@ mod live;
 mod proxy_header;
 mod quiet;
 mod relay;
+mod route;
 pub mod service;
 pub mod tls;
 mod upstream;

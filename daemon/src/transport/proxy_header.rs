@@ -24,6 +24,8 @@ pub(super) struct ProxyHeader<'a> {
     pub(super) version: Version,
     /// The cipher suite.
     pub(super) cipher: Option<CipherSuite>,
+    /// Where the client has shown a certificate that lets it in: the common name, if it has one.
+    pub(super) common_name: Option<Option<&'a str>>,
 }
 
 impl ProxyHeader<'_> {
@@ -62,13 +64,21 @@ impl ProxyHeader<'_> {
     }
 
     fn ssl(&self) -> Vec<u8> {
-        let mut ssl = vec![CLIENT_SSL];
-        ssl.extend(NOT_VERIFIED.to_be_bytes());
+        let (client, verify) = match self.common_name {
+            // No session is resumed where certificates are asked for: it was shown on this connection.
+            Some(_) => (CLIENT_SSL | CLIENT_CERT_CONN | CLIENT_CERT_SESS, VERIFIED),
+            None => (CLIENT_SSL, NOT_VERIFIED),
+        };
+        let mut ssl = vec![client];
+        ssl.extend(verify.to_be_bytes());
         let version = match self.version {
             Version::Tls12 => "TLSv1.2",
             Version::Tls13 => "TLSv1.3",
         };
         field(&mut ssl, SUBTYPE_SSL_VERSION, version.as_bytes());
+        if let Some(name) = self.common_name.flatten() {
+            field(&mut ssl, SUBTYPE_SSL_CN, name.as_bytes());
+        }
         if let Some(name) = self.cipher.as_ref().and_then(CipherSuite::as_str) {
             // The names of the IANA registry; rustls marks those of TLS 1.3 in its own way.
             field(
@@ -94,7 +104,7 @@ fn field(to: &mut Vec<u8>, kind: u8, value: &[u8]) {
     to.extend(value);
 }
 
-/// Server names end at 255 bytes, ALPN protocols at 255, cipher names are ours: no length comes near 65,535.
+/// Server names end at 255 bytes, ALPN protocols at 255, common names at 256, cipher names are ours: no length comes near 65,535.
 fn length(value: &[u8]) -> [u8; 2] {
     debug_assert!(value.len() <= usize::from(u16::MAX));
     u16::try_from(value.len()).unwrap_or(u16::MAX).to_be_bytes()
@@ -109,10 +119,17 @@ const TYPE_ALPN: u8 = 0x01;
 const TYPE_AUTHORITY: u8 = 0x02;
 const TYPE_SSL: u8 = 0x20;
 const SUBTYPE_SSL_VERSION: u8 = 0x21;
+const SUBTYPE_SSL_CN: u8 = 0x22;
 const SUBTYPE_SSL_CIPHER: u8 = 0x23;
-/// The client connected over TLS; the two bits for client certificates stay clear.
+/// The client connected over TLS.
 const CLIENT_SSL: u8 = 0x01;
-/// Zero would say that a client certificate was shown and verified.
+/// It has shown a certificate on this connection.
+const CLIENT_CERT_CONN: u8 = 0x02;
+/// It has shown one in this TLS session.
+const CLIENT_CERT_SESS: u8 = 0x04;
+/// A certificate was shown and verified.
+const VERIFIED: u32 = 0;
+/// None was shown. One that cannot be verified never gets as far as this.
 const NOT_VERIFIED: u32 = 1;
 
 #[cfg(test)]
@@ -128,6 +145,7 @@ mod tests {
             alpn: Some(b"h2"),
             version: Version::Tls13,
             cipher: Some(CipherSuite::TLS13_AES_128_GCM_SHA256),
+            common_name: None,
         };
         let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x48".to_vec();
         expected.extend([192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x34, 0x01, 0xbb]);
@@ -135,6 +153,29 @@ mod tests {
         expected
             .extend(b"\x20\x00\x28\x01\x00\x00\x00\x01\x21\x00\x07TLSv1.3\x23\x00\x16TLS_AES_128_GCM_SHA256");
         assert_eq!(header.encode(), expected);
+    }
+
+    #[test]
+    fn a_client_that_was_verified_is_named() {
+        let header = ProxyHeader {
+            client: "192.0.2.1:4660".parse().unwrap(),
+            local: "198.51.100.2:443".parse().unwrap(),
+            server_name: None,
+            alpn: None,
+            version: Version::Tls13,
+            cipher: None,
+            common_name: Some(Some("billing")),
+        };
+        let named = b"\x20\x00\x19\x07\x00\x00\x00\x00\x21\x00\x07TLSv1.3\x22\x00\x07billing";
+        assert_eq!(header.encode()[28..], *named);
+        let unnamed = ProxyHeader {
+            common_name: Some(None),
+            ..header
+        };
+        assert_eq!(
+            unnamed.encode()[28..],
+            *b"\x20\x00\x0f\x07\x00\x00\x00\x00\x21\x00\x07TLSv1.3"
+        );
     }
 
     #[test]
@@ -146,6 +187,7 @@ mod tests {
             alpn: None,
             version: Version::Tls12,
             cipher: None,
+            common_name: None,
         };
         let bytes = header.encode();
         assert_eq!(bytes[13], 0x21);

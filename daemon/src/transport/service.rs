@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ravelin_rules::Policy;
+use ravelin_rules::policy::ClientAuth;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -267,12 +268,12 @@ impl Running {
 /// Every file whose change is a reload.
 fn watched(main: &Path, policy: &Policy) -> Vec<PathBuf> {
     let mut files = policy_files(main, policy);
-    for pair in policy
-        .listeners
-        .iter()
-        .flat_map(|listener| &listener.tls.certificates)
-    {
-        files.extend([pair.cert.clone(), pair.key.clone()]);
+    for tls in policy.listeners.iter().map(|listener| &listener.tls) {
+        for pair in &tls.certificates {
+            files.extend([pair.cert.clone(), pair.key.clone()]);
+        }
+        let client_auth = tls.client_auth.iter().flat_map(ClientAuth::files);
+        files.extend(client_auth.map(Path::to_owned));
     }
     files
 }

@@ -4,7 +4,7 @@ use super::addresses::{self, Addresses, Asker, Words};
 use super::names::Names;
 use super::socket::{self, Bound};
 use super::upstream::Upstreams;
-use super::{limits, routes, tls};
+use super::{client_auth, limits, routes, tls};
 use crate::diagnostic::{Code, Reporter};
 use crate::document::listener::Listener as WrittenListener;
 use crate::policy::{AddressMatch, Firewall, Listener, PrefixSet, SniPolicy};
@@ -57,8 +57,12 @@ fn one(
     let routes = written
         .routes
         .as_ref()
-        .map(|list| routes::check(list, upstreams, reporter));
-    let tls = written.tls.as_ref().map(|written| tls::check(written, reporter));
+        .map(|list| routes::check(list, upstreams, client_auth::mode(&written), reporter));
+    let asker = client_auth::asker(&written);
+    let tls = written
+        .tls
+        .as_ref()
+        .map(|written| tls::check(written, asker, reporter));
     let limits = limits::check(written.limits, reporter);
     Some(Listener {
         name: name?,

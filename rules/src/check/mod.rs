@@ -4,6 +4,7 @@
 //! rest is still checked. The policy that comes out is only used when no error was reported.
 
 mod addresses;
+mod client_auth;
 pub(crate) mod firewall;
 mod host;
 pub(crate) mod icmp;

@@ -1,16 +1,17 @@
 //! The routes of one listener.
 
-use super::server_name;
 use super::upstream::Upstreams;
+use super::{client_auth, server_name};
 use crate::diagnostic::{Code, Reporter, quote};
 use crate::document::route::Route as WrittenRoute;
-use crate::policy::{Route, SniPattern};
+use crate::policy::{ClientAuthMode, Route, SniPattern};
 use crate::source::{Span, Written};
 
 /// Checks the routes, and that each can be reached.
 pub(super) fn check(
     written: &Written<Vec<WrittenRoute>>,
     upstreams: &Upstreams,
+    listener_asks: ClientAuthMode,
     reporter: &mut Reporter,
 ) -> Vec<Route> {
     if written.value.is_empty() {
@@ -24,7 +25,7 @@ pub(super) fn check(
         return Vec::new();
     }
     let mut patterns: Vec<(SniPattern, Span)> = Vec::new();
-    let mut routes = Vec::new();
+    let (mut routes, mut spans) = (Vec::new(), Vec::new());
     for route in &written.value {
         let upstream = route
             .upstream
@@ -53,9 +54,14 @@ pub(super) fn check(
             routes.push(Route {
                 sni: pattern,
                 upstream,
+                client_auth: route
+                    .client_auth
+                    .map_or(listener_asks, |word| client_auth::parse(word.value)),
             });
+            spans.push(route.client_auth.map_or(route.span, |word| word.span));
         }
     }
+    client_auth::each_upstream_is_guarded_alike(&routes, &spans, reporter);
     routes
 }
 

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::path::PathBuf;
 
+use super::client_auth::{self, Asker};
 use crate::diagnostic::{Code, Reporter, quote};
 use crate::document::tls::{Certificate, Tls as WrittenTls};
 use crate::policy::{CertificateFiles, Tls, TlsVersion};
 use crate::source::Written;
 
 /// The table with its defaults. Certificates are opened, not read: what is in them is the edge's business.
-pub(super) fn check(written: &WrittenTls, reporter: &mut Reporter) -> Tls {
+pub(super) fn check(written: &WrittenTls, asker: Option<Asker>, reporter: &mut Reporter) -> Tls {
     let mut certificates = Vec::new();
     if let Some(list) = &written.certificates {
         if list.value.is_empty() {
@@ -25,6 +26,7 @@ pub(super) fn check(written: &WrittenTls, reporter: &mut Reporter) -> Tls {
             _ => TlsVersion::V1_2,
         },
         alpn: alpn(&written.alpn, reporter),
+        client_auth: client_auth::check(written.client_auth.as_ref(), asker, reporter),
     }
 }
 
@@ -38,7 +40,8 @@ fn certificate(written: &Certificate, reporter: &mut Reporter) -> Option<Certifi
     })
 }
 
-fn file(written: &Written<String>, reporter: &mut Reporter) -> Option<PathBuf> {
+/// The path of a PEM file, opened to see whether it is there.
+pub(super) fn file(written: &Written<String>, reporter: &mut Reporter) -> Option<PathBuf> {
     if written.value.is_empty() {
         let help = "write the path of a PEM file, relative to this file";
         reporter.report(Code::Empty, written.span, "an empty path", help);

@@ -123,13 +123,17 @@ codes! {
     BadAlpn = "E0406", Error, "a text that is not an ALPN protocol name, or one that is named twice";
     BanBehindProxy = "E0407", Error, "`ban` on a listener whose peers are proxies, not clients";
     SynProxy = "E0408", Error, "`syn_proxy` without what it needs: a budget of SYNs, and flows";
+    // Client certificates.
+    ClientCaMissing = "E0421", Error, "clients are asked for a certificate, and nothing says whose are trusted";
+    BadIdentity = "E0422", Error, "a text that is not a pattern for names in certificates, or not the fingerprint of a key";
+    CrlPolicyWithoutCrl = "E0423", Error, "`crl_policy` without a revocation list";
     // The tables.
     DoesNotFit = "E0501", Error, "the policy is sound, and its tables do not fit the bounds of a generation";
     // Warnings.
     UnusedSet = "W0001", Warning, "a set that nothing uses";
     UnusedUpstream = "W0002", Warning, "an upstream that no route uses";
     UnusedDelay = "W0003", Warning, "`delay` on a listener that never delays";
-    CertificateMissing = "W0004", Warning, "a certificate or key file that cannot be opened on this machine";
+    CertificateMissing = "W0004", Warning, "a certificate, key or revocation list that cannot be opened on this machine";
     AnywhereCoversAll = "W0005", Warning, "`anywhere` beside other addresses, which it covers";
     ProtocolOfOtherFamily = "W0006", Warning, "`icmp` with IPv6 addresses only, or `icmpv6` with IPv4 addresses only";
     NoCondition = "W0007", Warning, "an empty list that sets no condition";
@@ -139,6 +143,8 @@ codes! {
     FeedCut = "W0012", Warning, "a feed that lists addresses of `[never_ban]`";
     SetKeptBack = "W0013", Warning, "a set whose files change more than its `max_change` allows";
     BansSwitchedOff = "W0014", Warning, "`ban` on a listener while `[firewall] bans` is false";
+    ClientAuthUnused = "W0021", Warning, "settings for client certificates on a listener that asks nobody for one";
+    ClientAuthBeside = "W0022", Warning, "an upstream that one route guards with client certificates and another does not";
     // Lints: what rules do, and do not do.
     Unreachable = "W0101", Warning, "a rule that no packet can match when it gets to the rules";
     Shadowed = "W0102", Warning, "a rule that does nothing, because rules before it decide about all it matches";

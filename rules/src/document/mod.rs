@@ -3,7 +3,7 @@
 //! text → **`Document`** → Policy. Reports keys, types and closed words; what the texts mean (addresses, ports, rates,
 //! names of other things) is not known here.
 
-mod client_auth;
+pub(crate) mod client_auth;
 pub(crate) mod cursor;
 pub(crate) mod firewall;
 pub(crate) mod host;

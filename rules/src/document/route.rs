@@ -1,5 +1,6 @@
 //! One of `[[listener]] routes`.
 
+use super::client_auth::CLIENT_AUTH_WORDS;
 use super::cursor::Cursor;
 use super::listener::EXAMPLE;
 use super::schema::{Key, Kind, Table};
@@ -12,6 +13,7 @@ pub(crate) struct Route {
     pub(crate) span: Span,
     pub(crate) sni: Option<Written<String>>,
     pub(crate) upstream: Option<Written<String>>,
+    pub(crate) client_auth: Option<Written<&'static str>>,
     /// `sni` stands there, readable or not: the route is not a catch-all.
     pub(crate) names_a_server: bool,
 }
@@ -22,6 +24,7 @@ impl Route {
             span: table.span,
             sni: table.text("sni", reporter),
             upstream: table.text("upstream", reporter),
+            client_auth: table.word("client_auth", reporter),
             names_a_server: table.key_span("sni").is_some(),
         }
     }
@@ -45,9 +48,12 @@ pub(super) static ROUTE: Table = Table {
             "The name of an `[[upstream]]`.",
             "upstream = \"app\"",
         ),
-        Key::later(
+        Key::optional(
             "client_auth",
-            "leave `client_auth` out: client certificates are not asked for yet",
+            Kind::Word(CLIENT_AUTH_WORDS),
+            "the `mode` of `[listener.tls] client_auth`",
+            "Whether the clients of this route show a certificate.",
+            "client_auth = \"required\"",
         ),
     ],
 };

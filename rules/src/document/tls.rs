@@ -1,6 +1,6 @@
 //! `[listener.tls]`.
 
-use super::client_auth::CLIENT_AUTH;
+use super::client_auth::{CLIENT_AUTH, ClientAuth};
 use super::cursor::Cursor;
 use super::listener::EXAMPLE;
 use super::schema::{Key, Kind, Table, Word};
@@ -13,21 +13,21 @@ pub(crate) struct Tls {
     pub(crate) certificates: Option<Written<Vec<Certificate>>>,
     pub(crate) min_version: Option<Written<&'static str>>,
     pub(crate) alpn: Vec<Written<String>>,
+    pub(crate) client_auth: Option<ClientAuth>,
 }
 
 impl Tls {
     pub(super) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
         let certificates = table.tables("certificates", reporter);
-        if let Some(table) = table.table("client_auth", reporter) {
-            // One word is supported; reading it refuses the others.
-            table.word("mode", reporter);
-        }
         Self {
             certificates: certificates.map(|list| list.map(|table| Certificate::read(table, reporter))),
             min_version: table.word("min_version", reporter),
             alpn: table
                 .texts("alpn", reporter)
                 .map_or_else(Vec::new, |alpn| alpn.value),
+            client_auth: table
+                .table("client_auth", reporter)
+                .map(|table| ClientAuth::read(table, reporter)),
         }
     }
 }
@@ -82,8 +82,8 @@ pub(super) static TLS: Table = Table {
             "client_auth",
             Kind::Table(&CLIENT_AUTH),
             "`{ mode = \"none\" }`",
-            "Whether clients show a certificate.",
-            "client_auth = { mode = \"none\" }",
+            "Whether clients show a certificate, and whose are let in.",
+            "client_auth = { mode = \"required\", ca = \"clients.pem\" }",
         ),
         Key::later(
             "tickets",

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::AddressMatch;
+use super::client_auth::ClientAuthMode;
 use super::listener_limits::ListenerLimits;
 use super::rule::Place;
 use super::tls::Tls;
@@ -39,6 +40,8 @@ pub struct Route {
     pub sni: SniPattern,
     /// `upstream`: names an upstream that exists.
     pub upstream: String,
+    /// `client_auth`, or the listener's mode where the route says nothing. Asks only where `tls.client_auth` is there.
+    pub client_auth: ClientAuthMode,
 }
 
 /// A server name pattern, lower case.

@@ -4,7 +4,9 @@
 //! ordered (rules stand in the order in which they are judged). Knows no TOML and no tables.
 
 pub mod address;
+pub mod client_auth;
 pub mod facts;
+pub mod identity;
 pub mod limit;
 pub mod listener;
 pub mod listener_limits;
@@ -24,7 +26,9 @@ use ravelin_datapath::wire::{Ends, Plane, Stage};
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 
 pub use address::{AddressMatch, Element, List, Origin, PrefixSet};
+pub use client_auth::{ClientAuth, ClientAuthMode, CrlPolicy};
 pub use facts::{HostFacts, InterfaceFacts};
+pub use identity::{Identities, NamePattern, UriPattern};
 pub use limit::{Flood, Limit};
 pub use listener::{Listener, Route, SniPattern, SniPolicy};
 pub use listener_limits::{

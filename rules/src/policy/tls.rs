@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::client_auth::ClientAuth;
 use super::rule::Place;
 
 /// `[listener.tls]`.
@@ -13,6 +14,8 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// `alpn`, in order of preference; empty: no ALPN.
     pub alpn: Vec<String>,
+    /// `client_auth`; `None`: neither the listener nor a route asks for client certificates.
+    pub client_auth: Option<ClientAuth>,
 }
 
 /// A certificate chain and its key, both PEM, paths resolved against the policy file's folder.

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use ravelin_rules::policy::{Tls, TlsVersion};
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
+use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 
 use super::certificate::Certificate;
+use super::client_auth::Examination;
 use super::sni::NameMap;
 
 /// The keys session tickets are sealed with. Each listener has its own: a ticket of one never resumes on another.
@@ -27,29 +28,69 @@ pub fn tickets() -> Result<Tickets, TlsError> {
     aws_lc_rs::Ticketer::new().map_err(|source| TlsError::Tickets { source })
 }
 
-/// Puts versions, certificates, ALPN and tickets together.
-pub(crate) fn server_config(
-    tls: &Tls,
-    certificates: &[Certificate],
-    tickets: Tickets,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let versions: &[_] = match tls.min_version {
-        TlsVersion::V1_2 => &[&TLS13, &TLS12],
-        TlsVersion::V1_3 => &[&TLS13],
-    };
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
-        .with_protocol_versions(versions)
-        .map_err(|source| TlsError::Versions { source })?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(CertificateChoice::new(certificates)));
-    config.alpn_protocols = tls
-        .alpn
-        .iter()
-        .map(|protocol| protocol.as_bytes().to_vec())
-        .collect();
-    config.ticketer = tickets;
-    Ok(Arc::new(config))
+/// Versions, certificates and ALPN of a listener, as every handshake of it begins.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    builder: ConfigBuilder<ServerConfig, WantsVerifier>,
+    certificates: Arc<CertificateChoice>,
+    alpn: Vec<Vec<u8>>,
+    /// For connections that are not asked for a certificate.
+    unasked: Arc<ServerConfig>,
+}
+
+impl Settings {
+    /// Puts versions, certificates, ALPN and tickets together.
+    pub(crate) fn new(
+        tls: &Tls,
+        certificates: &[Certificate],
+        tickets: Tickets,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, TlsError> {
+        let versions: &[_] = match tls.min_version {
+            TlsVersion::V1_2 => &[&TLS13, &TLS12],
+            TlsVersion::V1_3 => &[&TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+            .with_protocol_versions(versions)
+            .map_err(|source| TlsError::Versions { source })?;
+        let certificates = Arc::new(CertificateChoice::new(certificates));
+        let alpn: Vec<_> = tls
+            .alpn
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
+        let mut unasked = builder
+            .clone()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::<CertificateChoice>::clone(&certificates));
+        unasked.alpn_protocols.clone_from(&alpn);
+        unasked.ticketer = tickets;
+        Ok(Self {
+            builder,
+            certificates,
+            alpn,
+            unasked: Arc::new(unasked),
+        })
+    }
+
+    /// For a connection that is not asked for a certificate: it may resume an earlier one that was not either.
+    pub(crate) fn unasked(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.unasked)
+    }
+
+    /// For the one connection that `examination` examines. Nothing of an earlier session can be in it and none is kept: a resumed
+    /// session would be let in by what was true of its certificate when it began (nginx CVE-2025-23419 and its kin).
+    pub(crate) fn asking(&self, examination: Arc<Examination>) -> Arc<ServerConfig> {
+        let mut config = self
+            .builder
+            .clone()
+            .with_client_cert_verifier(examination)
+            .with_cert_resolver(Arc::<CertificateChoice>::clone(&self.certificates));
+        config.alpn_protocols.clone_from(&self.alpn);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Arc::new(config)
+    }
 }
 
 /// The certificates of a listener, by the names inside them.

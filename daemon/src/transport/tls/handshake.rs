@@ -12,14 +12,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::client_auth::{Examination, Identity, Refused};
 use super::config::normal;
-use crate::metrics::labels::{HandshakeFailure, Version};
+use super::socket::ClientSocket;
+use crate::metrics::labels::{ClientAcceptance, HandshakeFailure, Version};
 
 /// A finished handshake.
 #[derive(Debug)]
 pub(crate) struct Session<R> {
     /// The encrypted stream.
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: TlsStream<ClientSocket>,
     /// What the client asked for, lower case.
     pub(crate) server_name: Option<String>,
     /// What belongs to that name.
@@ -28,6 +30,21 @@ pub(crate) struct Session<R> {
     pub(crate) version: Version,
     /// Whether an earlier session was resumed.
     pub(crate) resumed: bool,
+    /// Why the client's certificate, or its lack of one, lets it in; `None` when it was not asked.
+    pub(crate) acceptance: Option<ClientAcceptance>,
+    /// Who the client has proven to be.
+    pub(crate) identity: Option<Identity>,
+}
+
+/// What belongs to a server name.
+#[derive(Debug)]
+pub(crate) struct Choice<R> {
+    /// Where the connection goes.
+    pub(crate) route: R,
+    /// How the handshake is done.
+    pub(crate) config: Arc<ServerConfig>,
+    /// Who examines the client, where `config` asks it for a certificate.
+    pub(crate) examination: Option<Arc<Examination>>,
 }
 
 /// Why there is no session. The client is at fault, or gone.
@@ -41,15 +58,16 @@ pub(crate) enum HandshakeEnd {
     Failed(HandshakeFailure, io::Error),
     /// The first byte is not of TLS.
     NotTls,
+    /// It was asked for a certificate, and is not let in; with the server name it asked for.
+    Refused(Refused, Option<String>),
     /// The name has no route.
     UnknownName,
 }
 
-/// Reads the `ClientHello`, asks `route` what belongs to the server name in it, and shakes hands.
+/// Reads the `ClientHello`, asks `choose` what belongs to the server name in it, and shakes hands.
 pub(crate) async fn handshake<R>(
     stream: TcpStream,
-    config: Arc<ServerConfig>,
-    route: impl FnOnce(Option<&str>) -> Option<R>,
+    choose: impl FnOnce(Option<&str>) -> Option<Choice<R>>,
 ) -> Result<Session<R>, HandshakeEnd> {
     // rustls answers what is not TLS with an alert. Whoever speaks something else gets nothing back: the listener is of no
     // use to reflect bytes to a third party, or to tell what listens here.
@@ -69,17 +87,36 @@ pub(crate) async fn handshake<R>(
         }
         Ok(_) => {}
     }
-    let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
+    let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), ClientSocket(stream))
         .await
         .map_err(end)?;
     let server_name = start.client_hello().server_name().map(normal);
-    let Some(route) = route(server_name.as_deref()) else {
+    let Some(choice) = choose(server_name.as_deref()) else {
         drop(tell(&mut start.io, UNRECOGNIZED_NAME).await);
         return Err(HandshakeEnd::UnknownName);
     };
+    let Choice {
+        route,
+        config,
+        examination,
+    } = choice;
     let bounded = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(SEND_BUFFER_BYTES));
-    let stream = start.into_stream_with(config, bounded).await.map_err(end)?;
+    let stream = match start.into_stream_with(config, bounded).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let refused = tls_error(&error).and_then(|error| examination.as_ref()?.refused(error));
+            return Err(match refused {
+                Some(refused) => HandshakeEnd::Refused(refused, server_name),
+                None => end(error),
+            });
+        }
+    };
     let (_, session) = stream.get_ref();
+    let concluded = examination.map(|examination| examination.conclude(session.peer_certificates()));
+    let (acceptance, identity) = match concluded.transpose() {
+        Ok(concluded) => concluded.unzip(),
+        Err(refused) => return Err(HandshakeEnd::Refused(refused, server_name)),
+    };
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => Version::Tls13,
         _ => Version::Tls12,
@@ -91,6 +128,8 @@ pub(crate) async fn handshake<R>(
         route,
         version,
         resumed,
+        acceptance,
+        identity: identity.flatten(),
     })
 }
 
@@ -109,7 +148,7 @@ async fn read_and_tell(mut stream: TcpStream, alert: &[u8]) -> io::Result<()> {
 
 fn end(error: io::Error) -> HandshakeEnd {
     use rustls::Error;
-    let failure = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+    let failure = match tls_error(&error) {
         None => return HandshakeEnd::HungUp,
         Some(Error::AlertReceived(_)) => HandshakeFailure::ClientAlert,
         Some(Error::NoApplicationProtocol) => HandshakeFailure::NoApplicationProtocol,
@@ -124,6 +163,10 @@ fn end(error: io::Error) -> HandshakeEnd {
         Some(_) => HandshakeFailure::Other,
     };
     HandshakeEnd::Failed(failure, error)
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// `ContentType` handshake, RFC 9846 section 5.1.

@@ -1,15 +1,19 @@
 //! TLS: what the server proves, to whom, in which versions.
 //!
-//! limit → **tls** → relay. `certificate` reads the pairs, `sni` finds what belongs to a server name, `config` puts a listener's
-//! settings together, `handshake` carries them out. Knows no routes' upstreams and no limits.
+//! limit → **tls** → relay. `certificate` reads the pairs, `sni` finds what belongs to a server name, `client_auth` judges
+//! what clients prove, `config` puts a listener's settings together, `handshake` carries them out. Knows no routes' upstreams and no limits.
 
 mod certificate;
+mod client_auth;
 mod config;
 mod handshake;
 mod sni;
+mod socket;
 
 pub use certificate::{Certificate, CertificateError};
-pub(super) use config::server_config;
+pub use client_auth::ClientAuthError;
+pub(super) use client_auth::{Examination, Refused, Trust};
+pub(super) use config::Settings;
 pub use config::{Tickets, TlsError, tickets};
-pub(super) use handshake::{HandshakeEnd, Session, handshake};
+pub(super) use handshake::{Choice, HandshakeEnd, Session, handshake};
 pub(super) use sni::NameMap;

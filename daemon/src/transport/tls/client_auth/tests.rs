@@ -1,0 +1,1 @@
+//! Chains, lists and names, judged without a connection.
