@@ -4,6 +4,7 @@
 //! rest is still checked. The policy that comes out is only used when no error was reported.
 
 mod addresses;
+mod edge;
 pub(crate) mod firewall;
 mod host;
 pub(crate) mod icmp;
@@ -72,6 +73,7 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
         },
         reporter,
     );
+    let edge = edge::check(document.edge, reporter);
     let metrics = host::metrics(document.metrics, &mut bound, reporter);
     if !reporter.has_errors() {
         // A misspelt name would be reported twice: as not defined, and as not used.
@@ -93,6 +95,8 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
         listeners,
         upstreams: upstreams.into_policy(),
         metrics,
+        edge,
+        access_log: host::access_log(document.log.as_ref()),
         log: host::log(document.log),
         files,
         sets,

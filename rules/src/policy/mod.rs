@@ -4,6 +4,7 @@
 //! ordered (rules stand in the order in which they are judged). Knows no TOML and no tables.
 
 pub mod address;
+pub mod edge;
 pub mod facts;
 pub mod limit;
 pub mod listener;
@@ -24,6 +25,7 @@ use ravelin_datapath::wire::{Ends, Plane, Stage};
 use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 
 pub use address::{AddressMatch, Element, List, Origin, PrefixSet};
+pub use edge::{AccessLog, Edge};
 pub use facts::{HostFacts, InterfaceFacts};
 pub use limit::{Flood, Limit};
 pub use listener::{Listener, Route, SniPattern, SniPolicy};
@@ -62,6 +64,10 @@ pub struct Policy {
     pub upstreams: Vec<Upstream>,
     /// `[metrics] bind`; `None` when the table is absent: nothing is served.
     pub metrics: Option<SocketAddr>,
+    /// `[edge]`.
+    pub edge: Edge,
+    /// `[log] access`.
+    pub access_log: AccessLog,
     /// `[log] format`.
     pub log: LogFormat,
     /// Every file the policy was read from (policy files first, then set files). A change of any of them is a reload.
