@@ -19,6 +19,11 @@ pub(super) fn listen(address: SocketAddr, count: usize) -> io::Result<Vec<TcpLis
     Ok(listeners)
 }
 
+/// Sockets that were opened elsewhere, as many as there are.
+pub(super) fn adopt(sockets: Vec<StdListener>) -> io::Result<Vec<TcpListener>> {
+    sockets.into_iter().map(TcpListener::from_std).collect()
+}
+
 fn bind(address: SocketAddr) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {

@@ -9,16 +9,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ravelin_rules::policy::{self, OverLimit, Rate, SniPattern, SniPolicy};
+use ravelin_rules::policy::{self, AccessLog, OverLimit, Rate, SniPattern, SniPolicy};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 
 use super::escalation::{BanQueue, Escalation};
 use super::limit::{AddressRanges, Gate, Limiter, Terms, Total};
 use super::quiet::Quiet;
-use super::tls::{Certificate, CertificateError, NameMap, Tickets, TlsError, server_config, tickets};
+use super::relay::Timeouts;
+use super::review::{Present, Standing};
+use super::tls::{
+    Certificate, CertificateError, KeptPair, NameMap, Tickets, TlsError, last_good, server_config, tickets,
+};
 use super::upstream::Upstream;
-use crate::metrics::labels::Offence;
+use crate::metrics::labels::{Offence, Refusal};
 use crate::metrics::{EdgeMetrics, ListenerMetrics};
 
 /// A `[[listener]]`, ready to serve.
@@ -27,10 +31,21 @@ pub(super) struct Listener {
     pub(super) gate: Gate,
     pub(super) tls: Arc<ServerConfig>,
     pub(super) handshake_timeout: Duration,
-    pub(super) idle_timeout: Duration,
+    pub(super) timeouts: Timeouts,
+    /// From accept; `None`: for ever.
+    pub(super) lifetime: Option<Duration>,
+    /// Which connections get a line at their end.
+    pub(super) access: AccessLog,
     pub(super) metrics: ListenerMetrics,
     /// Bounds what hostile connections can write into the log.
     pub(super) quiet: Arc<Quiet>,
+    /// The same for the access log.
+    pub(super) access_quiet: Arc<Quiet>,
+    /// Who has its name now.
+    pub(super) present: Present,
+    /// Pairs that could not be read; the last good ones are served.
+    pub(super) kept: Vec<KeptPair>,
+    certificates: Vec<Certificate>,
     /// `(certificate file, not after)` of each certificate.
     pub(super) expiries: Vec<(String, i64)>,
     routes: NameMap<Arc<Upstream>>,
@@ -60,12 +75,8 @@ impl Listener {
         metrics: &EdgeMetrics,
         bans: &BanQueue,
     ) -> Result<Self, ListenerError> {
-        let certificates = policy
-            .tls
-            .certificates
-            .iter()
-            .map(|files| Certificate::load(files, provider))
-            .collect::<Result<Vec<_>, _>>()?;
+        let known = previous.map_or(&[][..], |previous| &previous.certificates);
+        let (certificates, kept) = last_good(&policy.tls.certificates, known, provider)?;
         warn_about(policy, &certificates);
         let tickets = previous.map_or_else(tickets, |previous| Ok(Arc::clone(&previous.tickets)))?;
         let mut routes = Vec::new();
@@ -87,13 +98,22 @@ impl Listener {
             escalation: escalation(policy, previous, &counters, bans),
             tls: server_config(&policy.tls, &certificates, Arc::clone(&tickets), provider)?,
             handshake_timeout: policy.limits.handshake_timeout,
-            idle_timeout: policy.limits.idle_timeout,
+            timeouts: Timeouts {
+                idle: policy.limits.idle_timeout,
+                close: policy.limits.close_timeout,
+            },
+            lifetime: policy.limits.lifetime,
+            access: AccessLog::Off,
             metrics: counters,
             quiet: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.quiet)),
+            access_quiet: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.access_quiet)),
+            present: previous.map_or_else(Present::none, |previous| previous.present.clone()),
+            kept,
             expiries: certificates
                 .iter()
                 .map(|pair| (text(&pair.file), pair.not_after))
                 .collect(),
+            certificates,
             routes: NameMap::new(routes),
             fallback,
             limiting,
@@ -108,6 +128,16 @@ impl Listener {
             .first()
             .or(self.fallback.as_ref())
             .map(Arc::clone)
+    }
+
+    /// Whether a connection that was let in earlier, by another policy, would be let in by this one.
+    ///
+    /// Limits are not asked: they are about new connections.
+    pub(super) fn still_admits(&self, standing: &Standing, unix: u64) -> Result<(), Refusal> {
+        match standing.client() {
+            Some(client) if !self.gate.lets_in(client, unix) => Err(Refusal::Address),
+            _ => Ok(()),
+        }
     }
 
     /// The far end of an accepted socket has offended.

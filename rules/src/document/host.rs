@@ -129,7 +129,10 @@ pub(crate) static LOG: Table = Table {
                     "failures",
                     "connections that did not end in order; a few lines every ten seconds for each listener, which say how many are left out",
                 ),
-                Word::new("all", "every connection that a listener lets in, however many there are"),
+                Word::new(
+                    "all",
+                    "every connection that a listener lets in, however many there are",
+                ),
             ]),
             "off",
             "Which connections get a line at their end. [Access log](access-log.md) says what stands in it.",
