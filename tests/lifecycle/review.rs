@@ -1,5 +1,6 @@
 //! A reload and the connections that are open: who would not be let in any more is closed, everybody else notices nothing.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -115,7 +116,8 @@ fn nobody_slips_through_between_the_gate_and_the_reload() {
     let storm = {
         let stop = Arc::clone(&stop);
         runtime().spawn(async move {
-            let mut held = Vec::new();
+            // The newest: they are not dropped before there are newer ones, which there are not once nobody is let in.
+            let mut held = VecDeque::new();
             let mut opened = 0_u32;
             while !stop.load(Ordering::Relaxed) {
                 let connecting = (0..8).map(|_| {
@@ -125,7 +127,10 @@ fn nobody_slips_through_between_the_gate_and_the_reload() {
                 for one in connecting.collect::<Vec<_>>() {
                     if let Ok(stream) = one.await.expect("no panic") {
                         opened += 1;
-                        held.push(stream);
+                        held.push_back(stream);
+                        if held.len() > 64 {
+                            held.pop_front();
+                        }
                     }
                 }
             }

@@ -114,6 +114,7 @@ fn three_hundred_reloads_lose_nothing() {
     let began = Instant::now();
     let mut served_twice = 0;
     for turn in 1..=RELOADS {
+        let before = load.opened();
         if turn % 2 == 0 {
             write_pair(&world.daemon, &world.authority.issue(&[NAME]));
         }
@@ -128,6 +129,9 @@ fn three_hundred_reloads_lose_nothing() {
                 .expect("the second listener");
             served_twice += 1;
         }
+        ravelin_tests::wait::until("connections between two reloads", load::SOON, || {
+            (load.opened() >= before + 6).then_some(())
+        });
     }
     let took = began.elapsed();
     let counts = load.finish();

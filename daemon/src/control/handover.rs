@@ -27,7 +27,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::protocol::{Answer, REPLY_BYTES, Reply, Request};
+use super::protocol::{Answer, REQUEST_BYTES, Reply, Request};
 use super::{Action, protocol};
 
 /// The number of this exchange. Raised when its meaning changes: an edge takes over from one of another number not at all.
@@ -203,9 +203,10 @@ fn offered(answer: Answer) -> Result<usize, HandOverError> {
 /// A byte at a time: what is read ahead would be descriptors, and reading throws them away.
 fn read_line(stream: &mut blocking::UnixStream) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    for byte in stream.take(REPLY_BYTES).bytes() {
-        line.push(byte?);
-        if line.ends_with(b"\n") {
+    let mut byte = [0];
+    while line.len() < REQUEST_BYTES && stream.read(&mut byte)? > 0 {
+        line.extend(byte);
+        if byte == *b"\n" {
             return Ok(line);
         }
     }

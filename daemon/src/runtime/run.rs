@@ -51,8 +51,8 @@ impl Upgrades {
         let (answer, answered) = oneshot::channel();
         let asked = self.0.send(Order::Upgrade(answer)).await;
         let stopping = || "ravelin is stopping".to_owned();
-        asked.map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())?
+        asked.map_err(|_gone| stopping())?;
+        answered.await.map_err(|_gone| stopping())?
     }
 }
 

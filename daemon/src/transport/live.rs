@@ -120,3 +120,75 @@ impl Drop for Counted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// The first orders that a connection of `live` hears, which begins now.
+    async fn heard(live: &Live, count: usize) -> Vec<Order> {
+        let (told, mut heard) = mpsc::channel(8);
+        live.spawn(|mut orders| async move {
+            for _ in 0..count {
+                let _gone = told.send(orders.next().await).await;
+            }
+        });
+        let mut all = Vec::new();
+        while let Some(order) = heard.recv().await {
+            all.push(order);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn a_connection_looks_once_when_it_begins_for_what_was_told_just_before() {
+        let live = Live::new();
+        assert_eq!(heard(&live, 1).await, [Order::LookAgain]);
+        live.look_again();
+        assert_eq!(heard(&live, 1).await, [Order::LookAgain]);
+        live.drain(Duration::ZERO).await;
+    }
+
+    #[tokio::test]
+    async fn every_connection_hears_of_every_reload_and_of_the_end() {
+        let live = Live::new();
+        let (told, mut heard) = mpsc::channel(64);
+        for _ in 0..3 {
+            let told = told.clone();
+            live.spawn(|mut orders| async move {
+                loop {
+                    let order = orders.next().await;
+                    let _gone = told.send(order).await;
+                    if order == Order::Cut {
+                        return;
+                    }
+                }
+            });
+        }
+        for _ in 0..2 {
+            for _ in 0..3 {
+                assert_eq!(heard.recv().await, Some(Order::LookAgain));
+            }
+            live.look_again();
+        }
+        for _ in 0..3 {
+            assert_eq!(heard.recv().await, Some(Order::LookAgain));
+        }
+        assert_eq!(live.open(), 3);
+        assert_eq!(live.drain(Duration::ZERO).await, 3);
+        assert_eq!(live.open(), 0);
+        for _ in 0..3 {
+            assert_eq!(heard.recv().await, Some(Order::Cut));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_begins_after_the_cut_is_cut() {
+        let live = Live::new();
+        live.drain(Duration::ZERO).await;
+        live.told.send_modify(|told| told.cut = true);
+        assert_eq!(heard(&live, 1).await, [Order::Cut]);
+    }
+}
