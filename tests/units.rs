@@ -9,7 +9,13 @@ use std::process::Command;
 use ravelin_tests::daemon::binary;
 use ravelin_tests::requires;
 
-const UNITS: [&str; 2] = ["ravelin-edge.service", "ravelin-filter.service"];
+const UNITS: [&str; 3] = [
+    "ravelin-edge.service",
+    "ravelin-edge@.service",
+    "ravelin-filter.service",
+];
+
+const SOCKETS: &str = "ravelin-edge.socket";
 
 /// `systemd-analyze` counts in tenths: 20 is an exposure of 2.0. nginx, haproxy and firewalld are at 9.6.
 const HIGHEST_EXPOSURE: &str = "--threshold=20";
@@ -49,7 +55,7 @@ fn a_unit_without_a_sandbox_is_above_the_limit() {
 #[test]
 fn systemd_understands_every_line() {
     requires!(Tool("systemd-analyze"));
-    for unit in UNITS {
+    for unit in UNITS.into_iter().chain([SOCKETS]) {
         let (_, words) = analyze(&["verify", "--man=no"], &folder().join(unit));
         // The binary need not be installed here.
         let complaints: Vec<&str> = words
@@ -63,7 +69,7 @@ fn systemd_understands_every_line() {
 #[test]
 fn every_directive_is_explained_beside_the_units() {
     let readme = fs::read_to_string(folder().join("README.md")).expect("systemd/README.md");
-    for unit in UNITS {
+    for unit in UNITS.into_iter().chain([SOCKETS]) {
         for directive in text(unit).lines().filter_map(directive) {
             assert!(
                 readme.contains(&format!("`{directive}")),

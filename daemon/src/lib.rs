@@ -8,9 +8,11 @@
 pub mod causes;
 pub mod cli;
 pub mod control;
+pub mod escape;
 pub mod metrics;
 pub mod network;
 pub mod runtime;
 pub mod settings;
 pub mod transport;
+mod wall_clock;
 pub mod watch;

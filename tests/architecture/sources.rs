@@ -12,7 +12,7 @@ struct Source {
 }
 
 /// Where `unsafe` may stand, each with the reason why it cannot be done without.
-const UNSAFE: [(&str, &str); 16] = [
+const UNSAFE: [(&str, &str); 17] = [
     (
         "daemon/src/network/bans/batch.rs",
         "a system call that aya does not have writes into buffers",
@@ -20,6 +20,10 @@ const UNSAFE: [(&str, &str); 16] = [
     (
         "daemon/src/network/bans/filter.rs",
         "stores into mapped memory that the kernel shares",
+    ),
+    (
+        "daemon/src/runtime/activation.rs",
+        "descriptors that a service manager has opened come as numbers",
     ),
     (
         "daemon/src/network/tables.rs",

@@ -51,7 +51,34 @@ pub struct Daemon {
     wrapper: Vec<String>,
     variables: Vec<(String, PathBuf)>,
     hook: Option<&'static str>,
+    binary: PathBuf,
     child: Option<Child>,
+}
+
+/// An edge that another has taken over from: it drains, and ends by itself. Killed on drop.
+#[derive(Debug)]
+pub struct Relieved(Child);
+
+impl Relieved {
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// Waits until it has ended.
+    #[track_caller]
+    pub fn await_end(mut self) -> ExitStatus {
+        wait::until("the relieved edge to end", READY, || {
+            self.0.try_wait().ok().flatten()
+        })
+    }
+}
+
+impl Drop for Relieved {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
 }
 
 impl Daemon {
@@ -72,6 +99,7 @@ impl Daemon {
             wrapper: Vec::new(),
             variables: Vec::new(),
             hook: None,
+            binary: binary(),
             child: None,
         }
     }
@@ -113,6 +141,13 @@ impl Daemon {
         self
     }
 
+    /// The same daemon, of a binary elsewhere.
+    #[must_use]
+    pub fn running(mut self, binary: PathBuf) -> Self {
+        self.binary = binary;
+        self
+    }
+
     /// Starts it and waits until it answers on its socket.
     #[must_use]
     #[track_caller]
@@ -132,6 +167,34 @@ impl Daemon {
     #[track_caller]
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "already started");
+        self.child = Some(self.command(&[]));
+    }
+
+    /// Starts another edge that takes over from this one, and waits until it answers in its place. This is the other one from now on.
+    #[track_caller]
+    pub fn take_over(&mut self) -> Relieved {
+        let old = self.child.take().expect("not started");
+        self.child = Some(self.command(&["--take-over"]));
+        let pid = self.pid().as_raw();
+        wait::until("the new edge to answer", READY, || {
+            if let Some(child) = &mut self.child
+                && let Ok(Some(status)) = child.try_wait()
+            {
+                panic!("the new edge ended with {status}\n{}", self.logs());
+            }
+            (ask(&self.home.edge_socket(), "status").ok()?["pid"] == pid).then_some(())
+        });
+        Relieved(old)
+    }
+
+    /// The same for a start that must not succeed; its end.
+    #[track_caller]
+    pub fn fail_to_take_over(&self) -> ExitStatus {
+        let mut new = self.command(&["--take-over"]);
+        wait::until("the new edge to end", READY, || new.try_wait().ok().flatten())
+    }
+
+    fn command(&self, more: &[&str]) -> Child {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -149,14 +212,14 @@ impl Daemon {
             .arg("--state-dir")
             .arg(self.home.state())
             .args(&self.arguments)
+            .args(more)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
-        let child = command
+        command
             .spawn()
-            .unwrap_or_else(|error| panic!("start ravelin: {error}"));
-        self.child = Some(child);
+            .unwrap_or_else(|error| panic!("start ravelin: {error}"))
     }
 
     /// Waits until every half that was started answers `status`.
@@ -383,7 +446,7 @@ impl Daemon {
             words.push("--".into());
         }
         words.extend(self.wrapper.iter().map(OsString::from));
-        words.push(binary().into());
+        words.push(self.binary.clone().into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         command

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ravelin_daemon::transport::{BanQueue, EdgeHandle, EdgeOptions, EdgeService};
+use ravelin_daemon::transport::{BanQueue, EdgeHandle, EdgeOptions, EdgeService, Inherited};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -26,7 +26,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Starts the edge with `policy` and the pairs, written as `<name>.pem` and `<name>.key`. A `[metrics]` table is added.
+    /// Starts the edge with `policy` and the pairs, written as `<name>.pem` and `<name>.key`. A `[metrics]` table is added, and a short drain.
     #[must_use]
     #[track_caller]
     pub fn start(test: &str, policy: &str, pairs: &[(&str, &Pair)]) -> Self {
@@ -74,7 +74,7 @@ impl Edge {
             load: Arc::new(load),
             filter: None,
             bans,
-            drain: DRAIN,
+            inherited: Inherited::default(),
         };
         let service = runtime
             .block_on(EdgeService::start(options))
@@ -129,12 +129,18 @@ impl Edge {
     ///
     /// # Errors
     ///
-    /// What the operator would see.
+    /// What the operator would see: why it is refused, or which certificates are served as they were read earlier.
     pub fn reload(&self) -> Result<(), String> {
         let runtime = self.runtime.as_ref().expect("running");
-        runtime
+        let kept = runtime
             .block_on(self.handle.reload())
-            .map_err(|error| error.chain())
+            .map_err(|error| error.chain())?;
+        let errors: Vec<String> = kept.into_iter().map(|kept| kept.error).collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors.join("\n"))
+        }
     }
 
     /// Where metrics are served.
@@ -229,14 +235,17 @@ fn load(path: &Path) -> Result<ravelin_rules::Policy, String> {
         .map_err(|report| report.render())
 }
 
+/// Tests that stop with open connections want to see them cut soon.
 fn with_metrics(policy: &str) -> String {
-    format!("{policy}\n[metrics]\nbind = \"127.0.0.1:0\"\n")
+    let edge = if policy.contains("[edge]") {
+        ""
+    } else {
+        "[edge]\ndrain_timeout = \"500ms\"\n"
+    };
+    format!("{policy}\n{edge}[metrics]\nbind = \"127.0.0.1:0\"\n")
 }
 
 fn write_pair(home: &Home, name: &str, pair: &Pair) {
     home.write(&format!("{name}.pem"), &pair.cert);
     home.write(&format!("{name}.key"), &pair.key);
 }
-
-/// Tests that stop with open connections want to see them cut soon.
-const DRAIN: Duration = Duration::from_millis(500);

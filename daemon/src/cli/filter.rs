@@ -22,9 +22,11 @@ impl Filter {
 }
 
 /// The outcome of a filter that has ended, or could not start.
-pub(super) fn ended(result: Result<(), FilterError>) -> Result<Outcome, Failure> {
+pub(super) fn ended(result: Result<bool, FilterError>) -> Result<Outcome, Failure> {
     match result {
-        Ok(()) => Ok(Outcome::Done),
+        Ok(true) => Ok(Outcome::Done),
+        // Connections were cut: the log of the edge says how many.
+        Ok(false) => Ok(Outcome::No),
         Err(FilterError::Policy { diagnostics }) => {
             print_error(&diagnostics);
             Ok(Outcome::No)

@@ -63,6 +63,11 @@ impl Answers {
                 ));
                 outcome = Outcome::No;
             }
+            if let Answer::Reloaded { kept, .. } = answer
+                && !kept.is_empty()
+            {
+                outcome = Outcome::No;
+            }
         }
         for (half, answer) in self.each() {
             expect_done(half, answer)?;

@@ -32,6 +32,7 @@ mod schema;
 mod status;
 mod subject;
 mod unban;
+mod upgrade;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -69,6 +70,7 @@ pub fn run() -> ExitCode {
         Command::Schema(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Unban(command) => command.run(),
+        Command::Upgrade(command) => command.run(),
     };
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -119,6 +121,7 @@ enum Command {
     Filter(filter::Filter),
     Edge(edge::Edge),
     Reload(reload::Reload),
+    Upgrade(upgrade::Upgrade),
     Status(status::Status),
     Rules(rules::Rules),
     Flows(flows::Flows),

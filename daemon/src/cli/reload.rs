@@ -7,7 +7,7 @@ use super::output::{print, print_error};
 use super::{Failure, Format, Outcome, SocketOptions};
 use crate::control::{Action, Answer};
 
-/// Make the running halves read their policy again; exit code 1 if it is refused
+/// Make the running halves read their policy again; exit code 1 if it is refused, or a certificate cannot be read
 #[derive(Args, Debug)]
 pub(super) struct Reload {
     #[command(flatten)]
@@ -24,9 +24,17 @@ impl Reload {
             print(&serde_json::to_string(&answers)?);
         }
         for (half, answer) in answers.each() {
-            let Answer::Reloaded { generation, warnings } = answer else {
+            let Answer::Reloaded {
+                generation,
+                warnings,
+                kept,
+            } = answer
+            else {
                 continue;
             };
+            for error in kept {
+                print_error(&format!("{half}: {error}"));
+            }
             if !warnings.is_empty() {
                 print_error(warnings);
             }

@@ -16,6 +16,8 @@ pub enum Action {
     Bans,
     /// Take everything out of the kernel and end. An operator; the filter only, at any time.
     Detach,
+    /// Give everything that listens to the process that asks, and leave once it serves. An operator; the edge only, at any time.
+    HandOver,
     /// Give the metrics as text. An operator, and the edge's user; at any time.
     Metrics,
     /// Read the policy again and make it live, or say why not. An operator; at any time: a reload that runs is waited for.
@@ -26,19 +28,24 @@ pub enum Action {
     Status,
     /// Take bans away. An operator; the filter only, at any time.
     Unban,
+    /// Start the binary that is on disk now as a new edge, which takes over from the running one. An operator; a filter that has an edge
+    /// of its own only, one at a time.
+    Upgrade,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Ban,
         Self::Bans,
         Self::Detach,
+        Self::HandOver,
         Self::Metrics,
         Self::Reload,
         Self::Rules,
         Self::Status,
         Self::Unban,
+        Self::Upgrade,
     ];
 
     /// The word in requests and in the audit log.
@@ -48,11 +55,13 @@ impl Action {
             Self::Ban => "ban",
             Self::Bans => "bans",
             Self::Detach => "detach",
+            Self::HandOver => "hand-over",
             Self::Metrics => "metrics",
             Self::Reload => "reload",
             Self::Rules => "rules",
             Self::Status => "status",
             Self::Unban => "unban",
+            Self::Upgrade => "upgrade",
         }
     }
 

@@ -7,6 +7,7 @@ pub mod action;
 pub mod bans;
 pub mod client;
 mod edge_bans;
+pub mod handover;
 pub mod peer;
 pub mod protocol;
 pub mod server;

@@ -114,6 +114,13 @@ pub enum Answer {
         /// Prometheus' text format.
         text: String,
     },
+    /// The edge offers what listens: [`super::handover`] goes on from here.
+    Offered {
+        /// [`super::handover::VERSION`].
+        handover: u32,
+        /// How many descriptors.
+        sockets: usize,
+    },
     /// The policy was refused; the last good one is still live.
     Refused {
         /// The rendered diagnostics.
@@ -125,6 +132,9 @@ pub enum Answer {
         generation: Option<u32>,
         /// Rendered warnings; empty when there are none.
         warnings: String,
+        /// Certificates that could not be read, each with the reason: what was read earlier goes on. From an edge.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<String>,
     },
     /// The rules.
     Rules(Rules),
@@ -132,6 +142,11 @@ pub enum Answer {
     Status(Box<Status>),
     /// What came of taking bans away.
     Unbanned(Done),
+    /// A new edge serves, and the old one drains.
+    Upgraded {
+        /// The new one's process.
+        pid: u32,
+    },
 }
 
 /// Rules and reasons with their counters.
@@ -320,6 +335,11 @@ mod tests {
             Answer::Forbidden { error: error.clone() },
             Answer::Invalid { error: error.clone() },
             Answer::Metrics { text: error.clone() },
+            Answer::Offered {
+                handover: 1,
+                sockets: 5,
+            },
+            Answer::Upgraded { pid: 7 },
             Answer::Refused { diagnostics: error },
             Answer::Rules(Rules::default()),
             Answer::Status(Box::new(status)),
@@ -340,6 +360,7 @@ mod tests {
             answer: Answer::Reloaded {
                 generation: Some(7),
                 warnings: String::new(),
+                kept: Vec::new(),
             },
         };
         let text = serde_json::to_string(&reply).unwrap();

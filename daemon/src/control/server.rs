@@ -6,19 +6,23 @@
 use std::fs;
 use std::future::Future;
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net as blocking;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::unistd::{Gid, chown};
+use socket2::SockRef;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::edge_bans;
+use super::handover::{self, Offer};
 use super::peer::{Access, Peer, Standing};
 use super::protocol::{REQUEST_BYTES, Reply, Request, VERSION};
 use super::{Action, Answer};
@@ -29,15 +33,48 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, request: Request, peer: Peer, standing: Standing)
     -> impl Future<Output = Answer> + Send;
 
+    /// What a process that takes over gets.
+    ///
+    /// # Errors
+    ///
+    /// Why there is nothing to get, in words for the peer.
+    fn offer(&self) -> impl Future<Output = Result<Offer, String>> + Send {
+        std::future::ready(Err("only an edge hands over".to_owned()))
+    }
+
     /// The answer to `action` has been sent, or its peer is gone: the place for what ends the process.
     fn answered(&self, _action: Action) {}
 }
 
-/// A bound control socket; its file is removed on drop.
+/// A bound control socket; its file is removed on drop, unless another process has the socket then.
 #[derive(Debug)]
 pub struct ControlSocket {
     listener: Option<blocking::UnixListener>,
     path: PathBuf,
+    handed_over: Arc<AtomicBool>,
+}
+
+/// The socket once more, for the process that takes over.
+#[derive(Debug)]
+pub struct SharedSocket {
+    socket: OwnedFd,
+    handed_over: Arc<AtomicBool>,
+}
+
+impl SharedSocket {
+    /// Another descriptor of it.
+    ///
+    /// # Errors
+    ///
+    /// Out of descriptors.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+
+    /// Another process answers on it: the file stays.
+    pub fn handed_over(&self) {
+        self.handed_over.store(true, Ordering::Relaxed);
+    }
 }
 
 impl ControlSocket {
@@ -82,9 +119,42 @@ impl ControlSocket {
         }
         listener.set_nonblocking(true).map_err(failed)?;
         fs::rename(&beside, path).map_err(failed)?;
-        Ok(Self {
+        Ok(Self::bound(listener, path))
+    }
+
+    /// A socket that another process has bound to `path`, and hands over.
+    ///
+    /// # Errors
+    ///
+    /// When it is no unix socket that listens.
+    pub fn adopt(socket: OwnedFd, path: &Path) -> Result<Self, BindError> {
+        let failed = |source| BindError::Bind {
+            path: path.to_owned(),
+            source,
+        };
+        if !SockRef::from(&socket).is_listener().map_err(failed)? {
+            return Err(BindError::NotSocket(path.to_owned()));
+        }
+        let listener = blocking::UnixListener::from(socket);
+        listener.set_nonblocking(true).map_err(failed)?;
+        Ok(Self::bound(listener, path))
+    }
+
+    fn bound(listener: blocking::UnixListener, path: &Path) -> Self {
+        Self {
             listener: Some(listener),
             path: path.to_owned(),
+            handed_over: Arc::default(),
+        }
+    }
+
+    /// The socket for a successor; `None` while it is served. It keeps the socket open.
+    #[must_use]
+    pub fn share(&self) -> Option<SharedSocket> {
+        let socket = self.listener.as_ref()?.as_fd().try_clone_to_owned().ok()?;
+        Some(SharedSocket {
+            socket,
+            handed_over: Arc::clone(&self.handed_over),
         })
     }
 
@@ -123,7 +193,9 @@ impl ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        let _already_gone = fs::remove_file(&self.path);
+        if !self.handed_over.load(Ordering::Relaxed) {
+            let _already_gone = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -194,11 +266,19 @@ async fn converse<H: Handler>(stream: UnixStream, access: Arc<Access>, seats: Ar
     };
     let mut stream = BufReader::new(stream);
     loop {
+        let mut offer = None;
         let (action, answer) = match read_line(&mut stream).await {
             Line::Complete(line) => match Request::parse(&line) {
                 Ok(request) => {
                     let action = request.action;
-                    let answer = answer(request, peer, standing, handler.as_ref()).await;
+                    let answer = match (permit(&request, peer, standing), action) {
+                        (Err(error), _) => Answer::Forbidden { error },
+                        (Ok(()), Action::HandOver) => handler.offer().await.map_or_else(
+                            |error| Answer::Failed { error },
+                            |offered| offered_answer(offer.insert(offered)),
+                        ),
+                        (Ok(()), _) => handler.handle(request, peer, standing).await,
+                    };
                     (Some(action), answer)
                 }
                 Err(error) => (None, Answer::Invalid { error }),
@@ -217,10 +297,21 @@ async fn converse<H: Handler>(stream: UnixStream, access: Arc<Access>, seats: Ar
         if written.is_err() {
             return;
         }
+        if let Some(offer) = offer {
+            return handover::give(&mut stream, offer).await;
+        }
     }
 }
 
-async fn answer<H: Handler>(request: Request, peer: Peer, standing: Standing, handler: &H) -> Answer {
+fn offered_answer(offer: &Offer) -> Answer {
+    Answer::Offered {
+        handover: handover::VERSION,
+        sockets: offer.descriptors.len(),
+    }
+}
+
+/// Whether the peer may ask for that; the error says who may.
+fn permit(request: &Request, peer: Peer, standing: Standing) -> Result<(), String> {
     let action = request.action;
     let allowed = action.allowed(standing);
     // Scrapes come every few seconds from the edge and say nothing about who changed what.
@@ -230,18 +321,17 @@ async fn answer<H: Handler>(request: Request, peer: Peer, standing: Standing, ha
         tracing::info!(uid = peer.uid, gid = peer.gid, pid = peer.pid, %action, allowed, "audit");
     }
     if !allowed {
-        let error = format!(
+        return Err(format!(
             "uid {} may not ask for `{action}`: root and the group `ravelin` may",
             peer.uid
-        );
-        return Answer::Forbidden { error };
+        ));
     }
     if standing == Standing::Edge
         && let Some(error) = edge_bans::too_much(&request.ban)
     {
-        return Answer::Forbidden { error };
+        return Err(error);
     }
-    handler.handle(request, peer, standing).await
+    Ok(())
 }
 
 enum Line {

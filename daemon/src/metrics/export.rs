@@ -8,8 +8,9 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -45,6 +46,7 @@ pub struct Sources {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    listener: Weak<TcpListener>,
     accepting: JoinHandle<()>,
 }
 
@@ -54,10 +56,22 @@ pub struct Server {
 ///
 /// When the address cannot be bound.
 pub async fn serve(bind: SocketAddr, sources: Sources) -> io::Result<Server> {
-    let listener = TcpListener::bind(bind).await?;
+    serve_on(TcpListener::bind(bind).await?, sources)
+}
+
+/// The same on a socket that listens already. Must run inside the async runtime.
+///
+/// # Errors
+///
+/// When it has no address.
+pub fn serve_on(listener: TcpListener, sources: Sources) -> io::Result<Server> {
     let address = listener.local_addr()?;
-    let accepting = tokio::spawn(accept(listener, sources));
-    Ok(Server { address, accepting })
+    let listener = Arc::new(listener);
+    Ok(Server {
+        address,
+        listener: Arc::downgrade(&listener),
+        accepting: tokio::spawn(accept(listener, sources)),
+    })
 }
 
 impl Server {
@@ -65,6 +79,18 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its socket once more, for another process.
+    ///
+    /// # Errors
+    ///
+    /// Out of descriptors.
+    pub fn socket(&self) -> io::Result<Option<OwnedFd>> {
+        let listener = self.listener.upgrade();
+        listener
+            .map(|listener| listener.as_fd().try_clone_to_owned())
+            .transpose()
     }
 }
 
@@ -74,7 +100,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, sources: Sources) {
+async fn accept(listener: Arc<TcpListener>, sources: Sources) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {

@@ -45,18 +45,26 @@ label_values! {
         Abandoned = "abandoned",
         /// It showed no certificate that lets it in; `ravelin_edge_client_auth_total` says why.
         ClientRefused = "client_refused",
+        /// One side had finished sending, and the other sent no byte for `close_timeout`.
+        CloseTimeout = "close_timeout",
         /// It hung up before the handshake was done.
         ClosedEarly = "closed_early",
         /// Both sides closed in order.
         Completed = "completed",
         /// The client's connection broke.
         ClientReset = "client_reset",
+        /// No server of the upstream answered, the last one not in `connect_timeout`.
+        ConnectTimeout = "connect_timeout",
         /// The TLS handshake failed; `ravelin_edge_handshake_failures_total` says why.
         HandshakeFailed = "handshake_failed",
         /// The handshake was not done in `handshake_timeout`.
         HandshakeTimeout = "handshake_timeout",
         /// No byte in either direction for `idle_timeout`.
         IdleTimeout = "idle_timeout",
+        /// It was older than `lifetime`.
+        Lifetime = "lifetime",
+        /// A reload: the new policy would not let it in.
+        NoLongerAllowed = "no_longer_allowed",
         /// The first byte was not of a TLS handshake.
         NotTls = "not_tls",
         /// Refused before TLS; `ravelin_edge_refused_total` says why.

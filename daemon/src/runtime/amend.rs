@@ -47,6 +47,7 @@ impl Applier {
         Some(Answer::Reloaded {
             generation: Some(applied.generation),
             warnings: live.warnings.to_string(),
+            kept: Vec::new(),
         })
     }
 

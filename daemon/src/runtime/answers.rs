@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 use super::applier::{Applier, failed};
 use super::live::Live;
 use super::reload::Cause;
+use super::run::Upgrades;
 use crate::causes::chain;
 use crate::control::peer::{Peer, Standing};
 use crate::control::protocol::{ClassCount, ReasonCount, Request, RuleCount, Rules, Status};
@@ -17,14 +18,19 @@ use crate::network::counters::{Counters, CountersError};
 
 /// Answers for a running filter.
 #[derive(Debug)]
-pub(super) struct Answers(pub(super) Arc<Applier>);
+pub(super) struct Answers {
+    pub(super) applier: Arc<Applier>,
+    /// `None`: this filter has no edge of its own.
+    pub(super) upgrades: Option<Upgrades>,
+}
 
 impl Handler for Answers {
     async fn handle(&self, request: Request, peer: Peer, standing: Standing) -> Answer {
         match request.action {
-            Action::Reload => self.0.queue().wish_and_wait(Cause::Control).await,
+            Action::Reload => self.applier.queue().wish_and_wait(Cause::Control).await,
+            Action::Upgrade => self.upgrade().await,
             action => {
-                let applier = Arc::clone(&self.0);
+                let applier = Arc::clone(&self.applier);
                 // System calls by the thousand: other connections are answered meanwhile.
                 let answer = spawn_blocking(move || match action {
                     Action::Ban => applier.bans.ban(&request.ban, peer.uid, standing),
@@ -44,7 +50,22 @@ impl Handler for Answers {
 
     fn answered(&self, action: Action) {
         if action == Action::Detach {
-            self.0.end_if_detached();
+            self.applier.end_if_detached();
+        }
+    }
+}
+
+impl Answers {
+    async fn upgrade(&self) -> Answer {
+        let Some(upgrades) = &self.upgrades else {
+            let error = "this filter has no edge of its own: an edge that runs alone is replaced by `ravelin edge --take-over`";
+            return Answer::Invalid {
+                error: error.to_owned(),
+            };
+        };
+        match upgrades.upgrade().await {
+            Ok(pid) => Answer::Upgraded { pid },
+            Err(error) => Answer::Failed { error },
         }
     }
 }

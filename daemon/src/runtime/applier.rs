@@ -4,7 +4,7 @@
 //! One thread at a time applies; readers see the last snapshot and never wait for it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use ravelin_rules::{HostFacts, Loaded, Policy, Report};
@@ -70,6 +70,13 @@ impl Applier {
         }
         *applier.lock() = Some(network);
         Ok(applier)
+    }
+
+    /// How long the connections of an edge may go on after a stop. Of the policy that the edge reads too.
+    pub(super) fn drain_timeout(&self) -> Duration {
+        let live = self.live();
+        let edge = live.policy.as_ref().map(|policy| policy.edge);
+        edge.unwrap_or_default().drain_timeout
     }
 
     /// Carries out a batch of wishes.
@@ -271,6 +278,7 @@ impl Applier {
             Ok(generation) => Answer::Reloaded {
                 generation: Some(generation),
                 warnings,
+                kept: Vec::new(),
             },
             Err(error) => self.refuse_apply(&error),
         }
@@ -284,6 +292,7 @@ impl Applier {
         unchanged.then(|| Answer::Reloaded {
             generation: Some(applied.generation),
             warnings: String::new(),
+            kept: Vec::new(),
         })
     }
 
@@ -301,6 +310,7 @@ impl Applier {
                 Answer::Reloaded {
                     generation: Some(generation),
                     warnings: String::new(),
+                    kept: Vec::new(),
                 }
             }
             Err(error) => self.refuse_apply(&error),

@@ -15,32 +15,47 @@ use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 use ravelin_rules::policy::{ClientAuth, LogFormat};
 use ravelin_rules::{Policy, load};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
+use super::activation::ActivationError;
 use super::logging::LoggingError;
 use super::sandbox::SandboxError;
 use super::shutdown::StopSignals;
+use super::take_over::{Means, means};
 use super::{ban_requests, logging, notify, sandbox};
 use crate::causes::chain;
-use crate::control::peer::{Access, Peer, Standing, operators};
+use crate::control::handover::{HandOverError, Offer};
+use crate::control::peer::{Access, Peer, Standing};
 use crate::control::protocol::{LastReload, Request, Status};
-use crate::control::server::{BindError, ControlSocket, Handler};
+use crate::control::server::{BindError, Handler, SharedSocket};
 use crate::control::{Action, Answer, client};
 use crate::metrics::export::Exposition;
 use crate::settings::Settings;
-use crate::transport::{BanQueue, EdgeHandle, EdgeOptions, EdgeService, ServiceError};
+use crate::transport::{
+    BanQueue, EdgeHandle, EdgeOptions, EdgeService, HandOver, InheritedError, ServiceError,
+};
 
-/// Runs the edge until a signal ends it. `parent` is the process that must not be outlived.
+/// How an edge is started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Start {
+    /// The process that must not be outlived.
+    pub parent: Option<u32>,
+    /// Whether to take over from an edge that runs already, if one does.
+    pub take_over: bool,
+}
+
+/// Runs the edge until a signal ends it, or another edge takes over. Returns how many connections had to be cut.
 ///
 /// # Errors
 ///
-/// When it cannot start, or would hold rights that it must not have.
-pub fn run(settings: &Settings, parent: Option<u32>) -> Result<(), EdgeError> {
+/// When it cannot start, or would hold rights that it must not have. An edge that was to take over leaves the running one as it was.
+pub fn run(settings: &Settings, start: Start) -> Result<usize, EdgeError> {
     // Before the rights are gone: its folder may belong to root.
-    let socket = ControlSocket::bind(&settings.edge_socket, operators().map(|group| group.gid))?;
+    let means = means(&settings.edge_socket, start.take_over)?;
     sandbox::drop_root()?;
     // After it: the kernel forgets this setting when the user changes.
-    if let Some(parent) = parent {
+    if let Some(parent) = start.parent {
         follow_parent(parent)?;
     }
     sandbox::verify()?;
@@ -64,18 +79,32 @@ pub fn run(settings: &Settings, parent: Option<u32>) -> Result<(), EdgeError> {
         .enable_all()
         .build()
         .map_err(EdgeError::Runtime)?;
-    runtime.block_on(serve(settings, socket))
+    runtime.block_on(serve(settings, means))
 }
 
 /// Why an edge does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
+    /// Sockets of the service manager.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// The control socket.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The running edge.
+    #[error(transparent)]
+    HandOver(#[from] HandOverError),
+    /// Sockets that somebody else has opened.
+    #[error(transparent)]
+    Inherited(#[from] InheritedError),
     /// The log level.
     #[error(transparent)]
     Logging(#[from] LoggingError),
+    /// The running edge has handed over everything but this.
+    #[error(
+        "this is a bug in ravelin, please report: the running edge has not handed over its control socket"
+    )]
+    NoControlSocket,
     /// The parent is gone, or cannot be followed.
     #[error("the process that started this edge is gone")]
     Orphan,
@@ -96,7 +125,12 @@ pub enum EdgeError {
     Service(#[from] ServiceError),
 }
 
-async fn serve(settings: &Settings, mut socket: ControlSocket) -> Result<(), EdgeError> {
+async fn serve(settings: &Settings, means: Means) -> Result<usize, EdgeError> {
+    let Means {
+        mut control,
+        inherited,
+        predecessor,
+    } = means;
     let mut stop = StopSignals::listen().map_err(EdgeError::Runtime)?;
     let (bans, wishes) = BanQueue::bounded();
     let service = EdgeService::start(EdgeOptions {
@@ -109,35 +143,54 @@ async fn serve(settings: &Settings, mut socket: ControlSocket) -> Result<(), Edg
             socket: settings.socket.clone(),
         })),
         bans,
-        drain: DRAIN,
+        inherited,
     })
     .await?;
+    if let Some(predecessor) = predecessor {
+        // It waits for this: nothing else is served by it meanwhile that this process could miss.
+        predecessor.taken()?;
+        tracing::info!("took over from the edge that ran before");
+    }
     let carrying = tokio::spawn(ban_requests::carry(settings.socket.clone(), wishes));
+    let handle = service.handle();
+    let relieved = Arc::new(Notify::new());
     let answers = Arc::new(EdgeAnswers {
-        handle: service.handle(),
+        handle: handle.clone(),
         policy: settings.config.display().to_string(),
+        control: control.share().map(Arc::new),
+        relieved: Arc::clone(&relieved),
     });
-    let control = tokio::spawn(async move { socket.serve(Access::to_edge(), answers).await });
+    let control = tokio::spawn(async move { control.serve(Access::to_edge(), answers).await });
     notify::ready("serving");
     let service = service.run(async {
-        let signal = tokio::select! {
+        let reason = tokio::select! {
             signal = stop.received() => signal,
+            () = relieved.notified() => "another edge serves",
             () = notify::heartbeat() => "",
         };
         // An edge that drains must not be in the way of the one that is started in its place.
         control.abort();
-        tracing::info!(signal, "stopping; connections drain");
-        notify::stopping();
+        let drain = handle.drain();
+        tracing::info!(
+            reason,
+            connections = handle.open(),
+            ?drain,
+            "stopping; connections drain"
+        );
+        notify::stopping(drain + AFTER_DRAIN);
     });
-    service.await;
+    let cut = service.await;
     carrying.abort();
-    Ok(())
+    Ok(cut)
 }
 
 /// What a running edge answers on its control socket.
 struct EdgeAnswers {
     handle: EdgeHandle,
     policy: String,
+    control: Option<Arc<SharedSocket>>,
+    /// Another edge serves.
+    relieved: Arc<Notify>,
 }
 
 impl Handler for EdgeAnswers {
@@ -145,9 +198,10 @@ impl Handler for EdgeAnswers {
         let action = request.action;
         match action {
             Action::Reload => match self.handle.reload().await {
-                Ok(()) => Answer::Reloaded {
+                Ok(kept) => Answer::Reloaded {
                     generation: None,
                     warnings: String::new(),
+                    kept: kept.into_iter().map(|kept| kept.error).collect(),
                 },
                 Err(error) => Answer::Refused {
                     diagnostics: error.chain(),
@@ -161,12 +215,38 @@ impl Handler for EdgeAnswers {
                 last_reload: self.last_reload(),
                 filter: None,
             })),
-            Action::Ban | Action::Bans | Action::Detach | Action::Metrics | Action::Rules | Action::Unban => {
-                Answer::Invalid {
-                    error: format!("the edge has no `{action}`: ask the filter, or its `/metrics`"),
-                }
-            }
+            Action::Ban
+            | Action::Bans
+            | Action::Detach
+            | Action::HandOver
+            | Action::Metrics
+            | Action::Rules
+            | Action::Unban
+            | Action::Upgrade => Answer::Invalid {
+                error: format!("the edge has no `{action}`: ask the filter, or its `/metrics`"),
+            },
         }
+    }
+
+    async fn offer(&self) -> Result<Offer, String> {
+        let control = self
+            .control
+            .clone()
+            .ok_or("the control socket cannot be shared")?;
+        let handed = self.handle.hand_over().await;
+        let HandOver { sockets, no_reload } = handed.map_err(|error| error.to_string())?;
+        let mut descriptors = vec![control.descriptor().map_err(|error| error.to_string())?];
+        descriptors.extend(sockets);
+        let (handle, relieved) = (self.handle.clone(), Arc::clone(&self.relieved));
+        Ok(Offer {
+            descriptors,
+            taken: Box::new(move || {
+                control.handed_over();
+                handle.handed_over();
+                relieved.notify_one();
+            }),
+            until_the_end: Box::new(no_reload),
+        })
     }
 }
 
@@ -256,8 +336,8 @@ fn readable(config: &Path, policy: &Policy) -> Vec<PathBuf> {
     folders
 }
 
-/// How long live connections may go on after a stop.
-const DRAIN: Duration = Duration::from_secs(30);
+/// What is left to do when the last connection is cut.
+pub(super) const AFTER_DRAIN: Duration = Duration::from_secs(5);
 
 /// A scrape must not wait longer for the filter than Prometheus waits for us (10 seconds).
 const FILTER_PATIENCE: Duration = Duration::from_secs(4);

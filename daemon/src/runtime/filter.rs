@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::answers::Answers;
 use super::applier::Applier;
+use super::edge::AFTER_DRAIN;
 use super::logging::LoggingError;
 use super::reload::{Cause, ReloadQueue};
 use super::run::Companion;
@@ -38,12 +39,13 @@ pub enum Halves {
     FilterOnly,
 }
 
-/// Runs the filter until a signal or `ravelin detach` ends it.
+/// Runs the filter until a signal or `ravelin detach` ends it. Returns whether every connection of its edge could finish: `true` for a
+/// filter without one.
 ///
 /// # Errors
 ///
 /// When it cannot start. A filter that has started does not end with an error.
-pub fn run(settings: &Settings, halves: Halves) -> Result<(), FilterError> {
+pub fn run(settings: &Settings, halves: Halves) -> Result<bool, FilterError> {
     let state = State::open(&settings.state_dir)?;
     let loaded = state.load(&settings.config);
     logging::start(&settings.log_level, log_format(&loaded))?;
@@ -94,15 +96,22 @@ async fn serve(
     mut socket: ControlSocket,
     settings: &Settings,
     halves: Halves,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let mut stop = StopSignals::listen()?;
     let queue = applier.queue();
-    let mut companion = (halves == Halves::Both).then(|| Companion::start(settings));
+    let mut companion = match halves {
+        Halves::Both => Some(Companion::start(settings)?),
+        Halves::FilterOnly => None,
+    };
+    let answers = Answers {
+        applier: Arc::clone(&applier),
+        upgrades: companion.as_ref().map(Companion::upgrades),
+    };
     notify::ready(&applier.summary());
     tokio::select! {
         name = stop.received() => tracing::info!(signal = name, "stopping; packets are judged on"),
         () = applier.detached() => tracing::info!("stopping; nothing is left in the kernel"),
-        served = socket.serve(Access::to_filter(), Arc::new(Answers(Arc::clone(&applier)))) => served?,
+        served = socket.serve(Access::to_filter(), Arc::new(answers)) => served?,
         () = work(&applier, &queue) => {}
         () = follow_files(&applier, &queue) => {}
         () = follow_host(&applier, &queue) => {}
@@ -111,12 +120,16 @@ async fn serve(
         () = hear_hangup(&queue, companion.as_ref().map(Companion::hangup)) => {}
         () = notify::heartbeat() => {}
     }
-    notify::stopping();
+    let drain = match companion {
+        Some(_) => applier.drain_timeout(),
+        None => Duration::ZERO,
+    };
+    notify::stopping(drain + 2 * AFTER_DRAIN);
     drop(socket);
-    if let Some(companion) = &mut companion {
-        companion.stop().await;
+    match &mut companion {
+        Some(companion) => Ok(companion.stop(drain).await),
+        None => Ok(true),
     }
-    Ok(())
 }
 
 /// The one worker: takes every batch of wishes and answers it.

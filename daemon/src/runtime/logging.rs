@@ -6,6 +6,8 @@ use ravelin_rules::policy::LogFormat;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+use crate::transport::ACCESS_LOG;
+
 /// Starts logging. The format is the policy's at start; it does not change with a reload.
 ///
 /// # Errors
@@ -16,6 +18,11 @@ pub(super) fn start(level: &str, format: LogFormat) -> Result<(), LoggingError> 
         level: level.to_owned(),
         source,
     })?;
+    // Whether there are such lines, the policy alone says.
+    let filter = match format!("{ACCESS_LOG}=info").parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())

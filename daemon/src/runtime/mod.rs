@@ -3,6 +3,7 @@
 //! command line → **`runtime`** → `network` (filter) or `transport` (edge), and `control` for both. The one place that knows
 //! signals, files that change, and the service manager.
 
+mod activation;
 mod amend;
 mod answers;
 mod applier;
@@ -18,6 +19,7 @@ pub mod run;
 mod sandbox;
 mod shutdown;
 mod state;
+mod take_over;
 
 pub use edge::EdgeError;
 pub use filter::FilterError;

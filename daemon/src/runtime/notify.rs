@@ -1,5 +1,7 @@
 //! Tells the service manager how far we are (sd_notify(3)). Without one, nothing happens.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 use tokio::time::interval;
 
@@ -16,9 +18,13 @@ pub(super) fn reloading() {
     }
 }
 
-/// Stopping.
-pub(super) fn stopping() {
-    send(&[NotifyState::Stopping]);
+/// Stopping, and done within `patience`, which may be longer than the unit allows for.
+pub(super) fn stopping(patience: Duration) {
+    let microseconds = u32::try_from(patience.as_micros()).unwrap_or(u32::MAX);
+    send(&[
+        NotifyState::Stopping,
+        NotifyState::ExtendTimeoutUsec(microseconds),
+    ]);
 }
 
 /// Says "still alive" twice in the time that the service manager waits; never returns.

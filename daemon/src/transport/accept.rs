@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream};
@@ -19,11 +19,12 @@ use super::limit::Admission;
 use super::listener::Listener;
 use super::live::Live;
 use crate::metrics::labels::AcceptFailure;
+use crate::wall_clock::unix_now;
 
 /// Accepts until `stop` is true (or its sender gone), then takes what the kernel has already accepted, and ends: closing a socket
 /// with connections in its backlog would reset them.
 pub(super) async fn accept(
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     listener: Arc<ArcSwap<Listener>>,
     live: Live,
     mut stop: watch::Receiver<bool>,
@@ -51,7 +52,7 @@ fn admit(stream: TcpStream, client: SocketAddr, listener: &Arc<Listener>, live: 
             if matches!(admission, Admission::Now(_)) {
                 listener.metrics.admitted.inc();
             }
-            live.spawn(|cut| connection::serve(listener, stream, client, admission, now, cut));
+            live.spawn(|orders| connection::serve(listener, stream, client, admission, now, orders));
         }
         Err(refused) => {
             listener.metrics.refused(refused.check);
@@ -97,13 +98,6 @@ async fn waiting(socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         Poll::Pending => Poll::Ready(None),
     })
     .await
-}
-
-/// Seconds since 1970. A clock before that is taken for that moment: nothing has ended then.
-fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 /// Long enough for connections to end, short enough that nobody takes the listener for dead.

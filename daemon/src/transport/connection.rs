@@ -2,20 +2,23 @@
 //!
 //! accept → **connection** → its end, which has exactly one name and is counted once. The permit is held until then.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ravelin_rules::policy::ProxyHeader as ProxyProtocol;
+use ravelin_rules::policy::{AccessLog, ProxyHeader as ProxyProtocol};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::timeout_at;
+use tokio::time::{sleep_until, timeout_at};
 
+use super::access_log::Story;
 use super::limit::{Abandoned, Admission, Permit, wait};
 use super::listener::Listener;
-use super::live::Cut;
+use super::live::Orders;
 use super::proxy_header::ProxyHeader;
 use super::relay::relay;
+use super::review::{Standing, dismissed, review};
 use super::route::Route;
 use super::tls::{HandshakeEnd, Refused, Session, handshake};
 use super::upstream::{Connected, Unreachable};
@@ -28,23 +31,30 @@ pub(super) async fn serve(
     client: SocketAddr,
     admission: Admission,
     accepted: Instant,
-    mut cut: Cut,
+    mut orders: Orders,
 ) {
+    let standing = Standing::default();
+    standing.admitted_as(client.ip());
+    let mut story = Story::new(client, accepted);
     let closure = tokio::select! {
-        closure = live(&listener, stream, client, admission, accepted) => closure,
-        () = cut.received() => Closure::Shutdown,
+        closure = live(&listener, stream, client, admission, &standing, &mut story) => closure,
+        closure = dismissed(&listener, &standing, &mut orders) => closure,
+        () = grown_old(listener.lifetime.map(|lifetime| accepted + lifetime)) => Closure::Lifetime,
     };
     listener.metrics.ended(closure);
+    story.tell(&listener, closure);
     tracing::debug!(listener = listener.name, %client, result = closure.word(), "connection ended");
 }
 
 async fn live(
-    listener: &Listener,
+    listener: &Arc<Listener>,
     stream: TcpStream,
     client: SocketAddr,
     admission: Admission,
-    accepted: Instant,
+    standing: &Standing,
+    story: &mut Story,
 ) -> Closure {
+    let accepted = story.accepted;
     let (_permit, admitted) = match admission {
         Admission::Now(permit) => (permit, accepted),
         Admission::Wait(turn, permit) => match turn_of(listener, &stream, turn, permit).await {
@@ -59,10 +69,16 @@ async fn live(
             Err(Abandoned) => return Closure::Abandoned,
         },
     };
-    let session = match secure(listener, stream, client, admitted).await {
-        Ok(session) => session,
+    let session = match secure(listener, stream, client, admitted, &mut story.unknown_name).await {
+        Ok(session) => story.session.insert(session),
         Err(closure) => return closure,
     };
+    story.handshake = Some(admitted.elapsed());
+    standing.has_proved(session);
+    if let Err(closure) = review(listener, standing) {
+        // The policy was replaced while the client shook hands by the old one.
+        return closure;
+    }
     let mut connected = match session.route.upstream.connect().await {
         Ok(connected) => connected,
         Err(Unreachable(error)) => {
@@ -70,21 +86,33 @@ async fn live(
             if let Some(suppressed) = listener.quiet.may_write(Instant::now()) {
                 tracing::warn!(listener = listener.name, upstream, %error, suppressed, "no server reached");
             }
-            return Closure::UpstreamUnreachable;
+            return match error.kind() {
+                ErrorKind::TimedOut => Closure::ConnectTimeout,
+                _ => Closure::UpstreamUnreachable,
+            };
         }
     };
+    story.server = Some(connected.server);
     tracing::debug!(listener = listener.name, %client, server = %connected.server, "relaying");
-    if announce(&session, &mut connected, client).await.is_err() {
+    if announce(session, &mut connected, client).await.is_err() {
         return Closure::UpstreamReset;
     }
-    let Session { stream: mut tls, .. } = session;
     relay(
-        &mut tls,
+        &mut session.stream,
         &mut connected.stream,
-        listener.idle_timeout,
+        listener.timeouts,
         &listener.metrics,
+        &mut story.moved,
     )
     .await
+}
+
+/// Ready at that moment, if there is one.
+async fn grown_old(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn turn_of(
@@ -104,10 +132,17 @@ async fn secure(
     stream: TcpStream,
     client: SocketAddr,
     admitted: Instant,
+    unknown_name: &mut Option<String>,
 ) -> Result<Session<Arc<Route>>, Closure> {
     let metrics = &listener.metrics;
     let deadline = admitted + listener.handshake_timeout;
-    let shaken = handshake(stream, |name| listener.choose(name));
+    let shaken = handshake(stream, |name| {
+        let choice = listener.choose(name);
+        if choice.is_none() && listener.access != AccessLog::Off {
+            *unknown_name = name.map(ToOwned::to_owned);
+        }
+        choice
+    });
     let (closure, offence, error) = match timeout_at(deadline.into(), shaken).await {
         Ok(Ok(session)) => {
             metrics.handshake_done(session.version, session.resumed, admitted.elapsed());

@@ -5,9 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -20,11 +21,13 @@ use tokio::task::JoinHandle;
 
 use super::accept::accept;
 use super::escalation::BanQueue;
-use super::listen::listen;
+use super::inherited::Inherited;
+use super::listen::{adopt, listen};
 use super::listener::{Listener, ListenerError};
 use super::live::Live;
 use super::upstream::Upstream;
 use super::workers::Workers;
+use crate::causes::chain;
 use crate::metrics::{EdgeMetrics, Exposition};
 
 /// The running listeners, and the threads that serve them.
@@ -34,6 +37,8 @@ pub struct Edge {
     bans: BanQueue,
     live: Live,
     workers: Workers,
+    /// What the first load finds already open.
+    inherited: Mutex<Inherited>,
     /// Held by a reload from its first look at the state to its last change.
     reloading: Mutex<()>,
     /// Never held while files are read: a scrape waits for it.
@@ -61,7 +66,18 @@ struct Accepting {
     listener: Arc<ArcSwap<Listener>>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
+    /// Owned by the loops: who else held one would keep the address open, with nobody to accept.
+    sockets: Vec<Weak<TcpListener>>,
     loops: Vec<JoinHandle<()>>,
+}
+
+/// A pair of certificate and key that a reload could not read: the one that was served before goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The listener.
+    pub listener: String,
+    /// What is wrong with the pair, cause after cause.
+    pub error: String,
 }
 
 /// Everything of a policy that could have failed.
@@ -85,28 +101,63 @@ impl Edge {
             bans,
             provider: Arc::new(aws_lc_rs::default_provider()),
             live: Live::new(),
+            inherited: Mutex::default(),
             reloading: Mutex::new(()),
             state: Mutex::new(State::default()),
         })
     }
 
-    /// Replaces everything by what `policy` says, all or nothing. Live connections go on as they began; a listener whose limits
-    /// are unchanged keeps what it knows of its sources. Reads files: not for a thread that serves connections.
+    /// Sockets to be used instead of new ones where a policy listens on their address.
+    pub fn inherit(&self, sockets: Inherited) {
+        *lock(&self.inherited) = sockets;
+    }
+
+    /// Takes those on `address`, for something that is no listener.
+    pub(super) fn claim(&self, address: SocketAddr) -> Option<Vec<StdListener>> {
+        lock(&self.inherited).take(address)
+    }
+
+    /// Everything that the policy has a use for is taken: the rest is closed.
+    pub(super) fn close_unclaimed(&self) {
+        lock(&self.inherited).close();
+    }
+
+    /// Replaces everything by what `policy` says, all or nothing, but for pairs of certificate and key that cannot be read: the last good
+    /// ones go on, and are named. Live connections go on as they began, unless the address lists of their listener would not let them
+    /// in any more; a listener whose limits are unchanged keeps what it knows of its sources. Reads files: not for a thread that serves
+    /// connections.
     ///
     /// # Errors
     ///
     /// When a listener cannot be served as the policy asks; then nothing changes.
-    pub fn reload(&self, policy: &Policy) -> Result<(), EdgeError> {
+    pub fn reload(&self, policy: &Policy) -> Result<Vec<Kept>, EdgeError> {
         let _alone = lock(&self.reloading);
-        let prepared = self.prepare(policy);
-        match prepared {
-            Ok(prepared) => self.commit(prepared),
+        match self.prepare(policy) {
+            Ok(prepared) => Ok(self.commit(prepared)),
             Err(error) => {
                 self.forget_unserved(policy);
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
+    }
+
+    /// The same sockets once more, for another process. The queues of the kernel are the sockets', not a process's.
+    ///
+    /// # Errors
+    ///
+    /// Out of descriptors.
+    pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        let state = self.state();
+        let all = state.endpoints.values().flat_map(|endpoint| &endpoint.sockets);
+        all.filter_map(Weak::upgrade)
+            .map(|socket| socket.as_fd().try_clone_to_owned())
+            .collect()
+    }
+
+    /// How many connections are held now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.live.open()
     }
 
     /// The addresses listened on: `(listener, address)`, with the ports the system chose.
@@ -152,6 +203,7 @@ impl Edge {
             .collect();
         let mut listeners = HashMap::new();
         let mut endpoints = Vec::new();
+        let access = policy.access_log;
         for policy in &policy.listeners {
             let failed = |source| EdgeError {
                 listener: policy.name.clone(),
@@ -167,11 +219,17 @@ impl Edge {
                 &self.metrics,
                 &self.bans,
             );
-            let listener = Arc::new(listener.map_err(failed)?);
+            let mut listener = listener.map_err(failed)?;
+            listener.access = access;
+            let listener = Arc::new(listener);
             for address in &policy.bind {
                 let endpoint = Endpoint::of(&policy.name, *address);
                 let bind = || {
-                    listen(*address, self.workers.handles()).map_err(|source| ListenerError::Bind {
+                    let sockets = match self.claim(*address) {
+                        Some(sockets) => adopt(sockets, self.workers.handles()),
+                        None => listen(*address, self.workers.handles()),
+                    };
+                    sockets.map_err(|source| ListenerError::Bind {
                         address: *address,
                         source,
                     })
@@ -192,7 +250,7 @@ impl Edge {
         })
     }
 
-    fn commit(&self, prepared: Prepared) {
+    fn commit(&self, prepared: Prepared) -> Vec<Kept> {
         let mut state = self.state();
         let Prepared {
             listeners,
@@ -220,6 +278,9 @@ impl Edge {
             }
             keep
         });
+        for listener in listeners.values() {
+            listener.present.set(listener);
+        }
         for (name, old) in &state.listeners {
             old.retire(listeners.get(name).map(Arc::as_ref));
         }
@@ -257,7 +318,12 @@ impl Edge {
                 self.metrics.forget_certificate(&listener, &file);
             }
         }
+        let kept = listeners.values().flat_map(|listener| kept(listener)).collect();
         (state.listeners, state.upstreams) = (listeners, upstreams);
+        drop(state);
+        // Last: who is asked is there.
+        self.live.look_again();
+        kept
     }
 
     /// The series of listeners and upstreams that a failed reload would have brought.
@@ -309,7 +375,7 @@ impl Endpoint {
 }
 
 impl Accepting {
-    /// One loop for each socket, on the worker that it was made for. `None` when there is no socket, or it broke before it was used.
+    /// One loop for each socket, on the worker that it was made for: they take turns. `None` when there is no socket, or it broke before it was used.
     fn start(
         listener: Arc<Listener>,
         sockets: Vec<TcpListener>,
@@ -319,9 +385,11 @@ impl Accepting {
         let address = sockets.first()?.local_addr().ok()?;
         let listener = Arc::new(ArcSwap::new(listener));
         let stop = watch::Sender::new(false);
+        let sockets: Vec<_> = sockets.into_iter().map(Arc::new).collect();
+        let weak = sockets.iter().map(Arc::downgrade).collect();
         let loops = sockets
             .into_iter()
-            .zip(workers)
+            .zip(workers.iter().cycle())
             .map(|(socket, worker)| {
                 worker.spawn(accept(
                     socket,
@@ -335,9 +403,22 @@ impl Accepting {
             listener,
             address,
             stop,
+            sockets: weak,
             loops,
         })
     }
+}
+
+fn kept(listener: &Listener) -> impl Iterator<Item = Kept> {
+    listener.kept.iter().map(|pair| Kept {
+        listener: listener.name.clone(),
+        error: format!(
+            "listener `{}`: the last good pair of `{}` goes on: {}",
+            listener.name,
+            pair.file.display(),
+            chain(&pair.error)
+        ),
+    })
 }
 
 /// Why the edge cannot serve a policy.

@@ -23,6 +23,24 @@ pub(super) fn listen(address: SocketAddr, workers: &[Handle]) -> io::Result<Vec<
     Ok(listeners)
 }
 
+/// Sockets that were opened elsewhere: all of them, because each may have connections waiting, for `workers` in turn. Where there are
+/// fewer than workers, some share one.
+pub(super) fn adopt(sockets: Vec<StdListener>, workers: &[Handle]) -> io::Result<Vec<TcpListener>> {
+    let shared = sockets
+        .iter()
+        .cycle()
+        .take(workers.len().saturating_sub(sockets.len()));
+    let shared = shared
+        .map(StdListener::try_clone)
+        .collect::<io::Result<Vec<_>>>()?;
+    let all = sockets.into_iter().chain(shared).zip(workers.iter().cycle());
+    all.map(|(socket, worker)| {
+        let _inside = worker.enter();
+        TcpListener::from_std(socket)
+    })
+    .collect()
+}
+
 fn bind(address: SocketAddr) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {

@@ -9,16 +9,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ravelin_rules::policy::{self, OverLimit, Rate, SniPattern, SniPolicy};
+use ravelin_rules::policy::{self, AccessLog, OverLimit, Rate, SniPattern, SniPolicy};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::escalation::{BanQueue, Escalation};
 use super::limit::{AddressRanges, Gate, Limiter, Terms, Total};
 use super::quiet::Quiet;
+use super::relay::Timeouts;
+use super::review::Present;
 use super::route::{Asking, Route};
 use super::tls::{
-    Certificate, CertificateError, Choice, ClientAuthError, NameMap, Settings, Tickets, TlsError, tickets,
+    Certificate, CertificateError, Choice, ClientAuthError, KeptPair, NameMap, Settings, Tickets, TlsError,
+    last_good, tickets,
 };
 use super::upstream::Upstream;
 use crate::metrics::labels::{ClientRefusal, Offence};
@@ -30,10 +33,21 @@ pub(super) struct Listener {
     pub(super) gate: Gate,
     pub(super) tls: Settings,
     pub(super) handshake_timeout: Duration,
-    pub(super) idle_timeout: Duration,
+    pub(super) timeouts: Timeouts,
+    /// From accept; `None`: for ever.
+    pub(super) lifetime: Option<Duration>,
+    /// Which connections get a line at their end.
+    pub(super) access: AccessLog,
     pub(super) metrics: ListenerMetrics,
     /// Bounds what hostile connections can write into the log.
     pub(super) quiet: Arc<Quiet>,
+    /// The same for the access log.
+    pub(super) access_quiet: Arc<Quiet>,
+    /// Who has its name now.
+    pub(super) present: Present,
+    /// Pairs that could not be read; the last good ones are served.
+    pub(super) kept: Vec<KeptPair>,
+    certificates: Vec<Certificate>,
     /// `(certificate file, not after)` of each certificate.
     pub(super) expiries: Vec<(String, i64)>,
     routes: NameMap<Arc<Route>>,
@@ -65,12 +79,8 @@ impl Listener {
         metrics: &EdgeMetrics,
         bans: &BanQueue,
     ) -> Result<Self, ListenerError> {
-        let certificates = policy
-            .tls
-            .certificates
-            .iter()
-            .map(|files| Certificate::load(files, provider))
-            .collect::<Result<Vec<_>, _>>()?;
+        let known = previous.map_or(&[][..], |previous| &previous.certificates);
+        let (certificates, kept) = last_good(&policy.tls.certificates, known, provider)?;
         warn_about(policy, &certificates);
         let tickets = previous.map_or_else(tickets, |previous| Ok(Arc::clone(&previous.tickets)))?;
         let asking = Asking::load(policy.tls.client_auth.as_ref(), provider)?;
@@ -94,13 +104,22 @@ impl Listener {
             escalation: escalation(policy, previous, &counters, bans),
             tls: Settings::new(&policy.tls, &certificates, Arc::clone(&tickets), provider)?,
             handshake_timeout: policy.limits.handshake_timeout,
-            idle_timeout: policy.limits.idle_timeout,
+            timeouts: Timeouts {
+                idle: policy.limits.idle_timeout,
+                close: policy.limits.close_timeout,
+            },
+            lifetime: policy.limits.lifetime,
+            access: AccessLog::Off,
             metrics: counters,
             quiet: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.quiet)),
+            access_quiet: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.access_quiet)),
+            present: previous.map_or_else(Present::none, |previous| previous.present.clone()),
+            kept,
             expiries: certificates
                 .iter()
                 .map(|pair| (text(&pair.file), pair.not_after))
                 .collect(),
+            certificates,
             routes: NameMap::new(routes),
             fallback,
             asking,
@@ -130,10 +149,6 @@ impl Listener {
     /// # Errors
     ///
     /// Why it would not.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the review of live connections after a reload calls it")
-    )]
     pub(super) fn still_accepts(
         &self,
         server_name: Option<&str>,

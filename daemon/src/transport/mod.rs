@@ -4,10 +4,12 @@
 //! the kernel's tables, of packets, or of what is said inside the relayed bytes.
 
 mod accept;
+mod access_log;
 mod connection;
 mod descriptors;
 pub mod edge;
 pub mod escalation;
+pub mod inherited;
 pub mod limit;
 mod listen;
 mod listener;
@@ -15,12 +17,15 @@ mod live;
 mod proxy_header;
 mod quiet;
 mod relay;
+mod review;
 mod route;
 pub mod service;
 pub mod tls;
 mod upstream;
 mod workers;
 
-pub use edge::{Edge, EdgeError};
+pub use access_log::TARGET as ACCESS_LOG;
+pub use edge::{Edge, EdgeError, Kept};
 pub use escalation::{BanQueue, BanWish};
-pub use service::{EdgeHandle, EdgeOptions, EdgeService, LoadPolicy, ServiceError};
+pub use inherited::{Inherited, InheritedError};
+pub use service::{EdgeHandle, EdgeOptions, EdgeService, HandOver, LoadPolicy, ServiceError};

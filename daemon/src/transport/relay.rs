@@ -4,34 +4,46 @@
 //! without `close_notify` is relayed too, and counted. Memory is bounded: bytes are read into one buffer per thread, and
 //! a direction keeps bytes of its own only while its receiver is slower than its sender.
 
+mod timers;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::metrics::ListenerMetrics;
 use crate::metrics::labels::Closure;
+pub(super) use timers::Timeouts;
+use timers::Timers;
+
+/// Bytes relayed for one connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moved {
+    pub(super) to_upstream: u64,
+    pub(super) to_client: u64,
+}
 
 /// Relays between the client's decrypted stream and the upstream's; says how it ended.
 pub(super) async fn relay<C, U>(
     client: &mut C,
     upstream: &mut U,
-    idle: Duration,
+    timeouts: Timeouts,
     metrics: &ListenerMetrics,
+    moved: &mut Moved,
 ) -> Closure
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut to_upstream = Direction::new(&metrics.to_upstream);
-    let mut to_client = Direction::new(&metrics.to_client);
-    let mut idle = pin!(IdleTimer::new(idle));
+    let mut to_upstream = Direction::new(&metrics.to_upstream, &mut moved.to_upstream);
+    let mut to_client = Direction::new(&metrics.to_client, &mut moved.to_client);
+    let mut timers = Timers::new(timeouts);
     let mut truncated = false;
     let closure = poll_fn(|cx| {
         if let Poll::Ready(Err(broken)) = to_upstream.poll(cx, client, upstream) {
@@ -65,8 +77,7 @@ where
             });
         }
         let progress = to_upstream.take_progress() | to_client.take_progress();
-        ready!(idle.as_mut().poll_idle(cx, progress));
-        Poll::Ready(Closure::IdleTimeout)
+        timers.poll(cx, progress, to_upstream.done() || to_client.done())
     })
     .await;
     if to_upstream.given_up && to_client.done() {
@@ -96,6 +107,7 @@ struct Direction<'m> {
     given_up: bool,
     progress: bool,
     bytes: &'m IntCounter,
+    moved: &'m mut u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,7 +132,7 @@ impl Broken {
 }
 
 impl<'m> Direction<'m> {
-    fn new(bytes: &'m IntCounter) -> Self {
+    fn new(bytes: &'m IntCounter, moved: &'m mut u64) -> Self {
         Self {
             state: State::Open,
             pending: Vec::new(),
@@ -129,6 +141,7 @@ impl<'m> Direction<'m> {
             given_up: false,
             progress: false,
             bytes,
+            moved,
         }
     }
 
@@ -242,39 +255,8 @@ impl<'m> Direction<'m> {
         }
         self.progress = true;
         self.bytes.inc_by(written as u64);
+        *self.moved += written as u64;
         Ok(())
-    }
-}
-
-/// Ready when nothing has moved for the whole time. Bytes do not touch the timer: it looks at the clock when it fires and
-/// goes back to sleep for what is left.
-struct IdleTimer {
-    limit: Duration,
-    last: Instant,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl IdleTimer {
-    fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            last: Instant::now(),
-            sleep: Box::pin(sleep(limit)),
-        }
-    }
-
-    fn poll_idle(mut self: Pin<&mut Self>, cx: &mut Context<'_>, progress: bool) -> Poll<()> {
-        if progress {
-            self.last = Instant::now();
-        }
-        loop {
-            ready!(self.sleep.as_mut().poll(cx));
-            let until = self.last + self.limit;
-            if until <= Instant::now() {
-                return Poll::Ready(());
-            }
-            self.sleep.as_mut().reset(until.into());
-        }
     }
 }
 

@@ -6,20 +6,23 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ravelin_rules::Policy;
 use ravelin_rules::policy::ClientAuth;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::task::spawn_blocking;
 
 use super::descriptors;
-use super::edge::{Edge, EdgeError};
+use super::edge::{Edge, EdgeError, Kept};
 use super::escalation::BanQueue;
-use crate::metrics::export::{Exposition, Server, Sources, serve};
+use super::inherited::Inherited;
+use crate::metrics::export::{Exposition, Server, Sources, serve, serve_on};
 use crate::metrics::registry::EdgeMetrics;
 use crate::watch::{Seen, Watch, policy_files};
 
@@ -36,8 +39,8 @@ pub struct EdgeOptions {
     pub filter: Option<Arc<dyn Exposition>>,
     /// Where wishes for bans go: to somebody who may talk to the filter.
     pub bans: BanQueue,
-    /// How long live connections may go on after a stop before they are cut.
-    pub drain: Duration,
+    /// Sockets that somebody else has opened, to be used where the policy listens on their address.
+    pub inherited: Inherited,
 }
 
 /// The running edge: listeners are bound and `/metrics` answers when [`EdgeService::start`] returns.
@@ -45,7 +48,14 @@ pub struct EdgeService {
     handle: EdgeHandle,
     watch: Watch,
     hangup: Signal,
-    drain: Duration,
+}
+
+/// Everything that listens, once more. No reload meanwhile: what is handed over stays what is served.
+pub struct HandOver {
+    /// The sockets.
+    pub sockets: Vec<OwnedFd>,
+    /// Reloads wait for it.
+    pub no_reload: OwnedMutexGuard<()>,
 }
 
 /// Reloads a running edge from elsewhere, and tells where it listens. Cheap to clone.
@@ -59,7 +69,7 @@ struct Running {
     metrics: Arc<EdgeMetrics>,
     edge: Arc<Edge>,
     /// One reload at a time.
-    reloading: tokio::sync::Mutex<()>,
+    reloading: Arc<tokio::sync::Mutex<()>>,
     /// A policy was loaded: other files may be its own now.
     reloaded: Notify,
     served: Mutex<Served>,
@@ -74,6 +84,8 @@ struct Served {
     files: Seen,
     /// Why the last reload failed.
     failure: Option<String>,
+    /// How long connections may go on after a stop.
+    drain: Duration,
     stopping: bool,
 }
 
@@ -90,7 +102,7 @@ impl EdgeService {
             load,
             filter,
             bans,
-            drain,
+            inherited,
         } = options;
         // From here on, not from `run`: a signal nobody listens for ends the process.
         let hangup = signal(SignalKind::hangup()).map_err(|source| ServiceError::Signal { source })?;
@@ -104,19 +116,21 @@ impl EdgeService {
             filter,
             edge: Arc::new(edge),
             metrics,
-            reloading: tokio::sync::Mutex::new(()),
+            reloading: Arc::default(),
             reloaded: Notify::new(),
             served: Mutex::new(Served::default()),
         };
         let handle = EdgeHandle(Arc::new(running));
-        handle.reload().await?;
+        handle.0.edge.inherit(inherited);
+        let kept = handle.reload().await?;
+        debug_assert!(kept.is_empty(), "at the start there is no last good pair");
+        handle.0.edge.close_unclaimed();
         let mut watch = Watch::new();
         watch.replace(handle.0.served().files.clone());
         Ok(Self {
             handle,
             watch,
             hangup,
-            drain,
         })
     }
 
@@ -145,7 +159,8 @@ impl EdgeService {
             drop(self.handle.reload().await);
         }
         running.served().stopping = true;
-        let cut = running.edge.shutdown(self.drain).await;
+        let drain = running.served().drain;
+        let cut = running.edge.shutdown(drain).await;
         if cut > 0 {
             tracing::warn!(cut, "connections cut: they did not end in time");
         }
@@ -154,25 +169,69 @@ impl EdgeService {
 }
 
 impl EdgeHandle {
-    /// Reads the policy and its files again and swaps them in, all or nothing.
+    /// Reads the policy and its files again and swaps them in, all or nothing. Only a pair of certificate and key that cannot be read does
+    /// not stop the rest, if it could be read before: that one goes on, and is named in the answer.
     ///
     /// # Errors
     ///
-    /// When anything does not load; the last good policy goes on serving.
-    pub async fn reload(&self) -> Result<(), ServiceError> {
+    /// When anything else does not load; the last good policy goes on serving.
+    pub async fn reload(&self) -> Result<Vec<Kept>, ServiceError> {
         let running = &self.0;
         let _alone = running.reloading.lock().await;
         let outcome = Running::reload(running).await;
-        running.metrics.reloaded(outcome.is_ok());
-        let failure = outcome.as_ref().err().map(ServiceError::chain);
-        match &failure {
-            None => tracing::info!(policy = %running.policy.display(), "policy serves"),
-            Some(failure) => tracing::error!(
-                policy = %running.policy.display(), failure, "policy refused; what served before goes on serving"
-            ),
+        let failure = match &outcome {
+            Ok(kept) if kept.is_empty() => None,
+            Ok(kept) => Some(lines(kept)),
+            Err(error) => Some(error.chain()),
+        };
+        running.metrics.reloaded(failure.is_none());
+        let policy = running.policy.display();
+        match (&failure, &outcome) {
+            (None, _) => tracing::info!(%policy, "policy serves"),
+            (Some(failure), Ok(_)) => {
+                tracing::error!(%policy, failure, "policy serves, with certificates that were read earlier");
+            }
+            (Some(failure), Err(_)) => {
+                tracing::error!(%policy, failure, "policy refused; what served before goes on serving");
+            }
         }
         running.served().failure = failure;
         outcome
+    }
+
+    /// What another process needs to serve in place of this one. Waits for a reload that runs.
+    ///
+    /// # Errors
+    ///
+    /// When this edge is stopping already, or is out of descriptors.
+    pub async fn hand_over(&self) -> io::Result<HandOver> {
+        let no_reload = Arc::clone(&self.0.reloading).lock_owned().await;
+        let served = self.0.served();
+        if served.stopping {
+            return Err(io::Error::other("this edge is stopping"));
+        }
+        let mut sockets = self.0.edge.sockets()?;
+        if let Some(endpoint) = &served.endpoint {
+            sockets.extend(endpoint.socket()?);
+        }
+        Ok(HandOver { sockets, no_reload })
+    }
+
+    /// Another process answers for this one from now on: the metrics endpoint is its.
+    pub fn handed_over(&self) {
+        self.0.served().endpoint = None;
+    }
+
+    /// How long connections may go on after a stop.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        self.0.served().drain
+    }
+
+    /// How many connections are held now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.0.edge.open()
     }
 
     /// The addresses of the listeners: `(listener, address)`.
@@ -195,7 +254,7 @@ impl EdgeHandle {
 }
 
 impl Running {
-    async fn reload(self: &Arc<Self>) -> Result<(), ServiceError> {
+    async fn reload(self: &Arc<Self>) -> Result<Vec<Kept>, ServiceError> {
         let loading = Arc::clone(self);
         let policy = blocking(move || (loading.load)(&loading.policy)).await?;
         let policy = policy.map_err(|report| ServiceError::Policy { report })?;
@@ -206,21 +265,30 @@ impl Running {
         let bind = policy.metrics;
         let endpoint = match bind {
             Some(address) if self.served().asked_endpoint != bind => {
-                let server = serve(address, Self::sources(self)).await;
+                let sources = Self::sources(self);
+                let inherited = self.edge.claim(address).and_then(|mut sockets| sockets.pop());
+                let server = match inherited {
+                    Some(socket) => {
+                        TcpListener::from_std(socket).and_then(|socket| serve_on(socket, sources))
+                    }
+                    None => serve(address, sources).await,
+                };
                 Some(server.map_err(|source| ServiceError::MetricsBind { address, source })?)
             }
             _ => None,
         };
         let edge = Arc::clone(&self.edge);
-        blocking(move || edge.reload(&policy)).await??;
+        let drain = policy.edge.drain_timeout;
+        let kept = blocking(move || edge.reload(&policy)).await??;
 
         let mut served = self.served();
         if served.asked_endpoint != bind {
             (served.endpoint, served.asked_endpoint) = (endpoint, bind);
         }
         served.files = files;
+        served.drain = drain;
         self.reloaded.notify_one();
-        Ok(())
+        Ok(kept)
     }
 
     fn sources(self: &Arc<Self>) -> Sources {
@@ -251,7 +319,7 @@ impl Running {
         }
         let failed = self.served().failure.is_some();
         text.push_str(if failed {
-            "\nlast reload: failed, see the log\n"
+            "\nlast reload: failed in part or whole, see the log\n"
         } else {
             "\nlast reload: ok\n"
         });
@@ -263,6 +331,11 @@ impl Running {
         // Every change is a single assignment.
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lines(kept: &[Kept]) -> String {
+    let errors: Vec<&str> = kept.iter().map(|kept| kept.error.as_str()).collect();
+    errors.join("\n")
 }
 
 /// Every file whose change is a reload.

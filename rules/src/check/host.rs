@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::socket::{self, Bound};
 use crate::diagnostic::{Code, Reporter, quote};
 use crate::document::host::{Log, Metrics};
-use crate::policy::LogFormat;
+use crate::policy::{AccessLog, LogFormat};
 use crate::source::Written;
 
 /// `[host] name`, or the name the kernel has.
@@ -39,6 +39,15 @@ pub(super) fn log(written: Option<Log>) -> LogFormat {
     match written.and_then(|log| log.format).map(|word| word.value) {
         Some("json") => LogFormat::Json,
         _ => LogFormat::Text,
+    }
+}
+
+/// Which connections are logged.
+pub(super) fn access_log(written: Option<&Log>) -> AccessLog {
+    match written.and_then(|log| log.access.as_ref()).map(|word| word.value) {
+        Some("all") => AccessLog::All,
+        Some("failures") => AccessLog::Failures,
+        _ => AccessLog::Off,
     }
 }
 

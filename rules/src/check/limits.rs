@@ -13,6 +13,8 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
         return ListenerLimits {
             handshake_timeout: HANDSHAKE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            close_timeout: CLOSE_TIMEOUT,
+            lifetime: None,
             connections: None,
             concurrent: ConcurrentLimit {
                 per_source: None,
@@ -24,6 +26,8 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
     };
     let handshake = written.handshake_timeout.as_ref();
     let idle = written.idle_timeout.as_ref();
+    let close = written.close_timeout.as_ref();
+    let lifetime = written.lifetime.as_ref();
     let delay = delay(written.delay.as_ref(), reporter);
     report_unused_delay(written.delay.as_ref(), written.connections.as_ref(), reporter);
     let concurrent = written.concurrent.as_ref();
@@ -34,6 +38,9 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
     ListenerLimits {
         handshake_timeout: units::duration("handshake_timeout", handshake, HANDSHAKE_TIMEOUT, reporter),
         idle_timeout: units::duration("idle_timeout", idle, IDLE_TIMEOUT, reporter),
+        close_timeout: units::duration("close_timeout", close, CLOSE_TIMEOUT, reporter),
+        lifetime: lifetime
+            .map(|text| units::duration("lifetime", Some(text), Duration::from_secs(1), reporter)),
         connections: written
             .connections
             .as_ref()
@@ -109,6 +116,7 @@ fn report_unused_delay(delay: Option<&Delay>, connections: Option<&Connections>,
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 const DELAY: Duration = Duration::from_secs(2);
 const QUEUE: u32 = 1_000;
 const CONCURRENT_TOTAL: u32 = 20_000;

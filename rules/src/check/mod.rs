@@ -5,6 +5,7 @@
 
 mod addresses;
 mod client_auth;
+mod edge;
 pub(crate) mod firewall;
 mod host;
 pub(crate) mod icmp;
@@ -73,6 +74,7 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
         },
         reporter,
     );
+    let edge = edge::check(document.edge, reporter);
     let metrics = host::metrics(document.metrics, &mut bound, reporter);
     if !reporter.has_errors() {
         // A misspelt name would be reported twice: as not defined, and as not used.
@@ -94,6 +96,8 @@ pub(crate) fn check(document: Document, reporter: &mut Reporter) -> (Policy, Set
         listeners,
         upstreams: upstreams.into_policy(),
         metrics,
+        edge,
+        access_log: host::access_log(document.log.as_ref()),
         log: host::log(document.log),
         files,
         sets,

@@ -43,12 +43,14 @@ impl Metrics {
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) format: Option<Written<&'static str>>,
+    pub(crate) access: Option<Written<&'static str>>,
 }
 
 impl Log {
     pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
         Self {
             format: table.word("format", reporter),
+            access: table.word("access", reporter),
         }
     }
 }
@@ -107,15 +109,34 @@ pub(crate) static METRICS: Table = Table {
 pub(crate) static LOG: Table = Table {
     heading: "[log]",
     about: "How the daemon logs. Main file only.",
-    example: "[log]\nformat = \"json\"\n",
-    keys: &[Key::optional(
-        "format",
-        Kind::Word(&[
-            Word::new("text", "for people"),
-            Word::new("json", "one object a line"),
-        ]),
-        "text",
-        "The form of a log line.",
-        "format = \"json\"",
-    )],
+    example: "[log]\nformat = \"json\"\naccess = \"failures\"\n",
+    keys: &[
+        Key::optional(
+            "format",
+            Kind::Word(&[
+                Word::new("text", "for people"),
+                Word::new("json", "one object a line"),
+            ]),
+            "text",
+            "The form of a log line. A reload does not change it.",
+            "format = \"json\"",
+        ),
+        Key::optional(
+            "access",
+            Kind::Word(&[
+                Word::new("off", "no such line"),
+                Word::new(
+                    "failures",
+                    "connections that did not end in order; a few lines every ten seconds for each listener, which say how many are left out",
+                ),
+                Word::new(
+                    "all",
+                    "every connection that a listener lets in, however many there are",
+                ),
+            ]),
+            "off",
+            "Which connections get a line at their end. [Access log](access-log.md) says what stands in it.",
+            "access = \"all\"",
+        ),
+    ],
 };

@@ -11,6 +11,8 @@ use crate::source::{Span, Written};
 pub(crate) struct Limits {
     pub(crate) handshake_timeout: Option<Written<String>>,
     pub(crate) idle_timeout: Option<Written<String>>,
+    pub(crate) close_timeout: Option<Written<String>>,
+    pub(crate) lifetime: Option<Written<String>>,
     pub(crate) connections: Option<Connections>,
     pub(crate) delay: Option<Delay>,
     pub(crate) concurrent: Option<Concurrent>,
@@ -27,6 +29,8 @@ impl Limits {
         Self {
             handshake_timeout: table.text("handshake_timeout", reporter),
             idle_timeout: table.text("idle_timeout", reporter),
+            close_timeout: table.text("close_timeout", reporter),
+            lifetime: table.text("lifetime", reporter),
             connections: connections.map(|table| Connections::read(table, reporter)),
             delay: delay.map(|table| Delay {
                 span: table.span,
@@ -111,6 +115,20 @@ pub(super) static LIMITS: Table = Table {
             "`\"1h\"`",
             "How long a connection may stay without a byte in either direction.",
             "idle_timeout = \"1h\"",
+        ),
+        Key::optional(
+            "close_timeout",
+            Kind::Text,
+            "`\"60s\"`",
+            "The same from the moment one side has finished sending: how long the other may stay without a byte. A byte starts it anew.",
+            "close_timeout = \"60s\"",
+        ),
+        Key::optional(
+            "lifetime",
+            Kind::Text,
+            "not bounded",
+            "From accept: a connection that is older is closed, whatever it does.",
+            "lifetime = \"24h\"",
         ),
         Key::optional(
             "connections",

@@ -5,6 +5,7 @@
 
 pub(crate) mod client_auth;
 pub(crate) mod cursor;
+pub(crate) mod edge;
 pub(crate) mod firewall;
 pub(crate) mod host;
 pub(crate) mod limit;
@@ -23,6 +24,7 @@ use toml::de::DeTable;
 
 use cursor::Cursor;
 pub(crate) use cursor::Scalar;
+use edge::Edge;
 use firewall::Firewall;
 use host::{Host, Log, Metrics};
 use limit::Flood;
@@ -49,6 +51,7 @@ pub(crate) struct Document {
     pub(crate) rules: Vec<Rule>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) edge: Option<Edge>,
     pub(crate) metrics: Option<Metrics>,
     pub(crate) log: Option<Log>,
     pub(crate) never_ban: Option<NeverBan>,
@@ -97,6 +100,7 @@ impl Document {
         self.host = table("host", reporter).map(|table| Host::read(table, reporter));
         self.firewall = table("firewall", reporter).map(|table| Firewall::read(table, reporter));
         self.flood = table("flood", reporter).map(|table| Flood::read(table, reporter));
+        self.edge = table("edge", reporter).map(|table| Edge::read(table, reporter));
         self.metrics = table("metrics", reporter).map(|table| Metrics::read(table, reporter));
         self.never_ban = table("never_ban", reporter).map(|table| NeverBan::read(table, reporter));
         self.log = table("log", reporter).map(|table| Log::read(table, reporter));
@@ -155,12 +159,13 @@ pub(crate) fn tables(table: &'static Table) -> Vec<&'static Table> {
 }
 
 /// The keys that an included file must not have.
-pub(crate) const MAIN_ONLY: [&str; 7] = [
+pub(crate) const MAIN_ONLY: [&str; 8] = [
     "include",
     "host",
     "firewall",
     "flood",
     "never_ban",
+    "edge",
     "metrics",
     "log",
 ];
@@ -239,6 +244,13 @@ pub(crate) static ROOT: Table = Table {
             "none",
             "Where listeners relay to.",
             "[[upstream]]",
+        ),
+        Key::optional(
+            "edge",
+            Kind::Table(&edge::EDGE),
+            "see there",
+            "The process that serves listeners.",
+            "[edge]",
         ),
         Key::optional(
             "metrics",

@@ -11,6 +11,10 @@ pub struct ListenerLimits {
     pub handshake_timeout: Duration,
     /// Without a byte in either direction. Default 1 h.
     pub idle_timeout: Duration,
+    /// The same once one side has finished sending. Default 60 s.
+    pub close_timeout: Duration,
+    /// From accept; `None`: a connection may grow as old as it likes.
+    pub lifetime: Option<Duration>,
     /// `connections`: `None` when not limited.
     pub connections: Option<ConnectionLimit>,
     /// `concurrent`.

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod client_auth;
+pub mod edge;
 pub mod facts;
 pub mod identity;
 pub mod limit;
@@ -27,6 +28,7 @@ use ravelin_datapath::{ClassVerdict, ParseClass, Verdict};
 
 pub use address::{AddressMatch, Element, List, Origin, PrefixSet};
 pub use client_auth::{ClientAuth, ClientAuthMode, CrlPolicy};
+pub use edge::{AccessLog, Edge};
 pub use facts::{HostFacts, InterfaceFacts};
 pub use identity::{Identities, NamePattern, UriPattern};
 pub use limit::{Flood, Limit};
@@ -66,6 +68,10 @@ pub struct Policy {
     pub upstreams: Vec<Upstream>,
     /// `[metrics] bind`; `None` when the table is absent: nothing is served.
     pub metrics: Option<SocketAddr>,
+    /// `[edge]`.
+    pub edge: Edge,
+    /// `[log] access`.
+    pub access_log: AccessLog,
     /// `[log] format`.
     pub log: LogFormat,
     /// Every file the policy was read from (policy files first, then set files). A change of any of them is a reload.

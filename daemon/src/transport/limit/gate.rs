@@ -51,7 +51,7 @@ impl Gate {
     ///
     /// The check that refused it.
     pub fn admit(&self, client: IpAddr, now: Instant, unix: u64) -> Result<Admission, Refused> {
-        if !self.allow.contains(client, unix) || self.deny.contains(client, unix) {
+        if !self.lets_in(client, unix) {
             return Err(Refused::by_listener(Refusal::Address));
         }
         let full = || Refused::by_listener(Refusal::TotalConnections);
@@ -75,6 +75,14 @@ impl Gate {
                 },
             )),
         }
+    }
+}
+
+impl Gate {
+    /// What the address lists say.
+    #[must_use]
+    pub fn lets_in(&self, client: IpAddr, unix: u64) -> bool {
+        self.allow.contains(client, unix) && !self.deny.contains(client, unix)
     }
 }
 

@@ -19,7 +19,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// A pair ready to be served.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Certificate {
     /// The chain and the key.
     pub(super) key: Arc<CertifiedKey>,
@@ -29,6 +29,8 @@ pub struct Certificate {
     pub not_after: i64,
     /// The file of the chain, as the policy names it.
     pub file: PathBuf,
+    /// The file of the key.
+    pub(super) key_file: PathBuf,
 }
 
 impl Certificate {
@@ -77,6 +79,7 @@ impl Certificate {
             names,
             not_after,
             file: cert.clone(),
+            key_file: key.clone(),
         })
     }
 }
