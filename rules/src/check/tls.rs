@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 
+use super::tickets;
 use crate::diagnostic::{Code, Reporter, quote};
 use crate::document::tls::{Certificate, Tls as WrittenTls};
 use crate::policy::{CertificateFiles, Tls, TlsVersion};
@@ -25,22 +26,31 @@ pub(super) fn check(written: &WrittenTls, reporter: &mut Reporter) -> Tls {
             _ => TlsVersion::V1_2,
         },
         alpn: alpn(&written.alpn, reporter),
+        tickets: tickets::check(written.tickets.as_ref(), reporter),
+        strict_permissions: written.strict_permissions.is_none_or(|strict| strict.value),
     }
 }
 
 fn certificate(written: &Certificate, reporter: &mut Reporter) -> Option<CertificateFiles> {
-    let cert = written.cert.as_ref().and_then(|path| file(path, reporter));
-    let key = written.key.as_ref().and_then(|path| file(path, reporter));
+    const REFUSES: &str = "the edge will refuse to start without this file: put it there before, readable for the user that runs the edge";
+    const WITHOUT: &str = "the edge will serve the certificate without it until it is there";
+    let mut file = |path: Option<&Written<String>>, form: &str, help: &str| {
+        path.and_then(|path| file(path, form, help, reporter))
+    };
+    let cert = file(written.cert.as_ref(), "PEM", REFUSES);
+    let key = file(written.key.as_ref(), "PEM", REFUSES);
+    let ocsp = file(written.ocsp.as_ref(), "DER", WITHOUT);
     Some(CertificateFiles {
         cert: cert?,
         key: key?,
+        ocsp,
         place: reporter.sources.place(written.span),
     })
 }
 
-fn file(written: &Written<String>, reporter: &mut Reporter) -> Option<PathBuf> {
+fn file(written: &Written<String>, form: &str, absent: &str, reporter: &mut Reporter) -> Option<PathBuf> {
     if written.value.is_empty() {
-        let help = "write the path of a PEM file, relative to this file";
+        let help = format!("write the path of a {form} file, relative to this file");
         reporter.report(Code::Empty, written.span, "an empty path", help);
         return None;
     }
@@ -52,8 +62,7 @@ fn file(written: &Written<String>, reporter: &mut Reporter) -> Option<PathBuf> {
         Err(error) => error.to_string(),
     };
     let message = format!("cannot open {}: {found}", quote(&path.display().to_string()));
-    let help = "the edge will refuse to start without this file: put it there before, readable for the user that runs the edge";
-    reporter.report(Code::CertificateMissing, written.span, message, help);
+    reporter.report(Code::CertificateMissing, written.span, message, absent);
     Some(path)
 }
 
