@@ -8,7 +8,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 
 use super::families;
 use super::labels::{
-    AcceptFailure, BanResult, Closure, Direction, HandshakeFailure, LabelValue as _, Offence, Refusal,
+    AcceptFailure, BanResult, Closure, Direction, Group, HandshakeFailure, LabelValue as _, Offence, Refusal,
     Version,
 };
 use super::register::{PerValue, counters, forget, gauges, histograms};
@@ -22,7 +22,9 @@ pub(super) struct ListenerFamilies {
     handshake_seconds: HistogramVec,
     handshake_failures: IntCounterVec,
     tls_handshakes: IntCounterVec,
+    key_exchanges: IntCounterVec,
     certificate_not_after: IntGaugeVec,
+    staple_next_update: IntGaugeVec,
     bytes: IntCounterVec,
     delay_seconds: HistogramVec,
     delay_queue: IntGaugeVec,
@@ -50,6 +52,7 @@ pub struct ListenerMetrics {
     bans: PerValue<BanResult>,
     tls_full: PerValue<Version>,
     tls_resumed: PerValue<Version>,
+    key_exchanges: PerValue<Group>,
     /// Connections that passed every limit.
     pub admitted: IntCounter,
     /// Connections held now.
@@ -92,7 +95,9 @@ impl ListenerFamilies {
             handshake_seconds: histograms(registry, families::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS)?,
             handshake_failures: counters(registry, families::HANDSHAKE_FAILURES)?,
             tls_handshakes: counters(registry, families::TLS_VERSIONS)?,
+            key_exchanges: counters(registry, families::KEY_EXCHANGES)?,
             certificate_not_after: gauges(registry, families::CERTIFICATE_NOT_AFTER)?,
+            staple_next_update: gauges(registry, families::STAPLE_NEXT_UPDATE)?,
             bytes: counters(registry, families::BYTES)?,
             delay_seconds: histograms(registry, families::DELAY_SECONDS, DELAY_BUCKETS)?,
             delay_queue: gauges(registry, families::DELAY_QUEUE)?,
@@ -138,6 +143,9 @@ impl ListenerFamilies {
             bans: PerValue::new(|result: BanResult| self.bans.with_label_values(&[name, result.word()])),
             tls_full: tls("no"),
             tls_resumed: tls("yes"),
+            key_exchanges: PerValue::new(|group: Group| {
+                self.key_exchanges.with_label_values(&[name, group.word()])
+            }),
             admitted: self.admitted.with_label_values(&[name]),
             open: self.open.with_label_values(&[name]),
             handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
@@ -163,9 +171,21 @@ impl ListenerFamilies {
             .set(not_after);
     }
 
+    /// Notes when the staple of the certificate in `file` runs out; `None`: it has none.
+    pub(super) fn staple_ends(&self, listener: &str, file: &str, end: Option<i64>) {
+        match end {
+            Some(end) => self
+                .staple_next_update
+                .with_label_values(&[listener, file])
+                .set(end),
+            None => drop(self.staple_next_update.remove_label_values(&[listener, file])),
+        }
+    }
+
     /// Ends the series of a certificate that is configured no more.
     pub(super) fn forget_certificate(&self, listener: &str, file: &str) {
         drop(self.certificate_not_after.remove_label_values(&[listener, file]));
+        self.staple_ends(listener, file, None);
     }
 
     /// Ends the series of a listener that is configured no more.
@@ -177,6 +197,7 @@ impl ListenerFamilies {
         forget(&self.bytes, name, Direction::ALL);
         forget(&self.offences, name, Offence::ALL);
         forget(&self.bans, name, BanResult::ALL);
+        forget(&self.key_exchanges, name, Group::ALL);
         for version in Version::ALL {
             for resumed in ["no", "yes"] {
                 drop(
@@ -248,6 +269,11 @@ impl ListenerMetrics {
         };
         counters.inc(version);
         self.handshake_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a key exchange.
+    pub fn key_exchanged(&self, group: Group) {
+        self.key_exchanges.inc(group);
     }
 
     /// Counts a failed accept.

@@ -110,6 +110,9 @@ async fn secure(
     let (closure, offence, error) = match timeout_at(deadline.into(), shaken).await {
         Ok(Ok(session)) => {
             metrics.handshake_done(session.version, session.resumed, admitted.elapsed());
+            if let Some(group) = session.group {
+                metrics.key_exchanged(group);
+            }
             return Ok(session);
         }
         // Browsers connect ahead, and checks of a load balancer do no more than that.

@@ -16,7 +16,7 @@ use rustls::crypto::CryptoProvider;
 use super::escalation::{BanQueue, Escalation};
 use super::limit::{AddressRanges, Gate, Limiter, Terms, Total};
 use super::quiet::Quiet;
-use super::tls::{Certificate, CertificateError, NameMap, Tickets, TlsError, server_config, tickets};
+use super::tls::{Certificate, CertificateError, NameMap, TicketKeys, TlsError, server_config};
 use super::upstream::Upstream;
 use crate::metrics::labels::Offence;
 use crate::metrics::{EdgeMetrics, ListenerMetrics};
@@ -31,15 +31,15 @@ pub(super) struct Listener {
     pub(super) metrics: ListenerMetrics,
     /// Bounds what hostile connections can write into the log.
     pub(super) quiet: Arc<Quiet>,
-    /// `(certificate file, not after)` of each certificate.
-    pub(super) expiries: Vec<(String, i64)>,
+    /// `(certificate file, not after, end of its staple)` of each certificate.
+    pub(super) expiries: Vec<(String, i64, Option<i64>)>,
     routes: NameMap<Arc<Upstream>>,
     /// Where unknown names go; `None`: they are refused.
     fallback: Option<Arc<Upstream>>,
     limiting: Option<Limiting>,
     /// `None`: nobody is banned because of this listener.
     escalation: Option<Arc<Escalation>>,
-    tickets: Tickets,
+    tickets: Option<Arc<TicketKeys>>,
 }
 
 /// The parts of the policy that the limiter's state depends on. When they change the listener begins with a new limiter, which
@@ -64,10 +64,10 @@ impl Listener {
             .tls
             .certificates
             .iter()
-            .map(|files| Certificate::load(files, provider))
+            .map(|files| Certificate::load(files, policy.tls.strict_permissions, provider))
             .collect::<Result<Vec<_>, _>>()?;
         warn_about(policy, &certificates);
-        let tickets = previous.map_or_else(tickets, |previous| Ok(Arc::clone(&previous.tickets)))?;
+        let tickets = tickets(policy, previous)?;
         let mut routes = Vec::new();
         for route in &policy.routes {
             let upstream = upstream(&route.upstream).ok_or_else(|| ListenerError::UnknownUpstream {
@@ -85,14 +85,14 @@ impl Listener {
             name: policy.name.clone(),
             gate: gate(policy, limiting, previous, &counters),
             escalation: escalation(policy, previous, &counters, bans),
-            tls: server_config(&policy.tls, &certificates, Arc::clone(&tickets), provider)?,
+            tls: server_config(&policy.tls, &certificates, tickets.clone(), provider)?,
             handshake_timeout: policy.limits.handshake_timeout,
             idle_timeout: policy.limits.idle_timeout,
             metrics: counters,
             quiet: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.quiet)),
             expiries: certificates
                 .iter()
-                .map(|pair| (text(&pair.file), pair.not_after))
+                .map(|pair| (text(&pair.file), pair.not_after, pair.staple_ends()))
                 .collect(),
             routes: NameMap::new(routes),
             fallback,
@@ -206,6 +206,16 @@ fn gate(
         total_cap: limits.concurrent.total,
         sources,
     }
+}
+
+/// The keys of `previous` stay, if the terms do.
+fn tickets(
+    policy: &policy::Listener,
+    previous: Option<&Listener>,
+) -> Result<Option<Arc<TicketKeys>>, TlsError> {
+    let kept = previous.and_then(|previous| previous.tickets.as_ref());
+    let keys = policy.tls.tickets.map(|terms| TicketKeys::kept(terms, kept));
+    keys.transpose().map_err(|source| TlsError::Tickets { source })
 }
 
 /// What `previous` remembers stays, if the terms do.

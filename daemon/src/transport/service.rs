@@ -271,6 +271,7 @@ fn watched(main: &Path, policy: &Policy) -> Vec<PathBuf> {
         .flat_map(|listener| &listener.tls.certificates)
     {
         files.extend([pair.cert.clone(), pair.key.clone()]);
+        files.extend(pair.ocsp.clone());
     }
     files
 }

@@ -7,31 +7,20 @@ use std::sync::Arc;
 
 use ravelin_rules::policy::{Tls, TlsVersion};
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Served};
 use super::sni::NameMap;
-
-/// The keys session tickets are sealed with. Each listener has its own: a ticket of one never resumes on another.
-pub type Tickets = Arc<dyn ProducesTickets>;
-
-/// Fresh ticket keys. They change every 6 hours and are accepted for 12.
-///
-/// # Errors
-///
-/// When the system has no randomness.
-pub fn tickets() -> Result<Tickets, TlsError> {
-    aws_lc_rs::Ticketer::new().map_err(|source| TlsError::Tickets { source })
-}
+use super::tickets::TicketKeys;
 
 /// Puts versions, certificates, ALPN and tickets together.
 pub(crate) fn server_config(
     tls: &Tls,
     certificates: &[Certificate],
-    tickets: Tickets,
+    tickets: Option<Arc<TicketKeys>>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let versions: &[_] = match tls.min_version {
@@ -48,15 +37,19 @@ pub(crate) fn server_config(
         .iter()
         .map(|protocol| protocol.as_bytes().to_vec())
         .collect();
-    config.ticketer = tickets;
+    // Sessions are resumed by tickets or not at all: a session cache would know no lifetime, and be emptied by each reload.
+    match tickets {
+        Some(keys) => config.ticketer = keys,
+        None => config.send_tls13_tickets = 0,
+    }
     Ok(Arc::new(config))
 }
 
 /// The certificates of a listener, by the names inside them.
 #[derive(Debug)]
 struct CertificateChoice {
-    by_name: NameMap<Arc<CertifiedKey>>,
-    all: Vec<Arc<CertifiedKey>>,
+    by_name: NameMap<Served>,
+    all: Vec<Served>,
 }
 
 impl CertificateChoice {
@@ -65,13 +58,13 @@ impl CertificateChoice {
             certificate
                 .names
                 .iter()
-                .map(|name| (name.clone(), Arc::clone(&certificate.key)))
+                .map(|name| (name.clone(), certificate.key.clone()))
         });
         Self {
             by_name: NameMap::new(names),
             all: certificates
                 .iter()
-                .map(|certificate| Arc::clone(&certificate.key))
+                .map(|certificate| certificate.key.clone())
                 .collect(),
         }
     }
@@ -87,8 +80,10 @@ impl ResolvesServerCert for CertificateChoice {
         let schemes = hello.signature_schemes();
         let usable = candidates
             .iter()
-            .find(|certified| certified.key.choose_scheme(schemes).is_some());
-        usable.or_else(|| candidates.first()).cloned()
+            .find(|served| served.now().key.choose_scheme(schemes).is_some());
+        usable
+            .or_else(|| candidates.first())
+            .map(|served| Arc::clone(served.now()))
     }
 }
 

@@ -6,14 +6,14 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::config::normal;
-use crate::metrics::labels::{HandshakeFailure, Version};
+use crate::metrics::labels::{Group, HandshakeFailure, Version};
 
 /// A finished handshake.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Session<R> {
     pub(crate) route: R,
     /// The protocol version.
     pub(crate) version: Version,
+    /// How keys were exchanged; `None`: they were not (TLS 1.2, resumed).
+    pub(crate) group: Option<Group>,
     /// Whether an earlier session was resumed.
     pub(crate) resumed: bool,
 }
@@ -84,14 +86,28 @@ pub(crate) async fn handshake<R>(
         Some(ProtocolVersion::TLSv1_3) => Version::Tls13,
         _ => Version::Tls12,
     };
+    let group = session
+        .negotiated_key_exchange_group()
+        .map(|group| named(group.name()));
     let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
     Ok(Session {
         stream,
         server_name,
         route,
         version,
+        group,
         resumed,
     })
+}
+
+fn named(group: NamedGroup) -> Group {
+    match group {
+        NamedGroup::X25519MLKEM768 => Group::X25519MlKem768,
+        NamedGroup::X25519 => Group::X25519,
+        NamedGroup::secp256r1 => Group::Secp256r1,
+        NamedGroup::secp384r1 => Group::Secp384r1,
+        _ => Group::Other,
+    }
 }
 
 /// Sends an alert and closes. An alert that does not arrive changes nothing: the connection ends either way.

@@ -1,15 +1,18 @@
 //! TLS: what the server proves, to whom, in which versions.
 //!
 //! limit → **tls** → relay. `certificate` reads the pairs, `sni` finds what belongs to a server name, `config` puts a listener's
-//! settings together, `handshake` carries them out. Knows no routes' upstreams and no limits.
+//! settings together, `tickets` lets clients come back, `handshake` carries it all out. Knows no routes' upstreams and no limits.
 
 mod certificate;
 mod config;
 mod handshake;
 mod sni;
+mod staple;
+mod tickets;
 
 pub use certificate::{Certificate, CertificateError};
+pub use config::TlsError;
 pub(super) use config::server_config;
-pub use config::{Tickets, TlsError, tickets};
 pub(super) use handshake::{HandshakeEnd, Session, handshake};
 pub(super) use sni::NameMap;
+pub use tickets::TicketKeys;
