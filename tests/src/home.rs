@@ -89,7 +89,7 @@ impl Home {
     /// Writes a file below the folder, in one step: a reader sees the old text or the new, never half of it. A private key (`*.key`) is
     /// readable for the edge's user alone.
     #[track_caller]
-    pub fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.directory.join(name);
         let beside = self.directory.join(format!(".{}.new", name.replace('/', "-")));
         if let Some(parent) = path.parent() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ravelin_rules::policy::{Tls, TlsVersion};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
@@ -37,7 +37,8 @@ pub(crate) fn server_config(
         .iter()
         .map(|protocol| protocol.as_bytes().to_vec())
         .collect();
-    // Sessions are resumed by tickets or not at all: a session cache would know no lifetime, and be emptied by each reload.
+    // Sessions are resumed by tickets or not at all: a cache of sessions would know no lifetime, and be emptied by each reload.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     match tickets {
         Some(keys) => config.ticketer = keys,
         None => config.send_tls13_tickets = 0,

@@ -61,7 +61,7 @@ pub(crate) async fn handshake<R>(
         // Unread bytes make the kernel reset the connection, which is what this peer should see.
         Ok(_) if first[0] != HANDSHAKE_RECORD => return Err(HandshakeEnd::NotTls),
         // rustls would complain of what such a hello lacks, not of its age.
-        Ok(OLD_HELLO) if first[5] == CLIENT_HELLO && [first[9], first[10]] < TLS_1_2 => {
+        Ok(OLD_HELLO) if is_old(&first) => {
             drop(read_and_tell(stream, PROTOCOL_VERSION).await);
             let old = rustls::PeerIncompatible::Tls12NotOffered;
             return Err(HandshakeEnd::Failed(
@@ -98,6 +98,14 @@ pub(crate) async fn handshake<R>(
         group,
         resumed,
     })
+}
+
+/// Whether the hello that begins with these bytes is of a version before TLS 1.2. In a record that ends before the version, other bytes
+/// stand in its place.
+fn is_old(first: &[u8; OLD_HELLO]) -> bool {
+    let [_, _, _, high, low, message, _, _, _, version @ ..] = *first;
+    let whole = usize::from(u16::from_be_bytes([high, low])) >= OLD_HELLO - RECORD_HEADER;
+    whole && message == CLIENT_HELLO && version < TLS_1_2
 }
 
 fn named(group: NamedGroup) -> Group {
@@ -144,6 +152,9 @@ fn end(error: io::Error) -> HandshakeEnd {
 
 /// `ContentType` handshake, RFC 9846 section 5.1.
 const HANDSHAKE_RECORD: u8 = 22;
+
+/// Of a record: type, version, length.
+const RECORD_HEADER: usize = 5;
 
 /// A handshake message that opens a connection.
 const CLIENT_HELLO: u8 = 1;
