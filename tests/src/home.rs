@@ -4,8 +4,12 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use nix::unistd::geteuid;
+use ravelin_daemon::control::peer::edge_user;
 
 /// `/tmp/rv-<tag>`, emptied when made and removed on drop.
 #[derive(Debug)]
@@ -82,15 +86,19 @@ impl Home {
         crate::netns::expect_success("mount -t bpf", &output);
     }
 
-    /// Writes a file below the folder, in one step: a reader sees the old text or the new, never half of it.
+    /// Writes a file below the folder, in one step: a reader sees the old text or the new, never half of it. A private key (`*.key`) is
+    /// readable for the edge's user alone.
     #[track_caller]
-    pub fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.directory.join(name);
         let beside = self.directory.join(format!(".{}.new", name.replace('/', "-")));
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).unwrap_or_else(|error| panic!("create {}: {error}", parent.display()));
         }
         fs::write(&beside, text).unwrap_or_else(|error| panic!("write {}: {error}", beside.display()));
+        if path.extension().is_some_and(|extension| extension == "key") {
+            keep_for_the_edge(&beside);
+        }
         fs::rename(&beside, &path).unwrap_or_else(|error| panic!("rename to {}: {error}", path.display()));
     }
 
@@ -110,6 +118,18 @@ impl Drop for Home {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+#[track_caller]
+fn keep_for_the_edge(key: &Path) {
+    let protected = || {
+        fs::set_permissions(key, fs::Permissions::from_mode(0o600))?;
+        match edge_user().filter(|_| geteuid().is_root()) {
+            Some(user) => chown(key, Some(user.uid.as_raw()), Some(user.gid.as_raw())),
+            None => Ok(()),
+        }
+    };
+    protected().unwrap_or_else(|error| panic!("protect {}: {error}", key.display()));
 }
 
 /// A short name for a test, different in each checkout: `reload-loses-nothing` → `reload-loses-nothing-3fa2`.

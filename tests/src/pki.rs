@@ -168,6 +168,12 @@ impl Authority {
         self.certificate.pem()
     }
 
+    /// The authority's private key, PEM.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// The authority's own certificate.
     #[must_use]
     pub fn der(&self) -> &CertificateDer<'static> {

@@ -9,8 +9,9 @@ use ravelin_tests::pki::Authority;
 use ravelin_tests::runtime::runtime;
 use ravelin_tests::wait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
+use super::hello::hello;
 use super::{NAME, SOON, policy};
 
 const TIMEOUT: Duration = Duration::from_millis(700);
@@ -24,22 +25,6 @@ fn start(test: &str) -> (Edge, Backend, Authority) {
         backend,
         authority,
     )
-}
-
-/// The `ClientHello` a real client sends.
-async fn hello(authority: &Authority) -> Vec<u8> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let to = listener.local_addr().expect("an address");
-    let client = Client::new(authority);
-    let connecting = tokio::spawn(async move { client.connect(to, NAME).await.map(drop) });
-    let (mut stream, _) = listener.accept().await.expect("accept");
-    let mut hello = vec![0; 5];
-    stream.read_exact(&mut hello).await.expect("a record");
-    let length = usize::from(u16::from_be_bytes([hello[3], hello[4]]));
-    hello.resize(5 + length, 0);
-    stream.read_exact(&mut hello[5..]).await.expect("a hello");
-    connecting.abort();
-    hello
 }
 
 #[track_caller]

@@ -2,11 +2,17 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod abuse;
+mod framing;
 mod handshakes;
+mod hello;
 mod hostile;
+mod keys;
 mod names;
 mod relay;
 mod reload;
+mod staple;
+mod tickets;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -70,10 +70,24 @@ pub const TLS_VERSIONS: Metric = Metric {
     labels: &["listener", "version", "resumed"],
 };
 
+/// Handshakes by key exchange.
+pub const KEY_EXCHANGES: Metric = Metric {
+    name: "ravelin_edge_tls_key_exchanges_total",
+    help: "Finished TLS handshakes with a key exchange, by its group; sessions resumed in TLS 1.2 have none.",
+    labels: &["listener", "group"],
+};
+
 /// Expiry of each certificate.
 pub const CERTIFICATE_NOT_AFTER: Metric = Metric {
     name: "ravelin_edge_tls_certificate_not_after_timestamp_seconds",
     help: "When the leaf certificate expires, by the certificate file of the policy.",
+    labels: &["listener", "certificate"],
+};
+
+/// End of each OCSP staple.
+pub const STAPLE_NEXT_UPDATE: Metric = Metric {
+    name: "ravelin_edge_tls_ocsp_next_update_timestamp_seconds",
+    help: "When the OCSP response stapled to a certificate runs out, by the certificate file of the policy; then it is sent no more.",
     labels: &["listener", "certificate"],
 };
 

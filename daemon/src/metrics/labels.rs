@@ -237,6 +237,22 @@ label_values! {
 }
 
 label_values! {
+    /// The key exchange of a finished handshake (the IANA registry's `Supported Groups`, lower case).
+    Group {
+        /// Anything else.
+        Other = "other",
+        /// NIST P-256.
+        Secp256r1 = "secp256r1",
+        /// NIST P-384.
+        Secp384r1 = "secp384r1",
+        /// Curve25519.
+        X25519 = "x25519",
+        /// Curve25519 and ML-KEM-768 together: a recorded session stays secret from a quantum computer too.
+        X25519MlKem768 = "x25519mlkem768",
+    }
+}
+
+label_values! {
     /// The TLS version of a finished handshake.
     Version {
         /// TLS 1.2.

@@ -8,7 +8,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 
 use super::families;
 use super::labels::{
-    AcceptFailure, BanResult, ClientAcceptance, ClientRefusal, Closure, Direction, HandshakeFailure,
+    AcceptFailure, BanResult, ClientAcceptance, ClientRefusal, Closure, Direction, Group, HandshakeFailure,
     LabelValue as _, Offence, Refusal, Version,
 };
 use super::register::{PerValue, counters, forget, gauges, histograms};
@@ -23,7 +23,9 @@ pub(super) struct ListenerFamilies {
     handshake_failures: IntCounterVec,
     client_auth: IntCounterVec,
     tls_handshakes: IntCounterVec,
+    key_exchanges: IntCounterVec,
     certificate_not_after: IntGaugeVec,
+    staple_next_update: IntGaugeVec,
     bytes: IntCounterVec,
     delay_seconds: HistogramVec,
     delay_queue: IntGaugeVec,
@@ -53,6 +55,7 @@ pub struct ListenerMetrics {
     bans: PerValue<BanResult>,
     tls_full: PerValue<Version>,
     tls_resumed: PerValue<Version>,
+    key_exchanges: PerValue<Group>,
     /// Connections that passed every limit.
     pub admitted: IntCounter,
     /// Connections held now.
@@ -96,7 +99,9 @@ impl ListenerFamilies {
             handshake_failures: counters(registry, families::HANDSHAKE_FAILURES)?,
             client_auth: counters(registry, families::CLIENT_AUTH)?,
             tls_handshakes: counters(registry, families::TLS_VERSIONS)?,
+            key_exchanges: counters(registry, families::KEY_EXCHANGES)?,
             certificate_not_after: gauges(registry, families::CERTIFICATE_NOT_AFTER)?,
+            staple_next_update: gauges(registry, families::STAPLE_NEXT_UPDATE)?,
             bytes: counters(registry, families::BYTES)?,
             delay_seconds: histograms(registry, families::DELAY_SECONDS, DELAY_BUCKETS)?,
             delay_queue: gauges(registry, families::DELAY_QUEUE)?,
@@ -148,6 +153,9 @@ impl ListenerFamilies {
             bans: PerValue::new(|result: BanResult| self.bans.with_label_values(&[name, result.word()])),
             tls_full: tls("no"),
             tls_resumed: tls("yes"),
+            key_exchanges: PerValue::new(|group: Group| {
+                self.key_exchanges.with_label_values(&[name, group.word()])
+            }),
             admitted: self.admitted.with_label_values(&[name]),
             open: self.open.with_label_values(&[name]),
             handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
@@ -173,9 +181,21 @@ impl ListenerFamilies {
             .set(not_after);
     }
 
+    /// Notes when the staple of the certificate in `file` runs out; `None`: it has none.
+    pub(super) fn staple_ends(&self, listener: &str, file: &str, end: Option<i64>) {
+        match end {
+            Some(end) => self
+                .staple_next_update
+                .with_label_values(&[listener, file])
+                .set(end),
+            None => drop(self.staple_next_update.remove_label_values(&[listener, file])),
+        }
+    }
+
     /// Ends the series of a certificate that is configured no more.
     pub(super) fn forget_certificate(&self, listener: &str, file: &str) {
         drop(self.certificate_not_after.remove_label_values(&[listener, file]));
+        self.staple_ends(listener, file, None);
     }
 
     /// Ends the series of a listener that is configured no more.
@@ -189,6 +209,7 @@ impl ListenerFamilies {
         forget(&self.bytes, name, Direction::ALL);
         forget(&self.offences, name, Offence::ALL);
         forget(&self.bans, name, BanResult::ALL);
+        forget(&self.key_exchanges, name, Group::ALL);
         for version in Version::ALL {
             for resumed in ["no", "yes"] {
                 drop(
@@ -270,6 +291,11 @@ impl ListenerMetrics {
         };
         counters.inc(version);
         self.handshake_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a key exchange.
+    pub fn key_exchanged(&self, group: Group) {
+        self.key_exchanges.inc(group);
     }
 
     /// Counts a failed accept.

@@ -65,9 +65,10 @@ impl EdgeMetrics {
         self.upstreams.of(name)
     }
 
-    /// Notes when the certificate in `file` expires, in seconds since the epoch.
-    pub fn certificate_expires(&self, listener: &str, file: &str, not_after: i64) {
+    /// Notes when the certificate in `file` and its staple, if it has one, run out, in seconds since the epoch.
+    pub fn certificate_expires(&self, listener: &str, file: &str, not_after: i64, staple: Option<i64>) {
         self.listeners.certificate_expires(listener, file, not_after);
+        self.listeners.staple_ends(listener, file, staple);
     }
 
     /// Ends the series of a certificate that is configured no more.

@@ -308,7 +308,10 @@ fn readable(config: &Path, policy: &Policy) -> Vec<PathBuf> {
         .listeners
         .iter()
         .flat_map(|listener| &listener.tls.certificates);
-    let certificates = certificates.flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
+    let certificates = certificates
+        .flat_map(|pair| [Some(&pair.cert), Some(&pair.key), pair.ocsp.as_ref()])
+        .flatten()
+        .map(PathBuf::as_path);
     let client_auth = policy
         .listeners
         .iter()

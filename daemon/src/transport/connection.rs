@@ -149,6 +149,9 @@ async fn secure(
             if let Some(acceptance) = session.acceptance {
                 metrics.client_accepted(acceptance);
             }
+            if let Some(group) = session.group {
+                metrics.key_exchanged(group);
+            }
             return Ok(session);
         }
         // Browsers connect ahead, and checks of a load balancer do no more than that.

@@ -305,13 +305,13 @@ impl Edge {
                     .expiries
                     .clone()
                     .into_iter()
-                    .map(move |(file, at)| ((name.clone(), file), at))
+                    .map(move |(file, leaf, staple)| ((name.clone(), file), (leaf, staple)))
             };
             listeners.values().flat_map(of).collect()
         };
         let new = expiries(&listeners);
-        for ((listener, file), at) in &new {
-            self.metrics.certificate_expires(listener, file, *at);
+        for ((listener, file), (leaf, staple)) in &new {
+            self.metrics.certificate_expires(listener, file, *leaf, *staple);
         }
         for ((listener, file), _) in expiries(&state.listeners) {
             if !new.contains_key(&(listener.clone(), file.clone())) {

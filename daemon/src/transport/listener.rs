@@ -20,8 +20,8 @@ use super::relay::Timeouts;
 use super::review::Present;
 use super::route::{Asking, Route};
 use super::tls::{
-    Certificate, CertificateError, Choice, ClientAuthError, KeptPair, NameMap, Settings, Tickets, TlsError,
-    last_good, tickets,
+    Certificate, CertificateError, Choice, ClientAuthError, KeptPair, NameMap, Settings, TicketKeys,
+    TlsError, last_good,
 };
 use super::upstream::Upstream;
 use crate::metrics::labels::{ClientRefusal, Offence};
@@ -48,8 +48,8 @@ pub(super) struct Listener {
     /// Pairs that could not be read; the last good ones are served.
     pub(super) kept: Vec<KeptPair>,
     certificates: Vec<Certificate>,
-    /// `(certificate file, not after)` of each certificate.
-    pub(super) expiries: Vec<(String, i64)>,
+    /// `(certificate file, not after, end of its staple)` of each certificate.
+    pub(super) expiries: Vec<(String, i64, Option<i64>)>,
     routes: NameMap<Arc<Route>>,
     /// Where unknown names go; `None`: they are refused.
     fallback: Option<Arc<Route>>,
@@ -58,7 +58,7 @@ pub(super) struct Listener {
     limiting: Option<Limiting>,
     /// `None`: nobody is banned because of this listener.
     escalation: Option<Arc<Escalation>>,
-    tickets: Tickets,
+    tickets: Option<Arc<TicketKeys>>,
 }
 
 /// The parts of the policy that the limiter's state depends on. When they change the listener begins with a new limiter, which
@@ -80,9 +80,9 @@ impl Listener {
         bans: &BanQueue,
     ) -> Result<Self, ListenerError> {
         let known = previous.map_or(&[][..], |previous| &previous.certificates);
-        let (certificates, kept) = last_good(&policy.tls.certificates, known, provider)?;
+        let (certificates, kept) = last_good(&policy.tls, known, provider)?;
         warn_about(policy, &certificates);
-        let tickets = previous.map_or_else(tickets, |previous| Ok(Arc::clone(&previous.tickets)))?;
+        let tickets = tickets(policy, previous)?;
         let asking = Asking::load(policy.tls.client_auth.as_ref(), provider)?;
         let mut routes = Vec::new();
         for route in &policy.routes {
@@ -102,7 +102,7 @@ impl Listener {
             name: policy.name.clone(),
             gate: gate(policy, limiting, previous, &counters),
             escalation: escalation(policy, previous, &counters, bans),
-            tls: Settings::new(&policy.tls, &certificates, Arc::clone(&tickets), provider)?,
+            tls: Settings::new(&policy.tls, &certificates, tickets.clone(), provider)?,
             handshake_timeout: policy.limits.handshake_timeout,
             timeouts: Timeouts {
                 idle: policy.limits.idle_timeout,
@@ -117,7 +117,7 @@ impl Listener {
             kept,
             expiries: certificates
                 .iter()
-                .map(|pair| (text(&pair.file), pair.not_after))
+                .map(|pair| (text(&pair.file), pair.not_after, pair.staple_ends()))
                 .collect(),
             certificates,
             routes: NameMap::new(routes),
@@ -267,6 +267,16 @@ fn gate(
         total_cap: limits.concurrent.total,
         sources,
     }
+}
+
+/// The keys of `previous` stay, if the terms do.
+fn tickets(
+    policy: &policy::Listener,
+    previous: Option<&Listener>,
+) -> Result<Option<Arc<TicketKeys>>, TlsError> {
+    let kept = previous.and_then(|previous| previous.tickets.as_ref());
+    let keys = policy.tls.tickets.map(|terms| TicketKeys::kept(terms, kept));
+    keys.transpose().map_err(|source| TlsError::Tickets { source })
 }
 
 /// What `previous` remembers stays, if the terms do.

@@ -344,6 +344,7 @@ fn watched(main: &Path, policy: &Policy) -> Vec<PathBuf> {
     for tls in policy.listeners.iter().map(|listener| &listener.tls) {
         for pair in &tls.certificates {
             files.extend([pair.cert.clone(), pair.key.clone()]);
+            files.extend(pair.ocsp.clone());
         }
         let client_auth = tls.client_auth.iter().flat_map(ClientAuth::files);
         files.extend(client_auth.map(Path::to_owned));

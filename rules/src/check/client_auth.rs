@@ -65,7 +65,10 @@ pub(super) fn check(
         }
         return None;
     };
-    let ca = written.ca.as_ref().and_then(|path| tls::file(path, reporter));
+    let ca = written
+        .ca
+        .as_ref()
+        .and_then(|path| tls::file(path, "PEM", tls::REFUSES, reporter));
     let crl = lists(written, reporter);
     let allow = allow(written, reporter);
     let Some(asker) = asker else {
@@ -158,7 +161,7 @@ fn lists(written: &WrittenClientAuth, reporter: &mut Reporter) -> Vec<PathBuf> {
     }
     list.value
         .iter()
-        .filter_map(|path| tls::file(path, reporter))
+        .filter_map(|path| tls::file(path, "PEM", tls::REFUSES, reporter))
         .collect()
 }
 

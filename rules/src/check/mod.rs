@@ -29,6 +29,7 @@ pub(crate) mod set_file;
 pub(crate) mod sets;
 mod socket;
 pub(crate) mod tcp_flags;
+mod tickets;
 mod tls;
 pub(crate) mod units;
 mod upstream;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use super::client_auth::{self, Asker};
+use super::tickets;
 use crate::diagnostic::{Code, Reporter, quote};
 use crate::document::tls::{Certificate, Tls as WrittenTls};
 use crate::policy::{CertificateFiles, Tls, TlsVersion};
@@ -27,23 +28,36 @@ pub(super) fn check(written: &WrittenTls, asker: Option<Asker>, reporter: &mut R
         },
         alpn: alpn(&written.alpn, reporter),
         client_auth: client_auth::check(written.client_auth.as_ref(), asker, reporter),
+        tickets: tickets::check(written.tickets.as_ref(), reporter),
+        strict_permissions: written.strict_permissions.is_none_or(|strict| strict.value),
     }
 }
 
 fn certificate(written: &Certificate, reporter: &mut Reporter) -> Option<CertificateFiles> {
-    let cert = written.cert.as_ref().and_then(|path| file(path, reporter));
-    let key = written.key.as_ref().and_then(|path| file(path, reporter));
+    const WITHOUT: &str = "the edge will serve the certificate without it until it is there";
+    let mut file = |path: Option<&Written<String>>, form: &str, help: &str| {
+        path.and_then(|path| file(path, form, help, reporter))
+    };
+    let cert = file(written.cert.as_ref(), "PEM", REFUSES);
+    let key = file(written.key.as_ref(), "PEM", REFUSES);
+    let ocsp = file(written.ocsp.as_ref(), "DER", WITHOUT);
     Some(CertificateFiles {
         cert: cert?,
         key: key?,
+        ocsp,
         place: reporter.sources.place(written.span),
     })
 }
 
-/// The path of a PEM file, opened to see whether it is there.
-pub(super) fn file(written: &Written<String>, reporter: &mut Reporter) -> Option<PathBuf> {
+/// The path of a file of that form, opened to see whether it is there; `absent` says what becomes of an edge without it.
+pub(super) fn file(
+    written: &Written<String>,
+    form: &str,
+    absent: &str,
+    reporter: &mut Reporter,
+) -> Option<PathBuf> {
     if written.value.is_empty() {
-        let help = "write the path of a PEM file, relative to this file";
+        let help = format!("write the path of a {form} file, relative to this file");
         reporter.report(Code::Empty, written.span, "an empty path", help);
         return None;
     }
@@ -55,8 +69,7 @@ pub(super) fn file(written: &Written<String>, reporter: &mut Reporter) -> Option
         Err(error) => error.to_string(),
     };
     let message = format!("cannot open {}: {found}", quote(&path.display().to_string()));
-    let help = "the edge will refuse to start without this file: put it there before, readable for the user that runs the edge";
-    reporter.report(Code::CertificateMissing, written.span, message, help);
+    reporter.report(Code::CertificateMissing, written.span, message, absent);
     Some(path)
 }
 
@@ -81,6 +94,9 @@ fn alpn(written: &[Written<String>], reporter: &mut Reporter) -> Vec<String> {
     }
     names
 }
+
+/// What becomes of an edge without a file that it must have.
+pub(super) const REFUSES: &str = "the edge will refuse to start without this file: put it there before, readable for the user that runs the edge";
 
 /// The list is compared with every ClientHello.
 const MAX_ALPN: usize = 32;

@@ -16,6 +16,7 @@ pub(crate) mod route;
 pub(crate) mod rule;
 pub(crate) mod schema;
 pub(crate) mod set;
+pub(crate) mod tickets;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod vpc;

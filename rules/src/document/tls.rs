@@ -4,6 +4,7 @@ use super::client_auth::{CLIENT_AUTH, ClientAuth};
 use super::cursor::Cursor;
 use super::listener::EXAMPLE;
 use super::schema::{Key, Kind, Table, Word};
+use super::tickets::{TICKETS, Tickets};
 use crate::diagnostic::Reporter;
 use crate::source::{Span, Written};
 
@@ -14,6 +15,8 @@ pub(crate) struct Tls {
     pub(crate) min_version: Option<Written<&'static str>>,
     pub(crate) alpn: Vec<Written<String>>,
     pub(crate) client_auth: Option<ClientAuth>,
+    pub(crate) tickets: Option<Tickets>,
+    pub(crate) strict_permissions: Option<Written<bool>>,
 }
 
 impl Tls {
@@ -28,6 +31,10 @@ impl Tls {
             client_auth: table
                 .table("client_auth", reporter)
                 .map(|table| ClientAuth::read(table, reporter)),
+            tickets: table
+                .word_or_table("tickets", reporter)
+                .map(|tickets| Tickets::read(tickets, reporter)),
+            strict_permissions: table.boolean("strict_permissions", reporter),
         }
     }
 }
@@ -38,6 +45,7 @@ pub(crate) struct Certificate {
     pub(crate) span: Span,
     pub(crate) cert: Option<Written<String>>,
     pub(crate) key: Option<Written<String>>,
+    pub(crate) ocsp: Option<Written<String>>,
 }
 
 impl Certificate {
@@ -46,6 +54,7 @@ impl Certificate {
             span: table.span,
             cert: table.text("cert", reporter),
             key: table.text("key", reporter),
+            ocsp: table.text("ocsp", reporter),
         }
     }
 }
@@ -85,9 +94,23 @@ pub(super) static TLS: Table = Table {
             "Whether clients show a certificate, and whose are let in.",
             "client_auth = { mode = \"required\", ca = \"clients.pem\" }",
         ),
-        Key::later(
+        Key::optional(
             "tickets",
-            "leave `tickets` out: the rotation of session tickets cannot be set yet",
+            Kind::WordOrTable(
+                &[Word::new("off", "every connection makes a whole handshake")],
+                &TICKETS,
+            ),
+            "`{ rotate = \"6h\", lifetime = \"12h\" }`",
+            "Session tickets, with which clients come back sooner.",
+            "tickets = { rotate = \"1h\", lifetime = \"2h\" }",
+        ),
+        Key::optional(
+            "strict_permissions",
+            Kind::Boolean,
+            "true",
+            "Whether a private key that every user of the host can read, or that its group can change, is refused. Owner and group may read \
+             (`chmod 640`), so that the edge's own user can. With `false` it is a warning.",
+            "strict_permissions = false",
         ),
     ],
 };
@@ -109,6 +132,14 @@ static CERTIFICATE: Table = Table {
             Kind::Text,
             "A PEM file: the private key.",
             "key = \"api.key\"",
+        ),
+        Key::optional(
+            "ocsp",
+            Kind::Text,
+            "no OCSP",
+            "A DER file: the OCSP response of the issuer for this certificate, sent to clients that ask (stapling). While it is absent, of another \
+             certificate, or too old, the certificate is served without; that is a warning, not an error.",
+            "ocsp = \"api.ocsp\"",
         ),
     ],
 };

@@ -40,7 +40,7 @@ pub use name::RuleName;
 pub use rate::Rate;
 pub use rule::{Action, Direction, IcmpMatch, Level, PortRange, Protocols, Rule, Scope, TcpFlags};
 pub use time::{Clock, Timestamp};
-pub use tls::{CertificateFiles, Tls, TlsVersion};
+pub use tls::{CertificateFiles, Tickets, Tls, TlsVersion};
 pub use upstream::{Balance, ProxyHeader, Upstream};
 pub use zone::{Host, Interface, Vpc};
 

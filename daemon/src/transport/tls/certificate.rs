@@ -1,13 +1,14 @@
-//! A certificate chain and its key, read from their files and checked against each other.
+//! A certificate chain and its key, read from their files and checked against each other, with its OCSP staple.
 //!
 //! policy → **certificate** → config. A pair that does not fit is never served: files are replaced one after the other, and
-//! what is read between the two must not reach a client.
+//! what is read between the two must not reach a client. A staple that does not fit is left out.
 
-use std::fs::{self, File};
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ravelin_rules::policy::{CertificateFiles, SniPattern};
 use rustls::crypto::CryptoProvider;
@@ -17,12 +18,15 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error as RustlsError, InconsistentKeys};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::public_key::PublicKey;
+
+use super::staple::Staple;
 
 /// A pair ready to be served.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     /// The chain and the key.
-    pub(super) key: Arc<CertifiedKey>,
+    pub(super) key: Served,
     /// The DNS names inside, lower case.
     pub names: Vec<SniPattern>,
     /// When the leaf expires, in seconds since the epoch.
@@ -33,15 +37,46 @@ pub struct Certificate {
     pub(super) key_file: PathBuf,
 }
 
+/// A chain and its key as the library wants them, with and without the staple.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    plain: Arc<CertifiedKey>,
+    stapled: Option<(Staple, Arc<CertifiedKey>)>,
+}
+
+impl Served {
+    /// What to serve now: a response that has run out, or does not hold yet, would be worse for clients than none.
+    pub(super) fn now(&self) -> &Arc<CertifiedKey> {
+        match &self.stapled {
+            Some((staple, stapled)) if staple.holds.contains(&seconds()) => stapled,
+            _ => &self.plain,
+        }
+    }
+}
+
+/// What is read of a leaf.
+struct Leaf {
+    names: Vec<SniPattern>,
+    not_after: i64,
+    serial: Vec<u8>,
+    /// The bits of its modulus, if its key is one of RSA.
+    rsa_bits: Option<usize>,
+}
+
 impl Certificate {
-    /// Reads the pair and checks that key and leaf belong together.
+    /// Reads the pair and checks that key and leaf belong together. With `strict`, a key that others can read or change is refused.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read, is not PEM, or the two do not fit.
-    pub fn load(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Self, CertificateError> {
-        let CertificateFiles { cert, key, .. } = files;
-        let chain = CertificateDer::pem_slice_iter(&read(cert)?)
+    /// When a file cannot be read, is not PEM, the two do not fit, or the key is open to others or too weak.
+    pub fn load(
+        files: &CertificateFiles,
+        strict: bool,
+        provider: &CryptoProvider,
+    ) -> Result<Self, CertificateError> {
+        let CertificateFiles { cert, key, ocsp, .. } = files;
+        let (chain, _) = read(cert).map_err(|error| error.of(cert))?;
+        let chain = CertificateDer::pem_slice_iter(&chain)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|source| CertificateError::Pem {
                 path: cert.clone(),
@@ -50,10 +85,16 @@ impl Certificate {
         let leaf = chain
             .first()
             .ok_or_else(|| CertificateError::NoCertificate { path: cert.clone() })?;
-        let (names, not_after) =
-            read_leaf(leaf).ok_or_else(|| CertificateError::Leaf { path: cert.clone() })?;
-        warn_if_open(key);
-        let private = match PrivateKeyDer::from_pem_slice(&read(key)?) {
+        let leaf = Leaf::read(leaf).ok_or_else(|| CertificateError::Leaf { path: cert.clone() })?;
+        if let Some(bits) = leaf.rsa_bits.filter(|bits| *bits < MIN_RSA_BITS) {
+            return Err(CertificateError::Weak {
+                path: cert.clone(),
+                bits,
+            });
+        }
+        let (private, metadata) = read(key).map_err(|error| error.of(key))?;
+        check_permissions(key, &metadata, strict)?;
+        let private = match PrivateKeyDer::from_pem_slice(&private) {
             Ok(private) => private,
             Err(pem::Error::NoItemsFound) => return Err(CertificateError::NoKey { path: key.clone() }),
             Err(source) => {
@@ -74,60 +115,139 @@ impl Certificate {
                 source,
             },
         })?;
+        let staple = ocsp.as_ref().and_then(|ocsp| staple(ocsp, cert, &leaf));
+        let stapled = staple.map(|staple| {
+            let mut stapled = certified.clone();
+            stapled.ocsp = Some(staple.der.clone());
+            (staple, Arc::new(stapled))
+        });
         Ok(Self {
-            key: Arc::new(certified),
-            names,
-            not_after,
+            key: Served {
+                plain: Arc::new(certified),
+                stapled,
+            },
+            names: leaf.names,
+            not_after: leaf.not_after,
             file: cert.clone(),
             key_file: key.clone(),
         })
     }
-}
 
-fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let unreadable = |source| CertificateError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let mut text = Vec::new();
-    File::open(path)
-        .map_err(unreadable)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut text)
-        .map_err(unreadable)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(CertificateError::TooLarge {
-            path: path.to_owned(),
-        });
+    /// When its staple runs out, in seconds since the epoch; `None`: it has none.
+    #[must_use]
+    pub fn staple_ends(&self) -> Option<i64> {
+        self.key.stapled.as_ref().map(|(staple, _)| staple.holds.end)
     }
-    Ok(text)
 }
 
-/// The DNS names and the end of validity of a leaf.
-fn read_leaf(leaf: &CertificateDer<'_>) -> Option<(Vec<SniPattern>, i64)> {
-    let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
-    let mut names = Vec::new();
-    if let Some(alternatives) = leaf.subject_alternative_name().ok()? {
-        for name in &alternatives.value.general_names {
-            if let GeneralName::DNSName(name) = name {
-                let name = name.to_ascii_lowercase();
-                names.push(match name.strip_prefix("*.") {
-                    Some(parent) => SniPattern::Wildcard(parent.to_owned()),
-                    None => SniPattern::Exact(name),
-                });
+impl Leaf {
+    fn read(leaf: &CertificateDer<'_>) -> Option<Self> {
+        let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
+        let mut names = Vec::new();
+        if let Some(alternatives) = leaf.subject_alternative_name().ok()? {
+            for name in &alternatives.value.general_names {
+                if let GeneralName::DNSName(name) = name {
+                    let name = name.to_ascii_lowercase();
+                    names.push(match name.strip_prefix("*.") {
+                        Some(parent) => SniPattern::Wildcard(parent.to_owned()),
+                        None => SniPattern::Exact(name),
+                    });
+                }
             }
         }
+        let rsa_bits = match leaf.public_key().parsed().ok()? {
+            PublicKey::RSA(key) => Some(modulus_bits(key.modulus)),
+            _ => None,
+        };
+        Some(Self {
+            names,
+            not_after: leaf.validity().not_after.timestamp(),
+            serial: leaf.raw_serial().to_vec(),
+            rsa_bits,
+        })
     }
-    Some((names, leaf.validity().not_after.timestamp()))
 }
 
-/// A key that everybody on the host can read still works; the operator should know.
-fn warn_if_open(key: &Path) {
-    if let Ok(metadata) = fs::metadata(key)
-        && metadata.permissions().mode() & OTHERS != 0
-    {
-        tracing::warn!(key = %key.display(), "every user of this host can read or change this private key");
+fn modulus_bits(modulus: &[u8]) -> usize {
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+    let first = modulus.get(zeros).map_or(0, |byte| byte.leading_zeros() as usize);
+    (modulus.len() - zeros) * 8 - first
+}
+
+/// The response to send along, if there is one that may be. Its absence is told and changes nothing else: an authority whose
+/// responder is down must not take a server down.
+fn staple(ocsp: &Path, cert: &Path, leaf: &Leaf) -> Option<Staple> {
+    let without = |reason: &dyn std::fmt::Display| {
+        tracing::warn!(
+            ocsp = %ocsp.display(), certificate = %cert.display(),
+            "this OCSP response is not sent, the certificate is served without: {reason}"
+        );
+    };
+    let staple = Staple::load(ocsp, &leaf.serial)
+        .inspect_err(|error| without(error))
+        .ok()?;
+    if staple.holds.end <= seconds() {
+        without(&"it has run out");
     }
+    Some(staple)
+}
+
+fn seconds() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// The file, and what was known of it when it was opened.
+pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Metadata), FileError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(FileError::TooLarge);
+    }
+    Ok((bytes, metadata))
+}
+
+/// Why there is nothing of a file.
+#[derive(Debug)]
+pub(super) enum FileError {
+    Unreadable(io::Error),
+    TooLarge,
+}
+
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+impl FileError {
+    fn of(self, path: &Path) -> CertificateError {
+        let path = path.to_owned();
+        match self {
+            Self::Unreadable(source) => CertificateError::Read { path, source },
+            Self::TooLarge => CertificateError::TooLarge { path },
+        }
+    }
+}
+
+/// A key that is no secret proves nothing.
+fn check_permissions(key: &Path, metadata: &Metadata, strict: bool) -> Result<(), CertificateError> {
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & OPEN == 0 {
+        return Ok(());
+    }
+    let open = CertificateError::OpenKey {
+        path: key.to_owned(),
+        mode,
+    };
+    if strict {
+        return Err(open);
+    }
+    tracing::warn!("{open}");
+    Ok(())
 }
 
 /// Why a pair cannot be served. The operator's files are at fault.
@@ -158,6 +278,14 @@ pub enum CertificateError {
     NoKey {
         /// The key.
         path: PathBuf,
+    },
+    /// Others can read or change the key.
+    #[error("the private key `{}` is open to other users of this host (mode {mode:03o})\nhelp: `chmod 640` it and give it to the group that the edge runs in; or set `strict_permissions = false`", path.display())]
+    OpenKey {
+        /// The key.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
     },
     /// Not PEM, or cut off.
     #[error("`{}` is not a whole PEM file", path.display())]
@@ -191,10 +319,22 @@ pub enum CertificateError {
         /// What rustls said.
         source: RustlsError,
     },
+    /// An RSA key that can be broken.
+    #[error("the RSA key of `{}` has {bits} bits\nhelp: use {MIN_RSA_BITS} at least, or an ECDSA key, which is smaller and faster", path.display())]
+    Weak {
+        /// The chain.
+        path: PathBuf,
+        /// Of the modulus.
+        bits: usize,
+    },
 }
 
 /// A chain is some kilobytes. A path that leads to a device or a log must not be read into memory.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Permission bits of users who are neither the owner nor in the group.
-const OTHERS: u32 = 0o007;
+/// Permission bits that let others in: read, write or execute for everybody, write for the group. The group may read: the edge has a
+/// user of its own, and a key that belongs to root reaches it by its group.
+const OPEN: u32 = 0o027;
+
+/// RFC 9325, section 4.5.
+const MIN_RSA_BITS: usize = 2048;

@@ -6,27 +6,16 @@
 use std::sync::Arc;
 
 use ravelin_rules::policy::{Tls, TlsVersion};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Served};
 use super::client_auth::Examination;
 use super::sni::NameMap;
-
-/// The keys session tickets are sealed with. Each listener has its own: a ticket of one never resumes on another.
-pub type Tickets = Arc<dyn ProducesTickets>;
-
-/// Fresh ticket keys. They change every 6 hours and are accepted for 12.
-///
-/// # Errors
-///
-/// When the system has no randomness.
-pub fn tickets() -> Result<Tickets, TlsError> {
-    aws_lc_rs::Ticketer::new().map_err(|source| TlsError::Tickets { source })
-}
+use super::tickets::TicketKeys;
 
 /// Versions, certificates and ALPN of a listener, as every handshake of it begins.
 #[derive(Debug)]
@@ -43,7 +32,7 @@ impl Settings {
     pub(crate) fn new(
         tls: &Tls,
         certificates: &[Certificate],
-        tickets: Tickets,
+        tickets: Option<Arc<TicketKeys>>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, TlsError> {
         let versions: &[_] = match tls.min_version {
@@ -64,7 +53,12 @@ impl Settings {
             .with_no_client_auth()
             .with_cert_resolver(Arc::<CertificateChoice>::clone(&certificates));
         unasked.alpn_protocols.clone_from(&alpn);
-        unasked.ticketer = tickets;
+        // Sessions are resumed by tickets or not at all: a cache of sessions would know no lifetime, and be emptied by each reload.
+        unasked.session_storage = Arc::new(NoServerSessionStorage {});
+        match tickets {
+            Some(keys) => unasked.ticketer = keys,
+            None => unasked.send_tls13_tickets = 0,
+        }
         Ok(Self {
             builder,
             certificates,
@@ -96,8 +90,8 @@ impl Settings {
 /// The certificates of a listener, by the names inside them.
 #[derive(Debug)]
 struct CertificateChoice {
-    by_name: NameMap<Arc<CertifiedKey>>,
-    all: Vec<Arc<CertifiedKey>>,
+    by_name: NameMap<Served>,
+    all: Vec<Served>,
 }
 
 impl CertificateChoice {
@@ -106,13 +100,13 @@ impl CertificateChoice {
             certificate
                 .names
                 .iter()
-                .map(|name| (name.clone(), Arc::clone(&certificate.key)))
+                .map(|name| (name.clone(), certificate.key.clone()))
         });
         Self {
             by_name: NameMap::new(names),
             all: certificates
                 .iter()
-                .map(|certificate| Arc::clone(&certificate.key))
+                .map(|certificate| certificate.key.clone())
                 .collect(),
         }
     }
@@ -128,8 +122,10 @@ impl ResolvesServerCert for CertificateChoice {
         let schemes = hello.signature_schemes();
         let usable = candidates
             .iter()
-            .find(|certified| certified.key.choose_scheme(schemes).is_some());
-        usable.or_else(|| candidates.first()).cloned()
+            .find(|served| served.now().key.choose_scheme(schemes).is_some());
+        usable
+            .or_else(|| candidates.first())
+            .map(|served| Arc::clone(served.now()))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 use super::client_auth::{Examination, Identity, Refused};
 use super::config::normal;
 use super::socket::ClientSocket;
-use crate::metrics::labels::{ClientAcceptance, HandshakeFailure, Version};
+use crate::metrics::labels::{ClientAcceptance, Group, HandshakeFailure, Version};
 
 /// A finished handshake.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Session<R> {
     pub(crate) route: R,
     /// The protocol version.
     pub(crate) version: Version,
+    /// How keys were exchanged; `None`: they were not (TLS 1.2, resumed).
+    pub(crate) group: Option<Group>,
     /// Whether an earlier session was resumed.
     pub(crate) resumed: bool,
     /// Why the client's certificate, or its lack of one, lets it in; `None` when it was not asked.
@@ -77,7 +79,7 @@ pub(crate) async fn handshake<R>(
         // Unread bytes make the kernel reset the connection, which is what this peer should see.
         Ok(_) if first[0] != HANDSHAKE_RECORD => return Err(HandshakeEnd::NotTls),
         // rustls would complain of what such a hello lacks, not of its age.
-        Ok(OLD_HELLO) if first[5] == CLIENT_HELLO && [first[9], first[10]] < TLS_1_2 => {
+        Ok(OLD_HELLO) if is_old(&first) => {
             drop(read_and_tell(stream, PROTOCOL_VERSION).await);
             let old = rustls::PeerIncompatible::Tls12NotOffered;
             return Err(HandshakeEnd::Failed(
@@ -121,16 +123,38 @@ pub(crate) async fn handshake<R>(
         Some(ProtocolVersion::TLSv1_3) => Version::Tls13,
         _ => Version::Tls12,
     };
+    let group = session
+        .negotiated_key_exchange_group()
+        .map(|group| named(group.name()));
     let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
     Ok(Session {
         stream,
         server_name,
         route,
         version,
+        group,
         resumed,
         acceptance,
         identity: identity.flatten(),
     })
+}
+
+/// Whether the hello that begins with these bytes is of a version before TLS 1.2. In a record that ends before the version, other bytes
+/// stand in its place.
+fn is_old(first: &[u8; OLD_HELLO]) -> bool {
+    let [_, _, _, high, low, message, _, _, _, version @ ..] = *first;
+    let whole = usize::from(u16::from_be_bytes([high, low])) >= OLD_HELLO - RECORD_HEADER;
+    whole && message == CLIENT_HELLO && version < TLS_1_2
+}
+
+fn named(group: NamedGroup) -> Group {
+    match group {
+        NamedGroup::X25519MLKEM768 => Group::X25519MlKem768,
+        NamedGroup::X25519 => Group::X25519,
+        NamedGroup::secp256r1 => Group::Secp256r1,
+        NamedGroup::secp384r1 => Group::Secp384r1,
+        _ => Group::Other,
+    }
 }
 
 /// Sends an alert and closes. An alert that does not arrive changes nothing: the connection ends either way.
@@ -171,6 +195,9 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 
 /// `ContentType` handshake, RFC 9846 section 5.1.
 const HANDSHAKE_RECORD: u8 = 22;
+
+/// Of a record: type, version, length.
+const RECORD_HEADER: usize = 5;
 
 /// A handshake message that opens a connection.
 const CLIENT_HELLO: u8 = 1;

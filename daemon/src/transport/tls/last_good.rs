@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use ravelin_rules::policy::CertificateFiles;
+use ravelin_rules::policy::Tls;
 use rustls::crypto::CryptoProvider;
 
 use super::certificate::{Certificate, CertificateError};
@@ -26,14 +26,14 @@ pub(crate) struct KeptPair {
 ///
 /// When it has nothing: there is no last good pair for these names.
 pub(crate) fn last_good(
-    files: &[CertificateFiles],
+    tls: &Tls,
     known: &[Certificate],
     provider: &CryptoProvider,
 ) -> Result<(Vec<Certificate>, Vec<KeptPair>), CertificateError> {
     let mut kept = Vec::new();
     let mut pairs = Vec::new();
-    for files in files {
-        let pair = Certificate::load(files, provider).or_else(|error| {
+    for files in &tls.certificates {
+        let pair = Certificate::load(files, tls.strict_permissions, provider).or_else(|error| {
             let same = |known: &&Certificate| known.file == files.cert && known.key_file == files.key;
             match known.iter().find(same) {
                 Some(known) => {

@@ -1,8 +1,8 @@
 //! TLS: what the server proves, to whom, in which versions.
 //!
-//! limit → **tls** → relay. `certificate` reads the pairs, `last_good` keeps those that cannot be read any more, `sni` finds what belongs
-//! to a server name, `client_auth` judges what clients prove, `config` puts a listener's settings together, `handshake` carries them
-//! out. Knows no routes' upstreams and no limits.
+//! limit → **tls** → relay. `certificate` reads the pairs, `last_good` keeps those that cannot be read any more, `staple` what vouches for
+//! them, `sni` finds what belongs to a server name, `client_auth` judges what clients prove, `tickets` lets clients come back, `config`
+//! puts a listener's settings together, `handshake` carries them out. Knows no routes' upstreams and no limits.
 
 mod certificate;
 mod client_auth;
@@ -11,12 +11,15 @@ mod handshake;
 mod last_good;
 mod sni;
 mod socket;
+mod staple;
+mod tickets;
 
 pub use certificate::{Certificate, CertificateError};
 pub use client_auth::ClientAuthError;
 pub(super) use client_auth::{Examination, Refused, Trust};
 pub(super) use config::Settings;
-pub use config::{Tickets, TlsError, tickets};
+pub use config::TlsError;
 pub(super) use handshake::{Choice, HandshakeEnd, Session, handshake};
 pub(super) use last_good::{KeptPair, last_good};
 pub(super) use sni::NameMap;
+pub use tickets::TicketKeys;
