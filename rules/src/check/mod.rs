@@ -30,6 +30,8 @@ pub(crate) mod tcp_flags;
 mod tls;
 pub(crate) mod units;
 mod upstream;
+mod upstream_terms;
+mod upstream_tls;
 mod zones;
 
 use crate::change::SetFiles;

@@ -38,7 +38,8 @@ fn certificate(written: &Certificate, reporter: &mut Reporter) -> Option<Certifi
     })
 }
 
-fn file(written: &Written<String>, reporter: &mut Reporter) -> Option<PathBuf> {
+/// The path, against the folder of the policy; a file that cannot be opened is a warning.
+pub(super) fn file(written: &Written<String>, reporter: &mut Reporter) -> Option<PathBuf> {
     if written.value.is_empty() {
         let help = "write the path of a PEM file, relative to this file";
         reporter.report(Code::Empty, written.span, "an empty path", help);
@@ -57,7 +58,8 @@ fn file(written: &Written<String>, reporter: &mut Reporter) -> Option<PathBuf> {
     Some(path)
 }
 
-fn alpn(written: &[Written<String>], reporter: &mut Reporter) -> Vec<String> {
+/// The names; reports those that are none.
+pub(super) fn alpn(written: &[Written<String>], reporter: &mut Reporter) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in written {
         let (message, help) = if !(1..=255).contains(&name.value.len()) {

@@ -123,6 +123,7 @@ codes! {
     BadAlpn = "E0406", Error, "a text that is not an ALPN protocol name, or one that is named twice";
     BanBehindProxy = "E0407", Error, "`ban` on a listener whose peers are proxies, not clients";
     SynProxy = "E0408", Error, "`syn_proxy` without what it needs: a budget of SYNs, and flows";
+    DuplicateServer = "E0420", Error, "an upstream with the same server twice";
     // The tables.
     DoesNotFit = "E0501", Error, "the policy is sound, and its tables do not fit the bounds of a generation";
     // Warnings.

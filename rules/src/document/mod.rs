@@ -17,6 +17,8 @@ pub(crate) mod schema;
 pub(crate) mod set;
 pub(crate) mod tls;
 pub(crate) mod upstream;
+pub(crate) mod upstream_terms;
+pub(crate) mod upstream_tls;
 pub(crate) mod vpc;
 
 use toml::de::DeTable;
