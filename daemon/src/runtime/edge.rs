@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
-use ravelin_rules::policy::LogFormat;
+use ravelin_rules::policy::{LogFormat, Upstream};
 use ravelin_rules::{Policy, load};
 use tokio::task::spawn_blocking;
 
@@ -228,12 +228,14 @@ fn readable(config: &Path, policy: &Policy) -> Vec<PathBuf> {
         .iter()
         .flat_map(|listener| &listener.tls.certificates);
     let certificates = certificates.flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
+    let upstreams = policy.upstreams.iter().flat_map(Upstream::files);
     let files = policy
         .files
         .iter()
         .map(PathBuf::as_path)
         .chain([config])
-        .chain(certificates);
+        .chain(certificates)
+        .chain(upstreams.map(PathBuf::as_path));
     let mut folders = vec![PathBuf::from("/proc")];
     for file in files {
         let target = std::fs::canonicalize(file).ok();

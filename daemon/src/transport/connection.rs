@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ravelin_rules::policy::ProxyHeader as ProxyProtocol;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
@@ -17,7 +16,7 @@ use super::live::Cut;
 use super::proxy_header::ProxyHeader;
 use super::relay::relay;
 use super::tls::{HandshakeEnd, Session, handshake};
-use super::upstream::{Connected, Unreachable, Upstream};
+use super::upstream::{Opening, Unreachable, Upstream};
 use crate::metrics::labels::{Closure, HandshakeFailure, LabelValue as _, Offence};
 
 /// Serves a connection that the gate let in at `accepted`, until its end or until it is cut.
@@ -62,7 +61,10 @@ async fn live(
         Ok(session) => session,
         Err(closure) => return closure,
     };
-    let mut connected = match session.route.connect().await {
+    let Ok(opening) = opening(&session, client) else {
+        return Closure::ClientReset;
+    };
+    let mut connected = match session.route.connect(&opening).await {
         Ok(connected) => connected,
         Err(Unreachable(error)) => {
             let upstream = &session.route.name;
@@ -73,9 +75,6 @@ async fn live(
         }
     };
     tracing::debug!(listener = listener.name, %client, server = %connected.server, "relaying");
-    if announce(&session, &mut connected, client).await.is_err() {
-        return Closure::UpstreamReset;
-    }
     let Session { stream: mut tls, .. } = session;
     relay(
         &mut tls,
@@ -137,15 +136,9 @@ async fn secure(
     Err(closure)
 }
 
-/// Sends the PROXY header, where the upstream wants one, before the first relayed byte.
-async fn announce(
-    session: &Session<Arc<Upstream>>,
-    connected: &mut Connected,
-    client: SocketAddr,
-) -> std::io::Result<()> {
-    if session.route.proxy_header == ProxyProtocol::Off {
-        return Ok(());
-    }
+/// What the server is told before the first relayed byte: who the client is, where the upstream wants a PROXY header, and what it
+/// speaks, where there is TLS.
+fn opening(session: &Session<Arc<Upstream>>, client: SocketAddr) -> std::io::Result<Opening> {
     let (socket, tls) = session.stream.get_ref();
     let header = ProxyHeader {
         client,
@@ -155,5 +148,12 @@ async fn announce(
         version: session.version,
         cipher: tls.negotiated_cipher_suite().map(|suite| suite.suite()),
     };
-    connected.stream.write_all(&header.encode()).await
+    Ok(Opening {
+        header: match session.route.proxy_header {
+            ProxyProtocol::Off => Vec::new(),
+            ProxyProtocol::V1 => header.encode_v1(),
+            ProxyProtocol::V2 => header.encode(),
+        },
+        alpn: tls.alpn_protocol().map(<[u8]>::to_vec),
+    })
 }

@@ -13,6 +13,7 @@ mod listen;
 mod listener;
 mod live;
 mod proxy_header;
+mod proxy_header_v1;
 mod quiet;
 mod relay;
 pub mod service;

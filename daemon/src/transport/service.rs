@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ravelin_rules::Policy;
+use ravelin_rules::{Policy, policy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -272,6 +272,7 @@ fn watched(main: &Path, policy: &Policy) -> Vec<PathBuf> {
     {
         files.extend([pair.cert.clone(), pair.key.clone()]);
     }
+    files.extend(policy.upstreams.iter().flat_map(policy::Upstream::files).cloned());
     files
 }
 

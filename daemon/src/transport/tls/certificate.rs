@@ -81,7 +81,8 @@ impl Certificate {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+/// The bytes of a PEM file, which are bounded.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let unreadable = |source| CertificateError::Read {
         path: path.to_owned(),
         source,
