@@ -2,7 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
-    RsaKeySize,
+    RsaKeySize, date_time_ymd,
 };
 use rustls_pki_types::CertificateDer;
 
@@ -66,11 +66,25 @@ impl Authority {
         self.sign(names, key)
     }
 
+    /// An ECDSA P-256 certificate for these names whose time is over.
+    #[must_use]
+    pub fn issue_expired(&self, names: &[&str]) -> Pair {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+        self.sign_params(params, &KeyPair::generate().expect("a key"))
+    }
+
     fn sign(&self, names: &[&str], key: KeyPair) -> Pair {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, "Ravelin test");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        self.sign_params(params, &key)
+    }
+
+    fn sign_params(&self, params: CertificateParams, key: &KeyPair) -> Pair {
+        let certificate = params.signed_by(key, &self.issuer).expect("a certificate");
         Pair {
             cert: certificate.pem(),
             key: key.serialize_pem(),
