@@ -37,6 +37,16 @@ impl Client {
         Self::with_versions(authority, &[&rustls::version::TLS13, &rustls::version::TLS12])
     }
 
+    /// One that offers this application protocol.
+    #[must_use]
+    pub fn speaking(authority: &Authority, alpn: &str) -> Self {
+        let mut client = Self::new(authority);
+        let mut config = ClientConfig::clone(client.connector.config());
+        config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+        client.connector = TlsConnector::from(Arc::new(config));
+        client
+    }
+
     /// These versions.
     #[must_use]
     pub fn with_versions(authority: &Authority, versions: &[&'static SupportedProtocolVersion]) -> Self {

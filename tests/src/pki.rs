@@ -8,6 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
     CrlIssuingDistributionPoint, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
     KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, RsaKeySize, SanType, SerialNumber,
+    date_time_ymd,
 };
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -191,6 +192,16 @@ impl Authority {
     pub fn issue_rsa(&self, names: &[&str]) -> Pair {
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
         self.sign(names, key)
+    }
+
+    /// An ECDSA P-256 certificate for these names whose time is over.
+    #[must_use]
+    pub fn issue_expired(&self, names: &[&str]) -> Pair {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+        self.sign_params(params, KeyPair::generate().expect("a key"))
     }
 
     fn sign(&self, names: &[&str], key: KeyPair) -> Pair {

@@ -1,4 +1,4 @@
-//! How much memory this process has.
+//! How much memory a process has.
 
 use std::fs;
 
@@ -9,7 +9,22 @@ use std::fs;
 #[must_use]
 #[track_caller]
 pub fn resident_bytes() -> usize {
-    let pages = fs::read_to_string("/proc/self/statm").expect("statm");
+    resident("self")
+}
+
+/// Bytes of the process `pid` that are in memory now.
+///
+/// # Panics
+/// When `/proc` does not say.
+#[must_use]
+#[track_caller]
+pub fn resident_bytes_of(pid: i32) -> usize {
+    resident(&pid.to_string())
+}
+
+#[track_caller]
+fn resident(process: &str) -> usize {
+    let pages = fs::read_to_string(format!("/proc/{process}/statm")).expect("statm");
     let resident: usize = pages
         .split(' ')
         .nth(1)

@@ -94,6 +94,7 @@ fn self_signed_rsa(edge: &Edge, bits: &str) -> Pair {
         cert: text("weak.pem"),
         key: text("weak-key.pem"),
         der: Vec::new().into(),
+        serial: 0,
     }
 }
 

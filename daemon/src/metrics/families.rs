@@ -196,6 +196,41 @@ pub const UPSTREAM_OPEN: Metric = Metric {
     labels: &["upstream"],
 };
 
+/// Attempts after the first.
+pub const UPSTREAM_RETRIES: Metric = Metric {
+    name: "ravelin_edge_upstream_retries_total",
+    help: "Attempts at another server of the upstream after one could not be reached.",
+    labels: &["upstream"],
+};
+
+/// Health checks.
+pub const UPSTREAM_CHECKS: Metric = Metric {
+    name: "ravelin_edge_upstream_checks_total",
+    help: "Health checks of servers of the upstream, by outcome.",
+    labels: &["upstream", "result"],
+};
+
+/// What the health checks say of each server.
+pub const UPSTREAM_SERVER_UP: Metric = Metric {
+    name: "ravelin_edge_upstream_server_up",
+    help: "1 when the health checks find the server up, 0 when they find it down. Not there for upstreams without `health`.",
+    labels: &["upstream", "server"],
+};
+
+/// Servers that are left out.
+pub const UPSTREAM_SERVER_EJECTED: Metric = Metric {
+    name: "ravelin_edge_upstream_server_ejected",
+    help: "1 while the server is left out because clients could not be connected to it.",
+    labels: &["upstream", "server"],
+};
+
+/// How often servers were left out.
+pub const UPSTREAM_EJECTIONS: Metric = Metric {
+    name: "ravelin_edge_upstream_ejections_total",
+    help: "Ejections of servers of the upstream.",
+    labels: &["upstream"],
+};
+
 /// Failures of accept.
 pub const ACCEPT_FAILURES: Metric = Metric {
     name: "ravelin_edge_accept_failures_total",

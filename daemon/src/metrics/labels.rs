@@ -211,6 +211,8 @@ label_values! {
         Refused = "refused",
         /// Not in `connect_timeout`.
         Timeout = "timeout",
+        /// No TLS session: the server's certificate does not hold, for one.
+        Tls = "tls",
     }
 }
 

@@ -86,6 +86,11 @@ impl EdgeMetrics {
         self.upstreams.forget(name);
     }
 
+    /// Ends the series of all servers of upstreams: those that are served are shown again before a scrape is answered.
+    pub fn forget_servers(&self) {
+        self.upstreams.forget_servers();
+    }
+
     /// Notes how the last load of the policy went.
     pub fn reloaded(&self, successful: bool) {
         self.reload_successful.set(i64::from(successful));

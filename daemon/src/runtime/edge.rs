@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
-use ravelin_rules::policy::{ClientAuth, LogFormat};
+use ravelin_rules::policy::{ClientAuth, LogFormat, Upstream};
 use ravelin_rules::{Policy, load};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -317,13 +317,15 @@ fn readable(config: &Path, policy: &Policy) -> Vec<PathBuf> {
         .iter()
         .filter_map(|listener| listener.tls.client_auth.as_ref())
         .flat_map(ClientAuth::files);
+    let upstreams = policy.upstreams.iter().flat_map(Upstream::files);
     let files = policy
         .files
         .iter()
         .map(PathBuf::as_path)
         .chain([config])
         .chain(certificates)
-        .chain(client_auth);
+        .chain(client_auth)
+        .chain(upstreams.map(PathBuf::as_path));
     let mut folders = vec![PathBuf::from("/proc")];
     for file in files {
         let target = std::fs::canonicalize(file).ok();

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ravelin_rules::policy::{AccessLog, ProxyHeader as ProxyProtocol};
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout_at};
 
@@ -21,7 +20,7 @@ use super::relay::relay;
 use super::review::{Standing, dismissed, review};
 use super::route::Route;
 use super::tls::{HandshakeEnd, Refused, Session, handshake};
-use super::upstream::{Connected, Unreachable};
+use super::upstream::{Opening, Unreachable};
 use crate::metrics::labels::{ClientRefusal, Closure, HandshakeFailure, LabelValue as _, Offence};
 
 /// Serves a connection that the gate let in at `accepted`, until its end or until it is cut.
@@ -79,7 +78,10 @@ async fn live(
         // The policy was replaced while the client shook hands by the old one.
         return closure;
     }
-    let mut connected = match session.route.upstream.connect().await {
+    let Ok(opening) = opening(session, client) else {
+        return Closure::ClientReset;
+    };
+    let mut connected = match session.route.upstream.connect(&opening).await {
         Ok(connected) => connected,
         Err(Unreachable(error)) => {
             let upstream = &session.route.upstream.name;
@@ -94,9 +96,6 @@ async fn live(
     };
     story.server = Some(connected.server);
     tracing::debug!(listener = listener.name, %client, server = %connected.server, "relaying");
-    if announce(session, &mut connected, client).await.is_err() {
-        return Closure::UpstreamReset;
-    }
     relay(
         &mut session.stream,
         &mut connected.stream,
@@ -212,15 +211,9 @@ fn refuse(listener: &Listener, refused: &Refused, server_name: Option<&str>, cli
     }
 }
 
-/// Sends the PROXY header, where the upstream wants one, before the first relayed byte.
-async fn announce(
-    session: &Session<Arc<Route>>,
-    connected: &mut Connected,
-    client: SocketAddr,
-) -> std::io::Result<()> {
-    if session.route.upstream.proxy_header == ProxyProtocol::Off {
-        return Ok(());
-    }
+/// What the server is told before the first relayed byte: who the client is, where the upstream wants a PROXY header, and what it
+/// speaks, where there is TLS.
+fn opening(session: &Session<Arc<Route>>, client: SocketAddr) -> std::io::Result<Opening> {
     let (socket, tls) = session.stream.get_ref();
     let header = ProxyHeader {
         client,
@@ -234,5 +227,12 @@ async fn announce(
             .map(|identity| identity.names.common_name.as_deref()),
         cipher: tls.negotiated_cipher_suite().map(|suite| suite.suite()),
     };
-    connected.stream.write_all(&header.encode()).await
+    Ok(Opening {
+        header: match session.route.upstream.proxy_header {
+            ProxyProtocol::Off => Vec::new(),
+            ProxyProtocol::V1 => header.encode_v1(),
+            ProxyProtocol::V2 => header.encode(),
+        },
+        alpn: tls.alpn_protocol().map(<[u8]>::to_vec),
+    })
 }

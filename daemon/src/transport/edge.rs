@@ -25,7 +25,8 @@ use super::inherited::Inherited;
 use super::listen::{adopt, listen};
 use super::listener::{Listener, ListenerError};
 use super::live::Live;
-use super::upstream::Upstream;
+use super::tls::ConnectorError;
+use super::upstream::{Upstream, Watching};
 use super::workers::Workers;
 use crate::causes::chain;
 use crate::metrics::{EdgeMetrics, Exposition};
@@ -51,6 +52,8 @@ struct State {
     listeners: HashMap<String, Arc<Listener>>,
     upstreams: HashMap<String, Arc<Upstream>>,
     endpoints: HashMap<Endpoint, Accepting>,
+    /// The health checks of the upstreams.
+    watching: Vec<Watching>,
 }
 
 /// An address as the policy writes it. Port 0 is a new port for each listener; any other belongs to whoever names it, so that an
@@ -173,7 +176,11 @@ impl Edge {
 
     /// Stops accepting, waits for the connections at most for `deadline`, cuts the rest and says how many those were.
     pub async fn shutdown(&self, deadline: Duration) -> usize {
-        let endpoints = std::mem::take(&mut self.state().endpoints);
+        let endpoints = {
+            let mut state = self.state();
+            state.watching.clear();
+            std::mem::take(&mut state.endpoints)
+        };
         for accepting in endpoints.values() {
             accepting.stop.send_replace(true);
         }
@@ -198,14 +205,20 @@ impl Edge {
             .map(|upstream| {
                 let previous = old_upstreams.get(&upstream.name).map(Arc::as_ref);
                 let counters = self.metrics.upstream(&upstream.name);
-                (upstream.name.clone(), Upstream::new(upstream, previous, counters))
+                match Upstream::new(upstream, previous, counters, &self.provider) {
+                    Ok(made) => Ok((upstream.name.clone(), made)),
+                    Err(source) => Err(EdgeError::Upstream {
+                        upstream: upstream.name.clone(),
+                        source: Box::new(source),
+                    }),
+                }
             })
-            .collect();
+            .collect::<Result<_, _>>()?;
         let mut listeners = HashMap::new();
         let mut endpoints = Vec::new();
         let access = policy.access_log;
         for policy in &policy.listeners {
-            let failed = |source| EdgeError {
+            let failed = |source| EdgeError::Listener {
                 listener: policy.name.clone(),
                 source: Box::new(source),
             };
@@ -318,6 +331,8 @@ impl Edge {
                 self.metrics.forget_certificate(&listener, &file);
             }
         }
+        // The checks of upstreams that are gone, or are others now, end here: nothing of theirs is left to run.
+        state.watching = upstreams.values().filter_map(Upstream::watch).collect();
         let kept = listeners.values().flat_map(|listener| kept(listener)).collect();
         (state.listeners, state.upstreams) = (listeners, upstreams);
         drop(state);
@@ -357,8 +372,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Exposition for Edge {
     fn text(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
-        for listener in self.state().listeners.values() {
+        let state = self.state();
+        for listener in state.listeners.values() {
             listener.observe();
+        }
+        // Held until the page is written: two scrapes at once would take each other's series away.
+        self.metrics.forget_servers();
+        for upstream in state.upstreams.values() {
+            upstream.observe();
         }
         Box::pin(std::future::ready(self.metrics.text()))
     }
@@ -423,10 +444,21 @@ fn kept(listener: &Listener) -> impl Iterator<Item = Kept> {
 
 /// Why the edge cannot serve a policy.
 #[derive(Debug, thiserror::Error)]
-#[error("listener `{listener}` cannot be served")]
-pub struct EdgeError {
-    /// Its name.
-    pub listener: String,
-    /// What went wrong.
-    pub source: Box<ListenerError>,
+pub enum EdgeError {
+    /// A listener cannot be served.
+    #[error("listener `{listener}` cannot be served")]
+    Listener {
+        /// Its name.
+        listener: String,
+        /// What went wrong.
+        source: Box<ListenerError>,
+    },
+    /// The servers of an upstream cannot be reached as the policy asks.
+    #[error("upstream `{upstream}` cannot be used")]
+    Upstream {
+        /// Its name.
+        upstream: String,
+        /// What went wrong.
+        source: Box<ConnectorError>,
+    },
 }

@@ -15,6 +15,7 @@ mod listen;
 mod listener;
 mod live;
 mod proxy_header;
+mod proxy_header_v1;
 mod quiet;
 mod relay;
 mod review;

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ravelin_rules::policy::ProxyHeader as Wanted;
 use rustls::CipherSuite;
 
 use crate::metrics::labels::Version;
@@ -26,6 +27,15 @@ pub(super) struct ProxyHeader<'a> {
     pub(super) cipher: Option<CipherSuite>,
     /// Where the client has shown a certificate that lets it in: the common name, if it has one.
     pub(super) common_name: Option<Option<&'a str>>,
+}
+
+/// The header of a connection that is made for no client: a health check (section 2.1 `UNKNOWN`, section 2.2 `LOCAL`).
+pub(super) fn own_connection(wanted: Wanted) -> Vec<u8> {
+    match wanted {
+        Wanted::Off => Vec::new(),
+        Wanted::V1 => b"PROXY UNKNOWN\r\n".to_vec(),
+        Wanted::V2 => [&SIGNATURE[..], &[VERSION_2_LOCAL, UNSPECIFIED, 0, 0]].concat(),
+    }
 }
 
 impl ProxyHeader<'_> {
@@ -113,6 +123,9 @@ fn length(value: &[u8]) -> [u8; 2] {
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2, command PROXY.
 const VERSION_2_PROXY: u8 = 0x21;
+/// Version 2, command LOCAL.
+const VERSION_2_LOCAL: u8 = 0x20;
+const UNSPECIFIED: u8 = 0x00;
 const TCP_OVER_IPV4: u8 = 0x11;
 const TCP_OVER_IPV6: u8 = 0x21;
 const TYPE_ALPN: u8 = 0x01;

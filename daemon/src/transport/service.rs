@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ravelin_rules::Policy;
-use ravelin_rules::policy::ClientAuth;
+use ravelin_rules::policy::{self, ClientAuth};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, OwnedMutexGuard};
@@ -349,6 +349,7 @@ fn watched(main: &Path, policy: &Policy) -> Vec<PathBuf> {
         let client_auth = tls.client_auth.iter().flat_map(ClientAuth::files);
         files.extend(client_auth.map(Path::to_owned));
     }
+    files.extend(policy.upstreams.iter().flat_map(policy::Upstream::files).cloned());
     files
 }
 

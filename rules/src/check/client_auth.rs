@@ -65,10 +65,7 @@ pub(super) fn check(
         }
         return None;
     };
-    let ca = written
-        .ca
-        .as_ref()
-        .and_then(|path| tls::file(path, "PEM", tls::REFUSES, reporter));
+    let ca = written.ca.as_ref().and_then(|path| tls::pem(path, reporter));
     let crl = lists(written, reporter);
     let allow = allow(written, reporter);
     let Some(asker) = asker else {
@@ -161,7 +158,7 @@ fn lists(written: &WrittenClientAuth, reporter: &mut Reporter) -> Vec<PathBuf> {
     }
     list.value
         .iter()
-        .filter_map(|path| tls::file(path, "PEM", tls::REFUSES, reporter))
+        .filter_map(|path| tls::pem(path, reporter))
         .collect()
 }
 

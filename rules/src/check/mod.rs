@@ -33,6 +33,8 @@ mod tickets;
 mod tls;
 pub(crate) mod units;
 mod upstream;
+mod upstream_terms;
+mod upstream_tls;
 mod zones;
 
 use crate::change::SetFiles;

@@ -16,7 +16,8 @@ pub(super) fn check(written: &Written<String>, reporter: &mut Reporter) -> Optio
     pattern
 }
 
-fn parse(text: &str) -> Option<SniPattern> {
+/// The pattern, if the text is one.
+pub(super) fn parse(text: &str) -> Option<SniPattern> {
     let lower = text.to_ascii_lowercase();
     match lower.strip_prefix("*.") {
         Some(parent) => is_name(parent).then(|| SniPattern::Wildcard(parent.to_owned())),

@@ -49,13 +49,13 @@ fn certificate(written: &Certificate, reporter: &mut Reporter) -> Option<Certifi
     })
 }
 
+/// The path of a PEM file that the edge cannot do without.
+pub(super) fn pem(written: &Written<String>, reporter: &mut Reporter) -> Option<PathBuf> {
+    file(written, "PEM", REFUSES, reporter)
+}
+
 /// The path of a file of that form, opened to see whether it is there; `absent` says what becomes of an edge without it.
-pub(super) fn file(
-    written: &Written<String>,
-    form: &str,
-    absent: &str,
-    reporter: &mut Reporter,
-) -> Option<PathBuf> {
+fn file(written: &Written<String>, form: &str, absent: &str, reporter: &mut Reporter) -> Option<PathBuf> {
     if written.value.is_empty() {
         let help = format!("write the path of a {form} file, relative to this file");
         reporter.report(Code::Empty, written.span, "an empty path", help);
@@ -73,7 +73,8 @@ pub(super) fn file(
     Some(path)
 }
 
-fn alpn(written: &[Written<String>], reporter: &mut Reporter) -> Vec<String> {
+/// The names; reports those that are none.
+pub(super) fn alpn(written: &[Written<String>], reporter: &mut Reporter) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in written {
         let (message, help) = if !(1..=255).contains(&name.value.len()) {
@@ -96,7 +97,7 @@ fn alpn(written: &[Written<String>], reporter: &mut Reporter) -> Vec<String> {
 }
 
 /// What becomes of an edge without a file that it must have.
-pub(super) const REFUSES: &str = "the edge will refuse to start without this file: put it there before, readable for the user that runs the edge";
+const REFUSES: &str = "the edge will refuse to start without this file: put it there before, readable for the user that runs the edge";
 
 /// The list is compared with every ClientHello.
 const MAX_ALPN: usize = 32;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::names::Names;
 use super::sets::MAX_COMPARED;
-use super::{socket, units};
+use super::{socket, units, upstream_terms, upstream_tls};
 use crate::diagnostic::{Code, Reporter, closest, list, quote};
 use crate::document::upstream::Upstream as WrittenUpstream;
 use crate::policy::{Balance, ProxyHeader, Upstream};
@@ -39,6 +39,15 @@ pub(super) fn check(written: Vec<WrittenUpstream>, reporter: &mut Reporter) -> U
             .map_or_else(Vec::new, |list| servers(list, reporter));
         let timeout = written.connect_timeout.as_ref();
         let connect_timeout = units::duration("connect_timeout", timeout, CONNECT_TIMEOUT, reporter);
+        let tls = written
+            .tls
+            .as_ref()
+            .map(|written| upstream_tls::check(written, reporter));
+        let health = written
+            .health
+            .as_ref()
+            .map(|written| upstream_terms::health(written, reporter));
+        let eject = upstream_terms::eject(written.eject.as_ref(), reporter);
         let (Some(name), Some(written_name)) = (name, &written.name) else {
             continue;
         };
@@ -52,10 +61,15 @@ pub(super) fn check(written: Vec<WrittenUpstream>, reporter: &mut Reporter) -> U
                     _ => Balance::RoundRobin,
                 },
                 proxy_protocol: match written.proxy_protocol.map(|word| word.value) {
+                    Some("v1") => ProxyHeader::V1,
                     Some("v2") => ProxyHeader::V2,
                     _ => ProxyHeader::Off,
                 },
                 connect_timeout,
+                // One that is not sound was reported, and the policy is refused.
+                tls: tls.flatten(),
+                health,
+                eject,
             },
             name: written_name.span,
             used: Cell::new(false),
@@ -103,10 +117,25 @@ fn servers(list: &Written<Vec<Written<String>>>, reporter: &mut Reporter) -> Vec
         let help = "name an address and a port: `servers = [\"127.0.0.1:8080\"]`";
         reporter.report(Code::Empty, list.span, "`servers` is an empty list", help);
     }
-    list.value
-        .iter()
-        .filter_map(|text| server(text, reporter))
-        .collect()
+    let mut servers = Vec::new();
+    for text in &list.value {
+        let Some(address) = server(text, reporter) else {
+            continue;
+        };
+        if servers.contains(&address) {
+            let message = format!("server `{address}` is named twice");
+            let help = "take one of them out: a server is known by its address, and all have the same weight";
+            reporter.report(Code::DuplicateServer, text.span, message, help);
+        } else if servers.len() == MAX_SERVERS {
+            let help = "split them over several upstreams";
+            let message = format!("more than {MAX_SERVERS} servers");
+            reporter.report(Code::TooLarge, text.span, message, help);
+            break;
+        } else {
+            servers.push(address);
+        }
+    }
+    servers
 }
 
 fn server(text: &Written<String>, reporter: &mut Reporter) -> Option<SocketAddr> {
@@ -141,6 +170,9 @@ fn names_a_host(text: &str) -> bool {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Each connection looks at all of them.
+const MAX_SERVERS: usize = 1_000;
 
 /// A help line stays a line.
 const MAX_LISTED: usize = 10;

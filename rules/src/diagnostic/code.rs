@@ -123,6 +123,7 @@ codes! {
     BadAlpn = "E0406", Error, "a text that is not an ALPN protocol name, or one that is named twice";
     BanBehindProxy = "E0407", Error, "`ban` on a listener whose peers are proxies, not clients";
     SynProxy = "E0408", Error, "`syn_proxy` without what it needs: a budget of SYNs, and flows";
+    DuplicateServer = "E0420", Error, "an upstream with the same server twice";
     // Client certificates.
     ClientCaMissing = "E0421", Error, "clients are asked for a certificate, and nothing says whose are trusted";
     BadIdentity = "E0422", Error, "a text that is not a pattern for names in certificates, or not the fingerprint of a key";

@@ -19,6 +19,8 @@ pub(crate) mod set;
 pub(crate) mod tickets;
 pub(crate) mod tls;
 pub(crate) mod upstream;
+pub(crate) mod upstream_terms;
+pub(crate) mod upstream_tls;
 pub(crate) mod vpc;
 
 use toml::de::DeTable;

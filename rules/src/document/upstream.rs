@@ -3,6 +3,8 @@
 use super::cursor::Cursor;
 use super::listener::EXAMPLE;
 use super::schema::{Key, Kind, Table, Word};
+use super::upstream_terms::{EJECT, Eject, HEALTH, Health};
+use super::upstream_tls::{UPSTREAM_TLS, UpstreamTls};
 use crate::diagnostic::Reporter;
 use crate::source::Written;
 
@@ -14,16 +16,25 @@ pub(crate) struct Upstream {
     pub(crate) balance: Option<Written<&'static str>>,
     pub(crate) proxy_protocol: Option<Written<&'static str>>,
     pub(crate) connect_timeout: Option<Written<String>>,
+    pub(crate) tls: Option<UpstreamTls>,
+    pub(crate) health: Option<Health>,
+    pub(crate) eject: Option<Eject>,
 }
 
 impl Upstream {
     pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
+        let tls = table.table("tls", reporter);
+        let health = table.table("health", reporter);
+        let eject = table.word_or_table("eject", reporter);
         Self {
             name: table.text("name", reporter),
             servers: table.texts("servers", reporter),
             balance: table.word("balance", reporter),
             proxy_protocol: table.word("proxy_protocol", reporter),
             connect_timeout: table.text("connect_timeout", reporter),
+            tls: tls.map(|table| UpstreamTls::read(table, reporter)),
+            health: health.map(|table| Health::read(table, reporter)),
+            eject: eject.map(|eject| Eject::read(eject, reporter)),
         }
     }
 }
@@ -60,27 +71,48 @@ pub(crate) static UPSTREAM: Table = Table {
             "proxy_protocol",
             Kind::Word(&[
                 Word::new("off", "none"),
+                Word::new("v1", "version 1, a line of text with the addresses alone"),
                 Word::new("v2", "version 2, with server name, ALPN and TLS version"),
-                Word::later("v1", "write `proxy_protocol = \"v2\"` or `\"off\"`"),
             ]),
             "off",
-            "The PROXY protocol header sent before the client's bytes: it tells the server who the client is.",
+            "The PROXY protocol header sent before the client's bytes, and before the TLS handshake if there is one: it tells the \
+             server who the client is.",
             "proxy_protocol = \"v2\"",
         ),
         Key::optional(
             "connect_timeout",
             Kind::Text,
             "`\"3s\"`",
-            "How long connecting to a server may take.",
+            "How long reaching a server may take, the TLS handshake with it included. Each server is tried once, so a client waits \
+             at most for as many of these as there are servers.",
             "connect_timeout = \"3s\"",
         ),
-        Key::later(
+        Key::optional(
             "tls",
-            "leave `tls` out: bytes go to the upstream unencrypted, so keep it on this host or a trusted network",
+            Kind::Table(&UPSTREAM_TLS),
+            "bytes go to the servers unencrypted",
+            "How the servers are spoken to over TLS.",
+            "tls = { server_name = \"app.internal\", ca = \"internal.pem\" }",
         ),
-        Key::later(
+        Key::optional(
             "health",
-            "leave `health` out: a server that refuses a connection is seen when it does",
+            Kind::Table(&HEALTH),
+            "nothing is checked",
+            "Checks whether the servers can be reached, without waiting for a client. See [upstreams](upstreams.md#health-checks).",
+            "health = { every = \"5s\", timeout = \"1s\", rise = 2, fall = 3 }",
+        ),
+        Key::optional(
+            "eject",
+            Kind::WordOrTable(
+                &[Word::new(
+                    "off",
+                    "a server that cannot be reached is tried again each time it is its turn",
+                )],
+                &EJECT,
+            ),
+            "`{ failures = 5, for = \"10s\" }`",
+            "When a server that clients could not be connected to is left out for a while. See [upstreams](upstreams.md#ejection).",
+            "eject = { failures = 5, for = \"10s\" }",
         ),
     ],
 };

@@ -41,7 +41,7 @@ pub use rate::Rate;
 pub use rule::{Action, Direction, IcmpMatch, Level, PortRange, Protocols, Rule, Scope, TcpFlags};
 pub use time::{Clock, Timestamp};
 pub use tls::{CertificateFiles, Tickets, Tls, TlsVersion};
-pub use upstream::{Balance, ProxyHeader, Upstream};
+pub use upstream::{Balance, Ejection, HealthChecks, ProxyHeader, Upstream, UpstreamTls};
 pub use zone::{Host, Interface, Vpc};
 
 /// One whole policy: what `ravelin check` accepts and everything else works from.

@@ -40,7 +40,7 @@ pub struct Certificate {
 /// A chain and its key as the library wants them, with and without the staple.
 #[derive(Clone, Debug)]
 pub(super) struct Served {
-    plain: Arc<CertifiedKey>,
+    pub(super) plain: Arc<CertifiedKey>,
     stapled: Option<(Staple, Arc<CertifiedKey>)>,
 }
 
@@ -224,7 +224,7 @@ impl From<io::Error> for FileError {
 }
 
 impl FileError {
-    fn of(self, path: &Path) -> CertificateError {
+    pub(super) fn of(self, path: &Path) -> CertificateError {
         let path = path.to_owned();
         match self {
             Self::Unreadable(source) => CertificateError::Read { path, source },

@@ -2,11 +2,14 @@
 //!
 //! limit → **tls** → relay. `certificate` reads the pairs, `last_good` keeps those that cannot be read any more, `staple` what vouches for
 //! them, `sni` finds what belongs to a server name, `client_auth` judges what clients prove, `tickets` lets clients come back, `config`
-//! puts a listener's settings together, `handshake` carries them out. Knows no routes' upstreams and no limits.
+//! puts a listener's settings together, `handshake` carries them out. `connector` is the other side: TLS towards servers, with
+//! `authorities` to trust. Knows no routes' upstreams and no limits.
 
+mod authorities;
 mod certificate;
 mod client_auth;
 mod config;
+mod connector;
 mod handshake;
 mod last_good;
 mod sni;
@@ -14,11 +17,14 @@ mod socket;
 mod staple;
 mod tickets;
 
+pub use authorities::AuthorityError;
 pub use certificate::{Certificate, CertificateError};
 pub use client_auth::ClientAuthError;
 pub(super) use client_auth::{Examination, Refused, Trust};
 pub(super) use config::Settings;
 pub use config::TlsError;
+pub(super) use connector::Connector;
+pub use connector::ConnectorError;
 pub(super) use handshake::{Choice, HandshakeEnd, Session, handshake};
 pub(super) use last_good::{KeptPair, last_good};
 pub(super) use sni::NameMap;
