@@ -1,5 +1,9 @@
 //! A stop: not ready, not listening, connections finish, what does not is cut and counted in the exit code.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
+
 use nix::sys::signal::Signal;
 use ravelin_tests::daemon::Half;
 use ravelin_tests::{requires, wait};
@@ -58,4 +62,28 @@ fn what_does_not_finish_is_cut_and_counted_with_the_time_of_the_last_reload() {
     assert_eq!(world.daemon.await_end().code(), Some(1));
     let logs = world.daemon.logs();
     assert!(logs.contains("cut=2"), "{logs}");
+}
+
+#[test]
+fn a_service_manager_is_told_how_long_the_drain_may_take() {
+    requires!(Root, NetworkNamespaces);
+    let world = world("drain-notify", Half::Edge, &drain("2h"));
+    let socket = world.daemon.home().directory().join("notify.sock");
+    let manager = UnixDatagram::bind(&socket).expect("bind");
+    manager.set_read_timeout(Some(SOON)).expect("a timeout");
+    // The edge has become another user by then.
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).expect("permissions");
+    let mut world = World {
+        daemon: world.daemon.variable("NOTIFY_SOCKET", &socket).started(),
+        ..world
+    };
+    assert!(world.daemon.stop().success());
+    let mut told = String::new();
+    while !told.contains("STOPPING=1") {
+        let mut message = [0; 4096];
+        let length = manager.recv(&mut message).expect("a message");
+        told.push_str(&String::from_utf8_lossy(&message[..length]));
+    }
+    // Two hours and what is left to do then, in microseconds.
+    assert!(told.contains("EXTEND_TIMEOUT_USEC=7205000000"), "{told}");
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod load;
+mod storm;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use ravelin_tests::daemon::{Daemon, Half, ask};
 use ravelin_tests::netns::Namespace;
 use ravelin_tests::pki::{Authority, Pair};
 use ravelin_tests::requires;
+use storm::Storm;
 
 const NAME: &str = "api.example.com";
 const LISTENER: &str = "127.0.0.1:8443";
@@ -161,4 +163,27 @@ fn twenty_upgrades_lose_nothing_and_leave_no_process_behind() {
     assert_nothing_lost(&counts, took);
     assert_eq!(ends, vec![Some(0); UPGRADES], "{}", world.daemon.logs());
     assert!(world.daemon.stop().success());
+}
+
+#[test]
+fn what_waits_in_the_queue_survives_an_upgrade() {
+    requires!(Root, NetworkNamespaces);
+    let mut world = world("load-queue");
+    let storm = Storm::start(&world.namespace, address(LISTENER));
+    let began = Instant::now();
+    for turn in 1..=UPGRADES {
+        let before = storm.ended();
+        let old = world.daemon.take_over();
+        assert_eq!(old.await_end().code(), Some(0), "{}", world.daemon.logs());
+        ravelin_tests::wait::until(&format!("connections after upgrade {turn}"), load::SOON, || {
+            (storm.ended() >= before + 500).then_some(())
+        });
+    }
+    let took = began.elapsed();
+    let (ended, failed) = storm.finish();
+    let [refused, reset, other] = failed;
+    eprintln!(
+        "{UPGRADES} upgrades in {took:.1?}: {ended} connections, {refused} refused, {reset} reset, {other} other failures"
+    );
+    assert_eq!(failed, [0, 0, 0], "of {ended} connections");
 }

@@ -20,11 +20,9 @@ pub(super) fn reloading() {
 
 /// Stopping, and done within `patience`, which may be longer than the unit allows for.
 pub(super) fn stopping(patience: Duration) {
-    let microseconds = u32::try_from(patience.as_micros()).unwrap_or(u32::MAX);
-    send(&[
-        NotifyState::Stopping,
-        NotifyState::ExtendTimeoutUsec(microseconds),
-    ]);
+    // Not `ExtendTimeoutUsec`, whose 32 bits end at 71 minutes.
+    let extend = format!("EXTEND_TIMEOUT_USEC={}", patience.as_micros());
+    send(&[NotifyState::Stopping, NotifyState::Custom(&extend)]);
 }
 
 /// Says "still alive" twice in the time that the service manager waits; never returns.
