@@ -113,7 +113,7 @@ impl Fault {
             Self::Garbage => home.write(file, "\u{1}garbage \u{fffd} that is nothing\n%%%%\n"),
             Self::HalfWritten => home.write(file, &good[..good.len() / 2]),
             Self::Missing => fs::remove_file(path).expect("removed"),
-            Self::Unreadable => fs::set_permissions(path, Permissions::from_mode(0)).expect("a mode"),
+            Self::Unreadable => fs::set_permissions(path, Permissions::from_mode(0o000)).expect("a mode"),
         }
     }
 }

@@ -40,10 +40,7 @@ struct Found {
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     /// What it sent, leaf first: judged again when a reload changes who is let in. rustls bounds it (64 KiB).
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the review of live connections after a reload reads it")
-    )]
+    #[expect(dead_code, reason = "the review of live connections after a reload reads it")]
     pub(crate) chain: Arc<[CertificateDer<'static>]>,
     /// What the leaf says.
     pub(crate) names: Names,
