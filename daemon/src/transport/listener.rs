@@ -3,6 +3,9 @@
 //! policy → **listener** → accept, connection. A reload makes a new one and swaps it in; connections go on with the one they
 //! began with. What must outlive a reload (open connections, limiter state, ticket keys) is handed from old to new.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;

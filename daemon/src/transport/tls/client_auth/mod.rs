@@ -15,9 +15,6 @@ mod revoked;
 mod signature;
 mod trust;
 
-#[cfg(test)]
-mod tests;
-
 pub use error::ClientAuthError;
 pub(super) use examination::Identity;
 pub(crate) use examination::{Examination, Refused};

@@ -1,1 +1,0 @@
-//! Chains, lists and names, judged without a connection.
