@@ -8,7 +8,7 @@ use ravelin_tests::pki::{Authority, Pair};
 use ravelin_tests::runtime::runtime;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use socket2::{Domain, Socket, Type};
@@ -134,6 +134,7 @@ pub(crate) struct Session {
     pub(crate) server_name: Option<String>,
     pub(crate) alpn: Option<String>,
     pub(crate) client_certificate: Option<Vec<u8>>,
+    pub(crate) resumed: bool,
 }
 
 /// A server that sends back what it gets over TLS. With `clients` it demands a certificate of that authority.
@@ -176,6 +177,7 @@ pub(crate) fn tls_server(
             {
                 let (_, tls) = stream.get_ref();
                 let session = Session {
+                    resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
                     server_name: tls.server_name().map(str::to_owned),
                     alpn: tls
                         .alpn_protocol()

@@ -75,6 +75,7 @@ fn bytes_go_encrypted_to_a_server_that_proves_its_name_and_back() {
         server_name: Some(SERVER.to_owned()),
         alpn: None,
         client_certificate: Some(own.der.to_vec()),
+        resumed: false,
     };
     assert_eq!(noted.lock().expect("unbroken").sessions, [session]);
     wait::until("the end to be counted", SOON, || {
@@ -144,6 +145,14 @@ fn every_connection_is_verified_in_full() {
         let answer = runtime().block_on(world.ask(b"echo"));
         assert_eq!(answer.expect("an answer"), "echo");
     }
+    assert!(
+        noted
+            .lock()
+            .expect("unbroken")
+            .sessions
+            .iter()
+            .all(|session| !session.resumed)
+    );
     // No session of before gets in when the authority is another.
     world.edge.home().write("internal.pem", other.pem());
     world.edge.reload().expect("the policy loads");

@@ -147,6 +147,12 @@ const NEEDS: [Need; 12] = [
         by: Purpose::runs_tests,
     },
     Need {
+        program: "haproxy",
+        package: "haproxy",
+        reason: "the PROXY protocol by the people who wrote it down, and another TLS proxy that gets the same connections",
+        by: |purpose| purpose.runs_tests() || purpose.runs_benches(),
+    },
+    Need {
         program: "c++",
         package: "g++",
         reason: "a C++ compiler: the fuzzer that the readers run under is written in it",
@@ -163,12 +169,6 @@ const NEEDS: [Need; 12] = [
         package: "nftables",
         reason: "another firewall, which is sent the same frames",
         by: Purpose::runs_tests,
-    },
-    Need {
-        program: "haproxy",
-        package: "haproxy",
-        reason: "another TLS proxy, which gets the same connections",
-        by: Purpose::runs_benches,
     },
     Need {
         program: "hitch",

@@ -137,3 +137,21 @@ const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 const EADDRNOTAVAIL: i32 = 99;
 const ENOBUFS: i32 = 105;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_server_is_to_blame_for_what_this_host_lacks() {
+        let failed = |number| Failed::from(io::Error::from_raw_os_error(number));
+        for number in [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL] {
+            assert!(failed(number).is_ours(), "{number}");
+        }
+        // Refused, reset, unreachable, timed out.
+        for number in [111, 104, 113, 110] {
+            assert!(!failed(number).is_ours(), "{number}");
+        }
+        assert_eq!(failed(111).result, Connect::Refused);
+    }
+}
