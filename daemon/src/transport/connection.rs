@@ -14,7 +14,7 @@ use tokio::time::timeout_at;
 use super::limit::{Abandoned, Admission, Permit, wait};
 use super::listener::Listener;
 use super::live::Cut;
-use super::proxy_header::ProxyHeader;
+use super::proxy::ProxyHeader;
 use super::relay::relay;
 use super::tls::{HandshakeEnd, Session, handshake};
 use super::upstream::{Connected, Unreachable, Upstream};

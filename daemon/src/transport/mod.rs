@@ -12,7 +12,7 @@ pub mod limit;
 mod listen;
 mod listener;
 mod live;
-mod proxy_header;
+mod proxy;
 mod quiet;
 mod relay;
 pub mod service;

@@ -1,6 +1,6 @@
 //! The PROXY protocol header, version 2: tells the upstream who the client is and what it asked for.
 //!
-//! handshake → **proxy header** → upstream. Written from what the socket and the handshake say, never from what a client
+//! handshake → **encode** → upstream. Written from what the socket and the handshake say, never from what a client
 //! claims of itself. <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,24 +11,24 @@ use crate::metrics::labels::Version;
 
 /// What the header says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ProxyHeader<'a> {
+pub(in crate::transport) struct ProxyHeader<'a> {
     /// The client's address.
-    pub(super) client: SocketAddr,
+    pub(in crate::transport) client: SocketAddr,
     /// The address it connected to.
-    pub(super) local: SocketAddr,
+    pub(in crate::transport) local: SocketAddr,
     /// The server name it asked for.
-    pub(super) server_name: Option<&'a str>,
+    pub(in crate::transport) server_name: Option<&'a str>,
     /// The application protocol that was agreed on.
-    pub(super) alpn: Option<&'a [u8]>,
+    pub(in crate::transport) alpn: Option<&'a [u8]>,
     /// The TLS version.
-    pub(super) version: Version,
+    pub(in crate::transport) version: Version,
     /// The cipher suite.
-    pub(super) cipher: Option<CipherSuite>,
+    pub(in crate::transport) cipher: Option<CipherSuite>,
 }
 
 impl ProxyHeader<'_> {
     /// The bytes that go before the relayed ones.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in crate::transport) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(256);
         let family = match (self.client.ip().to_canonical(), self.local.ip().to_canonical()) {
             (IpAddr::V4(client), IpAddr::V4(local)) => {
