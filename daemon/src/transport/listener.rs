@@ -26,6 +26,7 @@ pub(super) struct Listener {
     pub(super) name: String,
     pub(super) gate: Gate,
     pub(super) tls: Arc<ServerConfig>,
+    pub(super) proxy_timeout: Duration,
     pub(super) handshake_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) metrics: ListenerMetrics,
@@ -33,13 +34,21 @@ pub(super) struct Listener {
     pub(super) quiet: Arc<Quiet>,
     /// `(certificate file, not after)` of each certificate.
     pub(super) expiries: Vec<(String, i64)>,
-    routes: NameMap<Arc<Upstream>>,
+    routes: NameMap<Route>,
     /// Where unknown names go; `None`: they are refused.
-    fallback: Option<Arc<Upstream>>,
+    fallback: Option<Route>,
     limiting: Option<Limiting>,
     /// `None`: nobody is banned because of this listener.
     escalation: Option<Arc<Escalation>>,
     tickets: Tickets,
+}
+
+/// Where connections for a server name go.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    pub(super) upstream: Arc<Upstream>,
+    /// The upstream ends TLS.
+    pub(super) passthrough: bool,
 }
 
 /// The parts of the policy that the limiter's state depends on. When they change the listener begins with a new limiter, which
@@ -73,10 +82,17 @@ impl Listener {
             let upstream = upstream(&route.upstream).ok_or_else(|| ListenerError::UnknownUpstream {
                 upstream: route.upstream.clone(),
             })?;
-            routes.push((route.sni.clone(), upstream));
+            let passthrough = route.passthrough;
+            routes.push((
+                route.sni.clone(),
+                Route {
+                    upstream,
+                    passthrough,
+                },
+            ));
         }
         let fallback = match policy.sni_policy {
-            SniPolicy::Default => routes.first().map(|(_, upstream)| Arc::clone(upstream)),
+            SniPolicy::Default => routes.first().map(|(_, route)| route.clone()),
             SniPolicy::Strict => None,
         };
         let counters = metrics.listener(&policy.name);
@@ -86,6 +102,7 @@ impl Listener {
             gate: gate(policy, limiting, previous, &counters),
             escalation: escalation(policy, previous, &counters, bans),
             tls: server_config(&policy.tls, &certificates, Arc::clone(&tickets), provider)?,
+            proxy_timeout: policy.limits.proxy_timeout,
             handshake_timeout: policy.limits.handshake_timeout,
             idle_timeout: policy.limits.idle_timeout,
             metrics: counters,
@@ -101,13 +118,13 @@ impl Listener {
         })
     }
 
-    /// The upstream for a server name: the most exact route, or what `sni_policy` says.
-    pub(super) fn route(&self, server_name: Option<&str>) -> Option<Arc<Upstream>> {
+    /// Where a server name leads: the most exact route, or what `sni_policy` says.
+    pub(super) fn route(&self, server_name: Option<&str>) -> Option<Route> {
         self.routes
             .find(server_name)
             .first()
             .or(self.fallback.as_ref())
-            .map(Arc::clone)
+            .cloned()
     }
 
     /// The far end of an accepted socket has offended.
@@ -197,6 +214,7 @@ fn gate(
         (limiter, terms)
     });
     Gate {
+        trusted_proxies: policy.trusted_proxies.as_ref().map(AddressRanges::compile),
         allow: AddressRanges::compile(&policy.allow),
         deny: AddressRanges::compile(&policy.deny),
         total: previous.map_or_else(
@@ -226,7 +244,7 @@ fn escalation(
 /// What works, and will not do what the operator wants.
 fn warn_about(policy: &policy::Listener, certificates: &[Certificate]) {
     let listener = policy.name.as_str();
-    for route in &policy.routes {
+    for route in policy.routes.iter().filter(|route| !route.passthrough) {
         let sni = &route.sni;
         let covered = |name: &SniPattern| match sni {
             SniPattern::Any => true,

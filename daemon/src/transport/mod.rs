@@ -4,6 +4,7 @@
 //! the kernel's tables, of packets, or of what is said inside the relayed bytes.
 
 mod accept;
+mod ahead;
 mod connection;
 mod descriptors;
 pub mod edge;
@@ -12,7 +13,7 @@ pub mod limit;
 mod listen;
 mod listener;
 mod live;
-mod proxy;
+pub mod proxy;
 mod quiet;
 mod relay;
 pub mod service;

@@ -12,6 +12,7 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
     let Some(written) = written else {
         return ListenerLimits {
             handshake_timeout: HANDSHAKE_TIMEOUT,
+            proxy_timeout: PROXY_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             connections: None,
             concurrent: ConcurrentLimit {
@@ -23,6 +24,7 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
         };
     };
     let handshake = written.handshake_timeout.as_ref();
+    let proxy = written.proxy_timeout.as_ref();
     let idle = written.idle_timeout.as_ref();
     let delay = delay(written.delay.as_ref(), reporter);
     report_unused_delay(written.delay.as_ref(), written.connections.as_ref(), reporter);
@@ -33,6 +35,7 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
     );
     ListenerLimits {
         handshake_timeout: units::duration("handshake_timeout", handshake, HANDSHAKE_TIMEOUT, reporter),
+        proxy_timeout: units::duration("proxy_timeout", proxy, PROXY_TIMEOUT, reporter),
         idle_timeout: units::duration("idle_timeout", idle, IDLE_TIMEOUT, reporter),
         connections: written
             .connections
@@ -108,6 +111,7 @@ fn report_unused_delay(delay: Option<&Delay>, connections: Option<&Connections>,
 }
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const PROXY_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
 const DELAY: Duration = Duration::from_secs(2);
 const QUEUE: u32 = 1_000;

@@ -17,6 +17,7 @@ mod numbers;
 mod ports;
 mod prefix;
 pub(crate) mod protocol;
+mod proxies;
 mod range;
 mod routes;
 mod rule;

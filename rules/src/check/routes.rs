@@ -30,6 +30,7 @@ pub(super) fn check(
             .upstream
             .as_ref()
             .and_then(|name| upstreams.find(name, reporter));
+        let passthrough = passthrough(route, reporter);
         let pattern = match &route.sni {
             Some(sni) => server_name::check(sni, reporter),
             None => (!route.names_a_server).then_some(SniPattern::Any),
@@ -53,10 +54,22 @@ pub(super) fn check(
             routes.push(Route {
                 sni: pattern,
                 upstream,
+                passthrough,
             });
         }
     }
     routes
+}
+
+/// Only who ends TLS can ask for a client certificate.
+fn passthrough(route: &WrittenRoute, reporter: &mut Reporter) -> bool {
+    let passthrough = route.passthrough.is_some_and(|word| word.value);
+    if let Some(client_auth) = route.client_auth.filter(|_| passthrough) {
+        let message = "`client_auth` on a route with `passthrough`";
+        let help = "take `client_auth` out and let the upstream ask for certificates, or take `passthrough` out and end TLS here";
+        reporter.report(Code::Passthrough, client_auth, message, help);
+    }
+    passthrough
 }
 
 /// Whether every name that fits `later` fits `earlier`.

@@ -123,6 +123,8 @@ codes! {
     BadAlpn = "E0406", Error, "a text that is not an ALPN protocol name, or one that is named twice";
     BanBehindProxy = "E0407", Error, "`ban` on a listener whose peers are proxies, not clients";
     SynProxy = "E0408", Error, "`syn_proxy` without what it needs: a budget of SYNs, and flows";
+    TrustedProxies = "E0420", Error, "`proxy_protocol = \"require\"` and `trusted_proxies` that do not fit together";
+    Passthrough = "E0421", Error, "a key that a route with `passthrough` cannot have: it does not end TLS";
     // The tables.
     DoesNotFit = "E0501", Error, "the policy is sound, and its tables do not fit the bounds of a generation";
     // Warnings.
@@ -139,6 +141,7 @@ codes! {
     FeedCut = "W0012", Warning, "a feed that lists addresses of `[never_ban]`";
     SetKeptBack = "W0013", Warning, "a set whose files change more than its `max_change` allows";
     BansSwitchedOff = "W0014", Warning, "`ban` on a listener while `[firewall] bans` is false";
+    UnusedProxyTimeout = "W0020", Warning, "`proxy_timeout` on a listener that reads no PROXY headers";
     // Lints: what rules do, and do not do.
     Unreachable = "W0101", Warning, "a rule that no packet can match when it gets to the rules";
     Shadowed = "W0102", Warning, "a rule that does nothing, because rules before it decide about all it matches";

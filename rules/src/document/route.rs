@@ -14,6 +14,9 @@ pub(crate) struct Route {
     pub(crate) upstream: Option<Written<String>>,
     /// `sni` stands there, readable or not: the route is not a catch-all.
     pub(crate) names_a_server: bool,
+    pub(crate) passthrough: Option<Written<bool>>,
+    /// `client_auth` stands there, sound or not.
+    pub(crate) client_auth: Option<Span>,
 }
 
 impl Route {
@@ -23,6 +26,8 @@ impl Route {
             sni: table.text("sni", reporter),
             upstream: table.text("upstream", reporter),
             names_a_server: table.key_span("sni").is_some(),
+            passthrough: table.boolean("passthrough", reporter),
+            client_auth: table.key_span("client_auth"),
         }
     }
 }
@@ -44,6 +49,13 @@ pub(super) static ROUTE: Table = Table {
             Kind::Text,
             "The name of an `[[upstream]]`.",
             "upstream = \"app\"",
+        ),
+        Key::optional(
+            "passthrough",
+            Kind::Boolean,
+            "`false`",
+            "Whether TLS goes through as it is, for the upstream to end: Ravelin reads the server name and needs no certificate for it.",
+            "passthrough = true",
         ),
         Key::later(
             "client_auth",

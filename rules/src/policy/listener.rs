@@ -18,6 +18,8 @@ pub struct Listener {
     pub allow: AddressMatch,
     /// Client addresses refused, also when `allow` names them. Default: none.
     pub deny: AddressMatch,
+    /// `trusted_proxies`: who is believed when it says who the client is, and must say so. `None`: the client is who opened the connection.
+    pub trusted_proxies: Option<AddressMatch>,
     /// At least one.
     pub routes: Vec<Route>,
     /// `sni_policy`.
@@ -39,6 +41,8 @@ pub struct Route {
     pub sni: SniPattern,
     /// `upstream`: names an upstream that exists.
     pub upstream: String,
+    /// `passthrough`: the upstream ends TLS.
+    pub passthrough: bool,
 }
 
 /// A server name pattern, lower case.

@@ -20,6 +20,13 @@ pub(in crate::transport) struct ProxyHeader<'a> {
     pub(in crate::transport) server_name: Option<&'a str>,
     /// The application protocol that was agreed on.
     pub(in crate::transport) alpn: Option<&'a [u8]>,
+    /// The TLS session; `None`: it is not ended here.
+    pub(in crate::transport) tls: Option<Secured>,
+}
+
+/// What was agreed on with the client.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::transport) struct Secured {
     /// The TLS version.
     pub(in crate::transport) version: Version,
     /// The cipher suite.
@@ -50,7 +57,9 @@ impl ProxyHeader<'_> {
         if let Some(name) = self.server_name {
             field(&mut body, TYPE_AUTHORITY, name.as_bytes());
         }
-        field(&mut body, TYPE_SSL, &self.ssl());
+        if let Some(tls) = &self.tls {
+            field(&mut body, TYPE_SSL, &tls.ssl());
+        }
 
         let mut header = Vec::with_capacity(16 + body.len());
         header.extend(SIGNATURE);
@@ -60,7 +69,9 @@ impl ProxyHeader<'_> {
         header.extend(body);
         header
     }
+}
 
+impl Secured {
     fn ssl(&self) -> Vec<u8> {
         let mut ssl = vec![CLIENT_SSL];
         ssl.extend(NOT_VERIFIED.to_be_bytes());
@@ -117,6 +128,7 @@ const NOT_VERIFIED: u32 = 1;
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Ends, Header, Origin, parse};
     use super::*;
 
     #[test]
@@ -126,8 +138,10 @@ mod tests {
             local: "198.51.100.2:443".parse().unwrap(),
             server_name: Some("a.example"),
             alpn: Some(b"h2"),
-            version: Version::Tls13,
-            cipher: Some(CipherSuite::TLS13_AES_128_GCM_SHA256),
+            tls: Some(Secured {
+                version: Version::Tls13,
+                cipher: Some(CipherSuite::TLS13_AES_128_GCM_SHA256),
+            }),
         };
         let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x48".to_vec();
         expected.extend([192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x34, 0x01, 0xbb]);
@@ -144,8 +158,10 @@ mod tests {
             local: "[2001:db8::2]:2".parse().unwrap(),
             server_name: None,
             alpn: None,
-            version: Version::Tls12,
-            cipher: None,
+            tls: Some(Secured {
+                version: Version::Tls12,
+                cipher: None,
+            }),
         };
         let bytes = header.encode();
         assert_eq!(bytes[13], 0x21);
@@ -153,5 +169,30 @@ mod tests {
         assert_eq!(bytes[16..20], [0x20, 0x01, 0x0d, 0xb8]);
         assert_eq!(bytes[48..52], [0, 1, 0, 2]);
         assert_eq!(bytes.len(), 16 + 54);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            client: (IpAddr, u16),
+            local: (IpAddr, u16),
+            name in proptest::option::of("[a-z.]{1,255}"),
+            ended: bool,
+            follows: Vec<u8>,
+        ) {
+            let header = ProxyHeader {
+                client: client.into(),
+                local: local.into(),
+                server_name: name.as_deref(),
+                alpn: Some(b"h2"),
+                tls: ended.then_some(Secured { version: Version::Tls13, cipher: None }),
+            };
+            let canonical = |(address, port): (IpAddr, u16)| SocketAddr::new(address.to_canonical(), port);
+            let ends = Ends { client: canonical(client), local: canonical(local) };
+            let mut bytes = header.encode();
+            let length = bytes.len();
+            bytes.extend(follows);
+            proptest::prop_assert_eq!(parse(&bytes), Ok(Header { length, origin: Origin::V2(ends) }));
+        }
     }
 }

@@ -1,29 +1,26 @@
 //! One TLS handshake, from the first byte to the session.
 //!
-//! permit → **handshake** → route. The server name is read before a certificate is chosen, so that an unknown one can be
-//! answered with the alert made for it. The caller bounds the time.
+//! permit → **handshake** → route. The `ClientHello` is read before it is known who ends TLS, so that a route can be chosen by it, an
+//! unknown name answered with the alert made for it, and a hello passed on as it came. The caller bounds the time.
 
 use std::io;
 use std::sync::Arc;
 
+use rustls::server::Acceptor;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::server::{StartHandshake, TlsStream};
 
-use super::config::normal;
+use super::hello::{self, Hello, Unparsed};
 use crate::metrics::labels::{HandshakeFailure, Version};
+use crate::transport::accept::reset;
+use crate::transport::ahead::Ahead;
 
 /// A finished handshake.
 #[derive(Debug)]
-pub(crate) struct Session<R> {
+pub(crate) struct Session {
     /// The encrypted stream.
     pub(crate) stream: TlsStream<TcpStream>,
-    /// What the client asked for, lower case.
-    pub(crate) server_name: Option<String>,
-    /// What belongs to that name.
-    pub(crate) route: R,
     /// The protocol version.
     pub(crate) version: Version,
     /// Whether an earlier session was resumed.
@@ -45,40 +42,93 @@ pub(crate) enum HandshakeEnd {
     UnknownName,
 }
 
-/// Reads the `ClientHello`, asks `route` what belongs to the server name in it, and shakes hands.
-pub(crate) async fn handshake<R>(
-    stream: TcpStream,
-    config: Arc<ServerConfig>,
-    route: impl FnOnce(Option<&str>) -> Option<R>,
-) -> Result<Session<R>, HandshakeEnd> {
-    // rustls answers what is not TLS with an alert. Whoever speaks something else gets nothing back: the listener is of no
-    // use to reflect bytes to a third party, or to tell what listens here.
-    let mut first = [0; OLD_HELLO];
-    match stream.peek(&mut first).await {
-        Ok(0) | Err(_) => return Err(HandshakeEnd::ClosedEarly),
-        // Unread bytes make the kernel reset the connection, which is what this peer should see.
-        Ok(_) if first[0] != HANDSHAKE_RECORD => return Err(HandshakeEnd::NotTls),
-        // rustls would complain of what such a hello lacks, not of its age.
-        Ok(OLD_HELLO) if first[5] == CLIENT_HELLO && [first[9], first[10]] < TLS_1_2 => {
-            drop(read_and_tell(stream, PROTOCOL_VERSION).await);
-            let old = rustls::PeerIncompatible::Tls12NotOffered;
-            return Err(HandshakeEnd::Failed(
-                HandshakeFailure::Incompatible,
-                io::Error::other(rustls::Error::from(old)),
-            ));
+/// Reads until the whole `ClientHello` is there, and takes nothing of it.
+pub(crate) async fn read_hello(ahead: &mut Ahead) -> Result<Hello, HandshakeEnd> {
+    loop {
+        match hello::parse(ahead.bytes()) {
+            Ok(hello) => return Ok(hello),
+            Err(Unparsed::Incomplete(wanted)) => match ahead.read(wanted).await {
+                Ok(true) => {}
+                _ if ahead.bytes().is_empty() => return Err(HandshakeEnd::ClosedEarly),
+                _ => return Err(HandshakeEnd::HungUp),
+            },
+            // Whoever speaks something else gets nothing back: the listener is of no use to reflect bytes to a third party, or to
+            // tell what listens here.
+            Err(Unparsed::NotTls) => {
+                reset(ahead.stream());
+                return Err(HandshakeEnd::NotTls);
+            }
+            Err(wrong @ (Unparsed::Malformed | Unparsed::TooLarge)) => {
+                return Err(fail(ahead, DECODE_ERROR, HandshakeFailure::Malformed, wrong).await);
+            }
         }
-        Ok(_) => {}
     }
-    let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
-        .await
-        .map_err(end)?;
-    let server_name = start.client_hello().server_name().map(normal);
-    let Some(route) = route(server_name.as_deref()) else {
-        drop(tell(&mut start.io, UNRECOGNIZED_NAME).await);
-        return Err(HandshakeEnd::UnknownName);
+}
+
+/// Answers a hello whose name has no route.
+pub(crate) async fn refuse_name(ahead: &mut Ahead, legacy_version: u16) -> HandshakeEnd {
+    if let Some(end) = refuse_version(ahead, legacy_version).await {
+        return end;
+    }
+    ahead.answer(UNRECOGNIZED_NAME).await;
+    HandshakeEnd::UnknownName
+}
+
+/// rustls would complain of what such a hello lacks, not of its age.
+async fn refuse_version(ahead: &mut Ahead, legacy_version: u16) -> Option<HandshakeEnd> {
+    if legacy_version >= TLS_1_2 {
+        return None;
+    }
+    let error = rustls::Error::from(rustls::PeerIncompatible::Tls12NotOffered);
+    Some(fail(ahead, PROTOCOL_VERSION, HandshakeFailure::Incompatible, error).await)
+}
+
+/// Shakes hands with a client whose hello was read.
+pub(crate) async fn handshake(
+    mut ahead: Ahead,
+    legacy_version: u16,
+    config: Arc<ServerConfig>,
+) -> Result<Session, HandshakeEnd> {
+    if let Some(end) = refuse_version(&mut ahead, legacy_version).await {
+        return Err(end);
+    }
+    let mut acceptor = Acceptor::default();
+    let mut unread = ahead.bytes();
+    let accepted = loop {
+        // Some thousand bytes at a time; what it has no room for is more than it reads of a hello.
+        let fed = acceptor.read_tls(&mut unread);
+        match acceptor.accept() {
+            Ok(Some(accepted)) => break accepted,
+            Ok(None) if matches!(fed, Ok(1..)) => {}
+            Ok(None) => {
+                let failure = HandshakeFailure::Malformed;
+                return Err(fail(&mut ahead, DECODE_ERROR, failure, Unparsed::TooLarge).await);
+            }
+            Err((error, mut alert)) => {
+                let mut bytes = Vec::new();
+                // A vector takes everything.
+                drop(alert.write_all(&mut bytes));
+                ahead.answer(&bytes).await;
+                return Err(end(io::Error::new(io::ErrorKind::InvalidData, error)));
+            }
+        }
     };
-    let bounded = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(SEND_BUFFER_BYTES));
-    let stream = start.into_stream_with(config, bounded).await.map_err(end)?;
+    // What a client sends behind its hello without waiting (early data, which nobody takes) is for the session.
+    let behind = unread.to_vec();
+    let (stream, _) = ahead.into_parts();
+    let mut fed = Ok(());
+    let prepare = |session: &mut rustls::ServerConnection| {
+        session.set_buffer_limit(Some(SEND_BUFFER_BYTES));
+        let mut behind = behind.as_slice();
+        while !behind.is_empty() && fed.is_ok() {
+            fed = session.read_tls(&mut behind).map(drop);
+        }
+    };
+    let shaking = StartHandshake::from_parts(accepted, stream).into_stream_with(config, prepare);
+    let stream = match fed {
+        Ok(()) => shaking.await.map_err(end)?,
+        Err(error) => return Err(HandshakeEnd::Failed(HandshakeFailure::Violation, error)),
+    };
     let (_, session) = stream.get_ref();
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => Version::Tls13,
@@ -87,24 +137,19 @@ pub(crate) async fn handshake<R>(
     let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
     Ok(Session {
         stream,
-        server_name,
-        route,
         version,
         resumed,
     })
 }
 
-/// Sends an alert and closes. An alert that does not arrive changes nothing: the connection ends either way.
-async fn tell(stream: &mut TcpStream, alert: &[u8]) -> io::Result<()> {
-    stream.write_all(alert).await?;
-    stream.shutdown().await
-}
-
-/// The same for a client whose hello was only looked at: closing with the hello unread would reset the connection, and the
-/// reset can overtake the alert.
-async fn read_and_tell(mut stream: TcpStream, alert: &[u8]) -> io::Result<()> {
-    tell(&mut stream, alert).await?;
-    stream.read(&mut [0; 2048]).await.map(drop)
+async fn fail(
+    ahead: &mut Ahead,
+    alert: &[u8],
+    failure: HandshakeFailure,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> HandshakeEnd {
+    ahead.answer(alert).await;
+    HandshakeEnd::Failed(failure, io::Error::other(error))
 }
 
 fn end(error: io::Error) -> HandshakeEnd {
@@ -126,20 +171,14 @@ fn end(error: io::Error) -> HandshakeEnd {
     HandshakeEnd::Failed(failure, error)
 }
 
-/// `ContentType` handshake, RFC 9846 section 5.1.
-const HANDSHAKE_RECORD: u8 = 22;
-
-/// A handshake message that opens a connection.
-const CLIENT_HELLO: u8 = 1;
-
-/// The bytes up to and with the version in a `ClientHello`: record header (5), message header (4), version (2).
-const OLD_HELLO: usize = 11;
-
 /// TLS 1.2, and what TLS 1.3 calls itself here.
-const TLS_1_2: [u8; 2] = [3, 3];
+const TLS_1_2: u16 = 0x0303;
 
 /// An alert record: TLS 1.2 on the wire, fatal, `protocol_version` (70).
 const PROTOCOL_VERSION: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
+
+/// The same with `decode_error` (50).
+const DECODE_ERROR: &[u8] = &[21, 3, 3, 0, 2, 2, 50];
 
 /// The same with `unrecognized_name` (112), RFC 6066 section 3.
 const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
