@@ -121,7 +121,7 @@ fn apt(what: &str, arguments: &[&str]) -> Result<(), Failure> {
     )
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need {
         program: "ip",
         package: "iproute2",
@@ -144,6 +144,12 @@ const NEEDS: [Need; 8] = [
         program: "openssl",
         package: "openssl",
         reason: "a TLS client that shares no code with the edge",
+        by: Purpose::runs_tests,
+    },
+    Need {
+        program: "haproxy",
+        package: "haproxy",
+        reason: "a proxy in front of the edge, which writes the PROXY headers of somebody else",
         by: Purpose::runs_tests,
     },
     Need {
