@@ -343,6 +343,36 @@ fn a_listener_without_limits_has_the_defaults() {
 }
 
 #[test]
+fn trusted_proxies_and_passthrough_arrive() {
+    let text = include_str!("policies/good/behind-proxies.toml");
+    let policy = loaded(&text.replace("files/", "")).policy;
+    let [web, through] = policy.listeners.as_slice() else {
+        panic!("two listeners")
+    };
+    let trusted = web.trusted_proxies.as_ref().unwrap();
+    for (address, expected) in [
+        ("10.20.0.7", true),
+        ("2001:db8:20::1", true),
+        ("192.0.2.10", true),
+        ("192.0.2.11", false),
+    ] {
+        assert_eq!(
+            trusted.contains(address.parse().unwrap(), &[], 0),
+            expected,
+            "{address}"
+        );
+    }
+    assert_eq!(web.limits.proxy_timeout, Duration::from_secs(1));
+    let passed = |routes: &[ravelin_rules::policy::Route]| -> Vec<bool> {
+        routes.iter().map(|route| route.passthrough).collect()
+    };
+    assert_eq!(passed(&web.routes), [true, false]);
+    assert_eq!(passed(&through.routes), [true]);
+    assert!(through.trusted_proxies.is_none() && through.tls.certificates.is_empty());
+    assert_eq!(through.limits.proxy_timeout, Duration::from_secs(3));
+}
+
+#[test]
 fn every_limit_of_a_listener_arrives() {
     let policy = loaded(&listener(
         r#"

@@ -5,11 +5,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
+use crate::pki::Pair;
 use crate::runtime::runtime;
 
 /// Accepts on a free port of 127.0.0.1 until it is dropped.
@@ -54,19 +61,40 @@ impl Backend {
     /// A server that answers one HTTP request with `body` and closes.
     #[must_use]
     pub fn http(body: &'static str) -> Self {
-        Self::new(move |mut stream| async move {
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                if stream.read_buf(&mut request).await? == 0 {
-                    return Ok(());
-                }
-            }
-            let length = body.len();
-            let answer =
-                format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
-            stream.write_all(answer.as_bytes()).await?;
-            stream.shutdown().await
+        Self::new(move |stream| answer(stream, body))
+    }
+
+    /// The same over TLS, which it ends itself.
+    #[must_use]
+    pub fn https(pair: &Pair, body: &'static str) -> Self {
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![pair.der.clone()], key)
+            .expect("a pair");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::new(move |stream| {
+            let acceptor = acceptor.clone();
+            async move { answer(acceptor.accept(stream).await?, body).await }
         })
+    }
+
+    /// A server that reads until the client ends, and tells what it got.
+    #[must_use]
+    pub fn hearing() -> (Self, Receiver<Vec<u8>>) {
+        let (heard, hearing) = channel();
+        let backend = Self::new(move |mut stream| {
+            let heard = heard.clone();
+            async move {
+                let mut all = Vec::new();
+                stream.read_to_end(&mut all).await?;
+                let _nobody_asks = heard.send(all);
+                Ok(())
+            }
+        });
+        (backend, hearing)
     }
 
     /// A server that sends back what it gets, until the client ends.
@@ -90,6 +118,19 @@ impl Backend {
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
     }
+}
+
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, body: &str) -> io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    let length = body.len();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
 }
 
 impl Drop for Backend {

@@ -110,7 +110,12 @@ impl Client {
         self.shake(connect_from(from, to).await?, name).await
     }
 
-    async fn shake(&self, stream: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
+    /// Shakes hands on a connection that is there.
+    ///
+    /// # Errors
+    ///
+    /// When the handshake fails.
+    pub async fn shake(&self, stream: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(name.to_owned()).expect("a server name");
         self.connector.connect(name, stream).await

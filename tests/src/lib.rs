@@ -19,6 +19,8 @@ pub mod evasion;
 pub mod figures;
 pub mod fixture;
 pub mod guide;
+pub mod haproxy;
+pub mod hello;
 pub mod home;
 pub mod netns;
 pub mod ocsp;

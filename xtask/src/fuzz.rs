@@ -23,7 +23,7 @@ pub(crate) struct Target {
 }
 
 /// Every target, one binary of `tests/fuzz` each.
-pub(crate) const TARGETS: [Target; 4] = [
+pub(crate) const TARGETS: [Target; 6] = [
     Target {
         name: "policy",
         seeds: &[
@@ -54,6 +54,16 @@ pub(crate) const TARGETS: [Target; 4] = [
             "rules/tests/imports/nftables",
         ],
         longest: 16 << 10,
+    },
+    Target {
+        name: "client_hello",
+        seeds: &["tests/fuzz/seeds/client_hello"],
+        longest: 96 << 10,
+    },
+    Target {
+        name: "proxy_header",
+        seeds: &["tests/fuzz/seeds/proxy_header"],
+        longest: 5 << 10,
     },
 ];
 

@@ -64,7 +64,7 @@ impl Ring {
             Self::Unit => "tests beside the code, golden diagnostics and plans, doc examples",
             Self::Laws => "documentation, units, packet tables and oracle = datapath, in user space",
             Self::Fuzz => {
-                "a minute of damaged policies, set files, captures and imports each, under libFuzzer"
+                "a minute of damaged policies, set files, captures, imports, ClientHellos and PROXY headers each, under libFuzzer"
             }
             Self::Kernel => "the same tables and laws through the loaded program (root)",
             Self::System => {

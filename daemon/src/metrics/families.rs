@@ -42,6 +42,13 @@ pub const REFUSED: Metric = Metric {
     labels: &["listener", "reason"],
 };
 
+/// PROXY headers of trusted proxies.
+pub const PROXY_HEADERS: Metric = Metric {
+    name: "ravelin_edge_proxy_headers_total",
+    help: "Connections from trusted proxies by what became of the PROXY header, those without a byte left out; all but v1, v2 and local are closed.",
+    labels: &["listener", "result"],
+};
+
 /// From the end of the limits to a finished handshake.
 pub const HANDSHAKE_SECONDS: Metric = Metric {
     name: "ravelin_edge_handshake_seconds",

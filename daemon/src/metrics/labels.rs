@@ -67,6 +67,8 @@ label_values! {
         NoLongerAllowed = "no_longer_allowed",
         /// The first byte was not of a TLS handshake.
         NotTls = "not_tls",
+        /// A trusted proxy sent no sound PROXY header in time; `ravelin_edge_proxy_headers_total` says why.
+        ProxyHeader = "proxy_header",
         /// Refused before TLS; `ravelin_edge_refused_total` says why.
         Refused = "refused",
         /// Cut because the edge stopped and its drain time was over.
@@ -99,6 +101,30 @@ label_values! {
         SourceConnections = "source_connections",
         /// Over `concurrent.total`.
         TotalConnections = "total_connections",
+        /// Clients come through proxies, and the peer is none of `trusted_proxies`.
+        UntrustedProxy = "untrusted_proxy",
+    }
+}
+
+label_values! {
+    /// What became of the PROXY header of a trusted proxy.
+    ProxyResult {
+        /// Its checksum is of other bytes.
+        BadChecksum = "bad_checksum",
+        /// Sound: the proxy speaks for itself, or for somebody it does not know.
+        Local = "local",
+        /// It breaks the rules of the protocol, or ends in the middle.
+        Malformed = "malformed",
+        /// The first bytes are something else.
+        Missing = "missing",
+        /// Not in `proxy_timeout`.
+        Timeout = "timeout",
+        /// Longer than it may be.
+        TooLong = "too_long",
+        /// Sound, version 1.
+        V1 = "v1",
+        /// Sound, version 2.
+        V2 = "v2",
     }
 }
 

@@ -9,7 +9,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 use super::families;
 use super::labels::{
     AcceptFailure, BanResult, ClientAcceptance, ClientRefusal, Closure, Direction, Group, HandshakeFailure,
-    LabelValue as _, Offence, Refusal, Version,
+    LabelValue as _, Offence, ProxyResult, Refusal, Version,
 };
 use super::register::{PerValue, counters, forget, gauges, histograms};
 
@@ -19,6 +19,7 @@ pub(super) struct ListenerFamilies {
     admitted: IntCounterVec,
     open: IntGaugeVec,
     refused: IntCounterVec,
+    proxy_headers: IntCounterVec,
     handshake_seconds: HistogramVec,
     handshake_failures: IntCounterVec,
     client_auth: IntCounterVec,
@@ -47,6 +48,7 @@ pub(super) struct ListenerFamilies {
 pub struct ListenerMetrics {
     connections: PerValue<Closure>,
     refused: PerValue<Refusal>,
+    proxy_headers: PerValue<ProxyResult>,
     handshake_failures: PerValue<HandshakeFailure>,
     client_acceptances: PerValue<ClientAcceptance>,
     client_refusals: PerValue<ClientRefusal>,
@@ -95,6 +97,7 @@ impl ListenerFamilies {
             admitted: counters(registry, families::ADMITTED)?,
             open: gauges(registry, families::OPEN)?,
             refused: counters(registry, families::REFUSED)?,
+            proxy_headers: counters(registry, families::PROXY_HEADERS)?,
             handshake_seconds: histograms(registry, families::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS)?,
             handshake_failures: counters(registry, families::HANDSHAKE_FAILURES)?,
             client_auth: counters(registry, families::CLIENT_AUTH)?,
@@ -134,6 +137,9 @@ impl ListenerFamilies {
             }),
             refused: PerValue::new(|refusal: Refusal| {
                 self.refused.with_label_values(&[name, refusal.word()])
+            }),
+            proxy_headers: PerValue::new(|result: ProxyResult| {
+                self.proxy_headers.with_label_values(&[name, result.word()])
             }),
             handshake_failures: PerValue::new(|failure: HandshakeFailure| {
                 self.handshake_failures.with_label_values(&[name, failure.word()])
@@ -202,6 +208,7 @@ impl ListenerFamilies {
     pub(super) fn forget(&self, name: &str) {
         forget(&self.connections, name, Closure::ALL);
         forget(&self.refused, name, Refusal::ALL);
+        forget(&self.proxy_headers, name, ProxyResult::ALL);
         forget(&self.handshake_failures, name, HandshakeFailure::ALL);
         forget(&self.client_auth, name, ClientAcceptance::ALL);
         forget(&self.client_auth, name, ClientRefusal::ALL);
@@ -251,10 +258,14 @@ impl ListenerMetrics {
         self.connections.inc(closure);
     }
 
-    /// Counts a refusal, which is also the end of a connection.
+    /// Counts a refusal; the connection ends as `Closure::Refused`.
     pub fn refused(&self, refusal: Refusal) {
         self.refused.inc(refusal);
-        self.ended(Closure::Refused);
+    }
+
+    /// Counts the header of a trusted proxy.
+    pub fn proxy_header(&self, result: ProxyResult) {
+        self.proxy_headers.inc(result);
     }
 
     /// Counts a failed handshake.

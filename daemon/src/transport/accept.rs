@@ -14,11 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::connection;
-use super::limit::Admission;
+use super::connection::{self, Who};
+use super::limit::Refused;
 use super::listener::Listener;
 use super::live::Live;
-use crate::metrics::labels::AcceptFailure;
+use crate::metrics::labels::{AcceptFailure, Closure, LabelValue as _};
 use crate::wall_clock::unix_now;
 
 /// Accepts until `stop` is true (or its sender gone), then takes what the kernel has already accepted, and ends: closing a socket
@@ -35,37 +35,42 @@ pub(super) async fn accept(
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, client)) => admit(stream, client, &listener.load_full(), &live),
+            Ok((stream, peer)) => admit(stream, peer, &listener.load_full(), &live),
             Err(error) => failed(&error, &listener.load_full()).await,
         }
     }
-    while let Some((stream, client)) = waiting(&socket).await {
-        admit(stream, client, &listener.load_full(), &live);
+    while let Some((stream, peer)) = waiting(&socket).await {
+        admit(stream, peer, &listener.load_full(), &live);
     }
 }
 
-fn admit(stream: TcpStream, client: SocketAddr, listener: &Arc<Listener>, live: &Live) {
+fn admit(stream: TcpStream, peer: SocketAddr, listener: &Arc<Listener>, live: &Live) {
     let now = Instant::now();
-    match listener.gate.admit(client.ip(), now, unix_now()) {
-        Ok(admission) => {
+    match listener.gate.enter(peer.ip(), now, unix_now()) {
+        Ok(entrant) => {
             let listener = Arc::clone(listener);
-            if matches!(admission, Admission::Now(_)) {
-                listener.metrics.admitted.inc();
-            }
-            live.spawn(|orders| connection::serve(listener, stream, client, admission, now, orders));
+            live.spawn(|orders| connection::serve(listener, stream, peer, entrant, now, orders));
         }
         Err(refused) => {
-            listener.metrics.refused(refused.check);
-            reset(&stream);
-            if let Some(offence) = refused.offence {
-                listener.offended(client.ip(), offence, now);
-            }
-            if let Some(suppressed) = listener.quiet.may_write(now) {
-                let reason = crate::metrics::labels::LabelValue::word(refused.check);
-                tracing::info!(listener = listener.name, %client, reason, suppressed, "connection refused");
-            }
+            let closure = refuse(listener, &stream, Who::direct(peer), refused);
+            listener.metrics.ended(closure);
         }
     }
+}
+
+/// Turns a connection away, and says how it ends.
+pub(super) fn refuse(listener: &Listener, stream: &TcpStream, who: Who, refused: Refused) -> Closure {
+    let now = Instant::now();
+    listener.metrics.refused(refused.check);
+    reset(stream);
+    if let Some(offence) = refused.offence {
+        listener.offended(who.peer.ip(), offence, now);
+    }
+    if let Some(suppressed) = listener.quiet.may_write(now) {
+        let (client, reason) = (who.client(), refused.check.word());
+        tracing::info!(listener = listener.name, %client, reason, suppressed, "connection refused");
+    }
+    Closure::Refused
 }
 
 /// Makes closing abort the connection: the client learns at once that it was turned away, and the kernel keeps nothing of

@@ -4,16 +4,14 @@
 //! nothing is kept for it that the connection does not hold anyway.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ravelin_rules::policy::AccessLog;
 use tracing::field;
 
 use super::listener::Listener;
+use super::open::Opened;
 use super::relay::Moved;
-use super::route::Route;
-use super::tls::Session;
 use crate::escape::Escaped;
 use crate::metrics::labels::{Closure, LabelValue as _};
 
@@ -27,7 +25,7 @@ pub(super) struct Story {
     pub(super) accepted: Instant,
     /// A server name without a route, if it will be told.
     pub(super) unknown_name: Option<String>,
-    pub(super) session: Option<Session<Arc<Route>>>,
+    pub(super) opened: Option<Opened>,
     pub(super) handshake: Option<Duration>,
     pub(super) server: Option<SocketAddr>,
     pub(super) moved: Moved,
@@ -40,7 +38,7 @@ impl Story {
             client: peer,
             accepted,
             unknown_name: None,
-            session: None,
+            opened: None,
             handshake: None,
             server: None,
             moved: Moved::default(),
@@ -58,10 +56,11 @@ impl Story {
                 suppressed => suppressed,
             },
         };
-        let session = self.session.as_ref();
+        let opened = self.opened.as_ref();
+        let session = opened.and_then(Opened::session);
         let tls = session.map(|session| session.stream.get_ref().1);
-        let name = session
-            .and_then(|session| session.server_name.as_ref())
+        let name = opened
+            .and_then(|opened| opened.server_name.as_ref())
             .or(self.unknown_name.as_ref());
         let suite = tls.and_then(|tls| tls.negotiated_cipher_suite());
         let group = tls.and_then(|tls| tls.negotiated_key_exchange_group());
@@ -76,7 +75,7 @@ impl Story {
             group = group.map(|group| field::debug(group.name())),
             alpn = tls.and_then(|tls| tls.alpn_protocol()).map(|alpn| field::display(Escaped(alpn))),
             resumed = session.map(|session| session.resumed),
-            route = session.map(|session| field::display(&session.route.upstream.name)),
+            route = opened.map(|opened| field::display(&opened.route.upstream.name)),
             server = self.server.map(field::display),
             to_upstream = self.moved.to_upstream,
             to_client = self.moved.to_client,

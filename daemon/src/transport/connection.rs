@@ -1,91 +1,118 @@
-//! The life of one admitted connection: wait, handshake, route, connect, relay, end.
+//! The life of one admitted connection: whom a proxy names, wait, hello, route, TLS, connect, relay, end.
 //!
 //! accept → **connection** → its end, which has exactly one name and is counted once. The permit is held until then.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ravelin_rules::policy::{AccessLog, ProxyHeader as ProxyProtocol};
+use ravelin_rules::policy::ProxyHeader as ProxyProtocol;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout};
 
+use super::accept::{refuse, reset};
 use super::access_log::Story;
-use super::limit::{Abandoned, Admission, Permit, wait};
+use super::ahead::Ahead;
+use super::limit::{Abandoned, Admission, Entrant, TotalSlot, wait};
 use super::listener::Listener;
 use super::live::Orders;
-use super::proxy_header::ProxyHeader;
+use super::open::{Opened, Stream, open};
+use super::proxy::{Ends, ProxyHeader, Secured, introduce};
 use super::relay::relay;
 use super::review::{Standing, dismissed, review};
-use super::route::Route;
-use super::tls::{HandshakeEnd, Refused, Session, handshake};
 use super::upstream::{Opening, Unreachable};
-use crate::metrics::labels::{ClientRefusal, Closure, HandshakeFailure, LabelValue as _, Offence};
+use crate::metrics::labels::{Closure, LabelValue as _};
+use crate::wall_clock::unix_now;
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Who {
+    /// The far end of the socket.
+    pub(super) peer: SocketAddr,
+    /// Whom the peer, a trusted proxy, speaks for.
+    named: Option<Ends>,
+}
+
+impl Who {
+    /// Nobody speaks for anybody.
+    pub(super) const fn direct(peer: SocketAddr) -> Self {
+        Self { peer, named: None }
+    }
+
+    /// Whose connection it is: what lists, limits, logs and upstreams go by.
+    pub(super) fn client(&self) -> SocketAddr {
+        self.named.map_or(self.peer, |ends| ends.client)
+    }
+}
 
 /// Serves a connection that the gate let in at `accepted`, until its end or until it is cut.
 pub(super) async fn serve(
     listener: Arc<Listener>,
     stream: TcpStream,
-    client: SocketAddr,
-    admission: Admission,
+    peer: SocketAddr,
+    entrant: Entrant,
     accepted: Instant,
     mut orders: Orders,
 ) {
     let standing = Standing::default();
-    standing.admitted_as(client.ip());
-    let mut story = Story::new(client, accepted);
+    let mut story = Story::new(peer, accepted);
     let closure = tokio::select! {
-        closure = live(&listener, stream, client, admission, &standing, &mut story) => closure,
+        closure = live(&listener, stream, entrant, &standing, &mut story) => closure,
         closure = dismissed(&listener, &standing, &mut orders) => closure,
         () = grown_old(listener.lifetime.map(|lifetime| accepted + lifetime)) => Closure::Lifetime,
     };
     listener.metrics.ended(closure);
     story.tell(&listener, closure);
-    tracing::debug!(listener = listener.name, %client, result = closure.word(), "connection ended");
+    tracing::debug!(listener = listener.name, %peer, result = closure.word(), "connection ended");
 }
 
 async fn live(
     listener: &Arc<Listener>,
     stream: TcpStream,
-    client: SocketAddr,
-    admission: Admission,
+    entrant: Entrant,
     standing: &Standing,
     story: &mut Story,
 ) -> Closure {
-    let accepted = story.accepted;
+    let (peer, accepted) = (story.peer, story.accepted);
+    let mut ahead = Ahead::new(stream);
+    let (who, admission, judged) = match entrant {
+        Entrant::Client(admission) => (Who::direct(peer), admission, accepted),
+        Entrant::Proxy(place) => match introduced(listener, &mut ahead, peer, place, accepted).await {
+            Ok((who, admission)) => (who, admission, Instant::now()),
+            Err(closure) => return closure,
+        },
+    };
+    story.client = who.client();
+    standing.admitted_as(story.client.ip());
     let (_permit, admitted) = match admission {
-        Admission::Now(permit) => (permit, accepted),
-        Admission::Wait(turn, permit) => match turn_of(listener, &stream, turn, permit).await {
-            Ok(permit) => {
-                let admitted = Instant::now();
-                listener
-                    .metrics
-                    .delay_seconds
-                    .observe(admitted.saturating_duration_since(accepted).as_secs_f64());
-                (permit, admitted)
-            }
+        Admission::Now(permit) => (permit, judged),
+        Admission::Wait(turn, permit) => match wait(ahead.stream(), turn, permit).await {
+            Ok(permit) => (permit, waited(listener, judged)),
             Err(Abandoned) => return Closure::Abandoned,
         },
     };
-    let session = match secure(listener, stream, client, admitted, &mut story.unknown_name).await {
-        Ok(session) => story.session.insert(session),
+    listener.metrics.admitted.inc();
+    let opened = match open(listener, ahead, who, admitted, story).await {
+        Ok(opened) => story.opened.insert(opened),
         Err(closure) => return closure,
     };
     story.handshake = Some(admitted.elapsed());
-    standing.has_proved(session);
+    standing.has_proved(opened);
     if let Err(closure) = review(listener, standing) {
         // The policy was replaced while the client shook hands by the old one.
         return closure;
     }
-    let Ok(opening) = opening(session, client) else {
+    let Ok(opening) = opening(opened, who) else {
         return Closure::ClientReset;
     };
-    let mut connected = match session.route.upstream.connect(&opening).await {
+    let upstream = &opened.route.upstream;
+    let mut connected = match upstream.connect(&opening).await {
         Ok(connected) => connected,
         Err(Unreachable(error)) => {
-            let upstream = &session.route.upstream.name;
             if let Some(suppressed) = listener.quiet.may_write(Instant::now()) {
+                let upstream = &upstream.name;
                 tracing::warn!(listener = listener.name, upstream, %error, suppressed, "no server reached");
             }
             return match error.kind() {
@@ -95,15 +122,25 @@ async fn live(
         }
     };
     story.server = Some(connected.server);
-    tracing::debug!(listener = listener.name, %client, server = %connected.server, "relaying");
-    relay(
-        &mut session.stream,
-        &mut connected.stream,
-        listener.timeouts,
-        &listener.metrics,
-        &mut story.moved,
-    )
-    .await
+    tracing::debug!(listener = listener.name, client = %who.client(), server = %connected.server, "relaying");
+    let server = &mut connected.stream;
+    let (timeouts, metrics, moved) = (listener.timeouts, &listener.metrics, &mut story.moved);
+    match &mut opened.stream {
+        Stream::Ended(session) => relay(&mut session.stream, server, timeouts, metrics, moved).await,
+        Stream::Passed(client, sent) => {
+            let sent = std::mem::take(sent);
+            // Bounded: a server that takes none of it is as idle as one that takes nothing later.
+            match timeout(timeouts.idle, server.write_all(&sent)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Closure::UpstreamReset,
+                Err(_) => return Closure::IdleTimeout,
+            }
+            metrics.to_upstream.inc_by(sent.len() as u64);
+            moved.to_upstream += sent.len() as u64;
+            drop(sent);
+            relay(client, server, timeouts, metrics, moved).await
+        }
+    }
 }
 
 /// Ready at that moment, if there is one.
@@ -114,125 +151,73 @@ async fn grown_old(end: Option<Instant>) {
     }
 }
 
-async fn turn_of(
+/// Reads whom the proxy speaks for, and asks the gate about them.
+async fn introduced(
     listener: &Listener,
-    stream: &TcpStream,
-    turn: Instant,
-    permit: Permit,
-) -> Result<Permit, Abandoned> {
-    let permit = wait(stream, turn, permit).await?;
-    listener.metrics.admitted.inc();
-    Ok(permit)
+    ahead: &mut Ahead,
+    peer: SocketAddr,
+    place: TotalSlot,
+    accepted: Instant,
+) -> Result<(Who, Admission), Closure> {
+    let named = match introduce(ahead, accepted + listener.proxy_timeout).await {
+        Ok((named, result)) => {
+            listener.metrics.proxy_header(result);
+            named
+        }
+        Err(None) => return Err(Closure::ClosedEarly),
+        Err(Some(result)) => {
+            listener.metrics.proxy_header(result);
+            reset(ahead.stream());
+            if let Some(suppressed) = listener.quiet.may_write(Instant::now()) {
+                let result = result.word();
+                tracing::warn!(listener = listener.name, proxy = %peer, result, suppressed, "no PROXY header");
+            }
+            return Err(Closure::ProxyHeader);
+        }
+    };
+    let who = Who { peer, named };
+    let client = who.client().ip();
+    match listener.gate.admit(client, place, Instant::now(), unix_now()) {
+        Ok(admission) => Ok((who, admission)),
+        Err(refused) => Err(refuse(listener, ahead.stream(), who, refused)),
+    }
 }
 
-/// The handshake within its time, and what there is to count and to tell of it.
-async fn secure(
-    listener: &Listener,
-    stream: TcpStream,
-    client: SocketAddr,
-    admitted: Instant,
-    unknown_name: &mut Option<String>,
-) -> Result<Session<Arc<Route>>, Closure> {
-    let metrics = &listener.metrics;
-    let deadline = admitted + listener.handshake_timeout;
-    let shaken = handshake(stream, |name| {
-        let choice = listener.choose(name);
-        if choice.is_none() && listener.access != AccessLog::Off {
-            *unknown_name = name.map(ToOwned::to_owned);
-        }
-        choice
-    });
-    let (closure, offence, error) = match timeout_at(deadline.into(), shaken).await {
-        Ok(Ok(session)) => {
-            metrics.handshake_done(session.version, session.resumed, admitted.elapsed());
-            if let Some(acceptance) = session.acceptance {
-                metrics.client_accepted(acceptance);
-            }
-            if let Some(group) = session.group {
-                metrics.key_exchanged(group);
-            }
-            return Ok(session);
-        }
-        // Browsers connect ahead, and checks of a load balancer do no more than that.
-        Ok(Err(HandshakeEnd::ClosedEarly)) => (Closure::ClosedEarly, None, None),
-        Ok(Err(HandshakeEnd::Failed(failure, error))) => {
-            metrics.handshake_failed(failure);
-            // An alert of the client says that it does not like our certificate: an expired one must not get all visitors banned.
-            let offence = (failure != HandshakeFailure::ClientAlert).then_some(Offence::HandshakeFailed);
-            (Closure::HandshakeFailed, offence, Some(error))
-        }
-        Ok(Err(HandshakeEnd::HungUp)) => (Closure::ClosedEarly, Some(Offence::HungUp), None),
-        Ok(Err(HandshakeEnd::NotTls)) => (Closure::NotTls, Some(Offence::NotTls), None),
-        Ok(Err(HandshakeEnd::Refused(refused, server_name))) => {
-            refuse(listener, &refused, server_name.as_deref(), client);
-            return Err(Closure::ClientRefused);
-        }
-        Ok(Err(HandshakeEnd::UnknownName)) => (Closure::UnknownName, Some(Offence::UnknownName), None),
-        Err(_) => (Closure::HandshakeTimeout, Some(Offence::HandshakeTimeout), None),
-    };
-    if let Some(offence) = offence {
-        // The far end of the socket, always: what bytes say of an address could be anybody's.
-        listener.offended(client.ip(), offence, Instant::now());
-    }
-    if let Some(suppressed) = listener.quiet.may_write(Instant::now()) {
-        let error = error.map(|error| error.to_string());
-        let result = closure.word();
-        tracing::info!(listener = listener.name, %client, result, error, suppressed, "no TLS session");
-    }
-    Err(closure)
-}
-
-/// A client whose certificate does not let it in: counts it, and tells whom it claimed to be.
-fn refuse(listener: &Listener, refused: &Refused, server_name: Option<&str>, client: SocketAddr) {
-    let Refused { reason, certificate } = refused;
-    listener.metrics.client_refused(*reason);
-    let offends = match reason {
-        // A clock, or a list that was not renewed in time, is the fault of whoever keeps them: it must not get all clients banned.
-        ClientRefusal::CrlExpired
-        | ClientRefusal::Expired
-        | ClientRefusal::NotYetValid
-        | ClientRefusal::RevocationUnknown => false,
-        ClientRefusal::Malformed
-        | ClientRefusal::NoCertificate
-        | ClientRefusal::NotAllowed
-        | ClientRefusal::Other
-        | ClientRefusal::Revoked
-        | ClientRefusal::UnknownCa
-        | ClientRefusal::WrongUsage => true,
-    };
-    if offends {
-        listener.offended(client.ip(), Offence::ClientRefused, Instant::now());
-    }
-    if let Some(suppressed) = listener.quiet.may_write(Instant::now()) {
-        let reason = reason.word();
-        tracing::info!(
-            listener = listener.name, %client, server_name, reason, certificate, suppressed, "client refused by its certificate"
-        );
-    }
+/// The turn has come: now.
+fn waited(listener: &Listener, since: Instant) -> Instant {
+    let now = Instant::now();
+    let seconds = now.saturating_duration_since(since).as_secs_f64();
+    listener.metrics.delay_seconds.observe(seconds);
+    now
 }
 
 /// What the server is told before the first relayed byte: who the client is, where the upstream wants a PROXY header, and what it
 /// speaks, where there is TLS.
-fn opening(session: &Session<Arc<Route>>, client: SocketAddr) -> std::io::Result<Opening> {
-    let (socket, tls) = session.stream.get_ref();
+fn opening(opened: &Opened, who: Who) -> io::Result<Opening> {
+    let session = opened.session();
+    let tls = session.map(|session| (session.stream.get_ref().1, session.version));
+    let alpn = tls.and_then(|(tls, _)| tls.alpn_protocol());
     let header = ProxyHeader {
-        client,
-        local: socket.local_addr()?,
-        server_name: session.server_name.as_deref(),
-        alpn: tls.alpn_protocol(),
-        version: session.version,
-        common_name: session
-            .identity
-            .as_ref()
-            .map(|identity| identity.names.common_name.as_deref()),
-        cipher: tls.negotiated_cipher_suite().map(|suite| suite.suite()),
+        client: who.client(),
+        local: who
+            .named
+            .map_or_else(|| opened.local_addr(), |ends| Ok(ends.local))?,
+        server_name: opened.server_name.as_deref(),
+        alpn,
+        tls: tls.map(|(tls, version)| Secured {
+            version,
+            cipher: tls.negotiated_cipher_suite().map(|suite| suite.suite()),
+            common_name: opened
+                .identity()
+                .map(|identity| identity.names.common_name.as_deref()),
+        }),
     };
     Ok(Opening {
-        header: match session.route.upstream.proxy_header {
+        header: match opened.route.upstream.proxy_header {
             ProxyProtocol::Off => Vec::new(),
             ProxyProtocol::V1 => header.encode_v1(),
             ProxyProtocol::V2 => header.encode(),
         },
-        alpn: tls.alpn_protocol().map(<[u8]>::to_vec),
+        alpn: alpn.map(<[u8]>::to_vec),
     })
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ravelin_rules::policy::{self, AccessLog, OverLimit, Rate, SniPattern, SniPolicy};
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
@@ -23,7 +24,7 @@ use super::relay::Timeouts;
 use super::review::Present;
 use super::route::{Asking, Route};
 use super::tls::{
-    Certificate, CertificateError, Choice, ClientAuthError, KeptPair, NameMap, Settings, TicketKeys,
+    Certificate, CertificateError, ClientAuthError, Examination, KeptPair, NameMap, Settings, TicketKeys,
     TlsError, last_good,
 };
 use super::upstream::Upstream;
@@ -35,6 +36,7 @@ pub(super) struct Listener {
     pub(super) name: String,
     pub(super) gate: Gate,
     pub(super) tls: Settings,
+    pub(super) proxy_timeout: Duration,
     pub(super) handshake_timeout: Duration,
     pub(super) timeouts: Timeouts,
     /// From accept; `None`: for ever.
@@ -93,7 +95,15 @@ impl Listener {
                 upstream: route.upstream.clone(),
             })?;
             let asking = asking.of(route.client_auth)?;
-            routes.push((route.sni.clone(), Arc::new(Route { upstream, asking })));
+            let passthrough = route.passthrough;
+            routes.push((
+                route.sni.clone(),
+                Arc::new(Route {
+                    upstream,
+                    asking,
+                    passthrough,
+                }),
+            ));
         }
         let fallback = match policy.sni_policy {
             SniPolicy::Default => routes.first().map(|(_, route)| Arc::clone(route)),
@@ -106,6 +116,7 @@ impl Listener {
             gate: gate(policy, limiting, previous, &counters),
             escalation: escalation(policy, previous, &counters, bans),
             tls: Settings::new(&policy.tls, &certificates, tickets.clone(), provider)?,
+            proxy_timeout: policy.limits.proxy_timeout,
             handshake_timeout: policy.limits.handshake_timeout,
             timeouts: Timeouts {
                 idle: policy.limits.idle_timeout,
@@ -131,19 +142,14 @@ impl Listener {
         })
     }
 
-    /// What a handshake for this server name does.
-    pub(super) fn choose(&self, server_name: Option<&str>) -> Option<Choice<Arc<Route>>> {
-        let route = self.route(server_name)?;
+    /// How to shake hands with a client of `route`, and who examines it where it is asked for a certificate.
+    pub(super) fn handshake_for(&self, route: &Route) -> (Arc<ServerConfig>, Option<Arc<Examination>>) {
         let examination = route.asking.examination();
         let config = match &examination {
             Some(examination) => self.tls.asking(Arc::clone(examination)),
             None => self.tls.unasked(),
         };
-        Some(Choice {
-            route,
-            config,
-            examination,
-        })
+        (config, examination)
     }
 
     /// Whether a connection for this server name, whose client has shown `chain` (leaf first; empty: none), would still be let in by
@@ -166,12 +172,12 @@ impl Listener {
     }
 
     /// The most exact route for a server name, or what `sni_policy` says.
-    fn route(&self, server_name: Option<&str>) -> Option<Arc<Route>> {
+    pub(super) fn route(&self, server_name: Option<&str>) -> Option<Arc<Route>> {
         self.routes
             .find(server_name)
             .first()
             .or(self.fallback.as_ref())
-            .map(Arc::clone)
+            .cloned()
     }
 
     /// The far end of an accepted socket has offended.
@@ -261,6 +267,7 @@ fn gate(
         (limiter, terms)
     });
     Gate {
+        trusted_proxies: policy.trusted_proxies.as_ref().map(AddressRanges::compile),
         allow: AddressRanges::compile(&policy.allow),
         deny: AddressRanges::compile(&policy.deny),
         total: previous.map_or_else(
@@ -300,7 +307,7 @@ fn escalation(
 /// What works, and will not do what the operator wants.
 fn warn_about(policy: &policy::Listener, certificates: &[Certificate]) {
     let listener = policy.name.as_str();
-    for route in &policy.routes {
+    for route in policy.routes.iter().filter(|route| !route.passthrough) {
         let sni = &route.sni;
         let covered = |name: &SniPattern| match sni {
             SniPattern::Any => true,

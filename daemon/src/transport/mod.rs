@@ -5,6 +5,7 @@
 
 mod accept;
 mod access_log;
+mod ahead;
 mod connection;
 mod descriptors;
 pub mod edge;
@@ -14,8 +15,8 @@ pub mod limit;
 mod listen;
 mod listener;
 mod live;
-mod proxy_header;
-mod proxy_header_v1;
+mod open;
+pub mod proxy;
 mod quiet;
 mod relay;
 mod review;

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::listener::Listener;
 use super::live::{Order, Orders};
-use super::tls::Session;
+use super::open::Opened;
 use crate::metrics::labels::{ClientRefusal, Closure, LabelValue as _, Refusal};
 use crate::wall_clock::unix_now;
 
@@ -58,13 +58,10 @@ impl Standing {
     }
 
     /// The handshake is done.
-    pub(super) fn has_proved<R>(&self, session: &Session<R>) {
+    pub(super) fn has_proved(&self, opened: &Opened) {
         let _only_the_first = self.proved.set(Proved {
-            server_name: session.server_name.clone(),
-            chain: session
-                .identity
-                .as_ref()
-                .map(|identity| Arc::clone(&identity.chain)),
+            server_name: opened.server_name.clone(),
+            chain: opened.identity().map(|identity| Arc::clone(&identity.chain)),
         });
     }
 

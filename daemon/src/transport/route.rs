@@ -17,6 +17,8 @@ use crate::metrics::labels::ClientRefusal;
 pub(super) struct Route {
     pub(super) upstream: Arc<Upstream>,
     pub(super) asking: Asking,
+    /// The upstream ends TLS.
+    pub(super) passthrough: bool,
 }
 
 /// Whether clients are asked for a certificate, and whose are let in. Who is to be asked but could not be judged has no value here.

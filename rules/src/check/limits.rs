@@ -12,6 +12,7 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
     let Some(written) = written else {
         return ListenerLimits {
             handshake_timeout: HANDSHAKE_TIMEOUT,
+            proxy_timeout: PROXY_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             close_timeout: CLOSE_TIMEOUT,
             lifetime: None,
@@ -25,6 +26,7 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
         };
     };
     let handshake = written.handshake_timeout.as_ref();
+    let proxy = written.proxy_timeout.as_ref();
     let idle = written.idle_timeout.as_ref();
     let close = written.close_timeout.as_ref();
     let lifetime = written.lifetime.as_ref();
@@ -37,6 +39,7 @@ pub(super) fn check(written: Option<Limits>, reporter: &mut Reporter) -> Listene
     );
     ListenerLimits {
         handshake_timeout: units::duration("handshake_timeout", handshake, HANDSHAKE_TIMEOUT, reporter),
+        proxy_timeout: units::duration("proxy_timeout", proxy, PROXY_TIMEOUT, reporter),
         idle_timeout: units::duration("idle_timeout", idle, IDLE_TIMEOUT, reporter),
         close_timeout: units::duration("close_timeout", close, CLOSE_TIMEOUT, reporter),
         lifetime: lifetime
@@ -115,6 +118,7 @@ fn report_unused_delay(delay: Option<&Delay>, connections: Option<&Connections>,
 }
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const PROXY_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 const DELAY: Duration = Duration::from_secs(2);

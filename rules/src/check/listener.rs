@@ -4,10 +4,11 @@ use super::addresses::{self, Addresses, Asker, Words};
 use super::names::Names;
 use super::socket::{self, Bound};
 use super::upstream::Upstreams;
-use super::{client_auth, limits, routes, tls};
+use super::{client_auth, limits, proxies, routes, tls};
 use crate::diagnostic::{Code, Reporter};
 use crate::document::listener::Listener as WrittenListener;
-use crate::policy::{AddressMatch, Firewall, Listener, PrefixSet, SniPolicy};
+use crate::document::route::Route;
+use crate::policy::{AddressMatch, Firewall, Listener, PrefixSet, SniPolicy, Tls};
 use crate::source::{Span, Written};
 
 /// What listeners ask of the filter.
@@ -54,21 +55,34 @@ fn one(
     let bind = written.bind.as_ref().map(|list| bind(list, bound, reporter));
     let allow = addresses::check("allow", written.allow.as_ref(), Asker::Listener, words, reporter);
     let deny = deny(written.deny.as_ref(), words, reporter);
+    let trusted_proxies = proxies::check(&written, words, reporter);
+    let ends_tls = written.routes.as_ref().is_none_or(|routes| {
+        let ends = |route: &Route| !route.passthrough.is_some_and(|word| word.value);
+        routes.value.is_empty() || routes.value.iter().any(ends)
+    });
     let routes = written
         .routes
         .as_ref()
         .map(|list| routes::check(list, upstreams, client_auth::mode(&written), reporter));
     let asker = client_auth::asker(&written);
-    let tls = written
-        .tls
-        .as_ref()
-        .map(|written| tls::check(written, asker, reporter));
+    let tls = match &written.tls {
+        Some(written) => Some(tls::check(written, asker, reporter)),
+        None if ends_tls => {
+            let message = "`[[listener]]` has no `tls`";
+            let help =
+                "add it, for example `tls = { certificates = [{ cert = \"api.pem\", key = \"api.key\" }] }`";
+            reporter.report(Code::MissingKey, written.span, message, help);
+            None
+        }
+        None => Some(Tls::default()),
+    };
     let limits = limits::check(written.limits, reporter);
     Some(Listener {
         name: name?,
         bind: bind?,
         allow: allow.condition,
         deny,
+        trusted_proxies,
         routes: routes?,
         sni_policy: match written.sni_policy.map(|word| word.value) {
             Some("default") => SniPolicy::Default,

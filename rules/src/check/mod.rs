@@ -19,6 +19,7 @@ mod numbers;
 mod ports;
 mod prefix;
 pub(crate) mod protocol;
+mod proxies;
 mod range;
 mod routes;
 mod rule;

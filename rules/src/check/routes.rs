@@ -31,6 +31,7 @@ pub(super) fn check(
             .upstream
             .as_ref()
             .and_then(|name| upstreams.find(name, reporter));
+        let passthrough = passthrough(route, reporter);
         let pattern = match &route.sni {
             Some(sni) => server_name::check(sni, reporter),
             None => (!route.names_a_server).then_some(SniPattern::Any),
@@ -54,15 +55,29 @@ pub(super) fn check(
             routes.push(Route {
                 sni: pattern,
                 upstream,
-                client_auth: route
-                    .client_auth
-                    .map_or(listener_asks, |word| client_auth::parse(word.value)),
+                client_auth: match route.client_auth {
+                    _ if passthrough => ClientAuthMode::None,
+                    Some(word) => client_auth::parse(word.value),
+                    None => listener_asks,
+                },
+                passthrough,
             });
             spans.push(route.client_auth.map_or(route.span, |word| word.span));
         }
     }
     client_auth::each_upstream_is_guarded_alike(&routes, &spans, reporter);
     routes
+}
+
+/// Only who ends TLS can ask for a client certificate.
+fn passthrough(route: &WrittenRoute, reporter: &mut Reporter) -> bool {
+    let passthrough = route.passthrough.is_some_and(|word| word.value);
+    if let Some(client_auth) = route.client_auth.filter(|_| passthrough) {
+        let message = "`client_auth` on a route with `passthrough`";
+        let help = "take `client_auth` out and let the upstream ask for certificates, or take `passthrough` out and end TLS here";
+        reporter.report(Code::Passthrough, client_auth.span, message, help);
+    }
+    passthrough
 }
 
 /// Whether every name that fits `later` fits `earlier`.

@@ -128,6 +128,8 @@ codes! {
     ClientCaMissing = "E0421", Error, "clients are asked for a certificate, and nothing says whose are trusted";
     BadIdentity = "E0422", Error, "a text that is not a pattern for names in certificates, or not the fingerprint of a key";
     CrlPolicyWithoutCrl = "E0423", Error, "`crl_policy` without a revocation list";
+    TrustedProxies = "E0424", Error, "`proxy_protocol = \"require\"` and `trusted_proxies` that do not fit together";
+    Passthrough = "E0425", Error, "a key that a route with `passthrough` cannot have: it does not end TLS";
     // The tables.
     DoesNotFit = "E0501", Error, "the policy is sound, and its tables do not fit the bounds of a generation";
     // Warnings.
@@ -146,6 +148,7 @@ codes! {
     BansSwitchedOff = "W0014", Warning, "`ban` on a listener while `[firewall] bans` is false";
     ClientAuthUnused = "W0021", Warning, "settings for client certificates on a listener that asks nobody for one";
     ClientAuthBeside = "W0022", Warning, "an upstream that one route guards with client certificates and another does not";
+    UnusedProxyTimeout = "W0020", Warning, "`proxy_timeout` on a listener that reads no PROXY headers";
     // Lints: what rules do, and do not do.
     Unreachable = "W0101", Warning, "a rule that no packet can match when it gets to the rules";
     Shadowed = "W0102", Warning, "a rule that does nothing, because rules before it decide about all it matches";

@@ -10,6 +10,7 @@ use crate::source::{Span, Written};
 #[derive(Debug)]
 pub(crate) struct Limits {
     pub(crate) handshake_timeout: Option<Written<String>>,
+    pub(crate) proxy_timeout: Option<Written<String>>,
     pub(crate) idle_timeout: Option<Written<String>>,
     pub(crate) close_timeout: Option<Written<String>>,
     pub(crate) lifetime: Option<Written<String>>,
@@ -28,6 +29,7 @@ impl Limits {
         let ban = table.table("ban", reporter);
         Self {
             handshake_timeout: table.text("handshake_timeout", reporter),
+            proxy_timeout: table.text("proxy_timeout", reporter),
             idle_timeout: table.text("idle_timeout", reporter),
             close_timeout: table.text("close_timeout", reporter),
             lifetime: table.text("lifetime", reporter),
@@ -108,6 +110,13 @@ pub(super) static LIMITS: Table = Table {
             "`\"10s\"`",
             "From accept to a finished TLS handshake; a connection that takes longer is closed.",
             "handshake_timeout = \"10s\"",
+        ),
+        Key::optional(
+            "proxy_timeout",
+            Kind::Text,
+            "`\"3s\"`",
+            "With `proxy_protocol = \"require\"`: from accept to a whole PROXY header; a connection that takes longer is closed.",
+            "proxy_timeout = \"3s\"",
         ),
         Key::optional(
             "idle_timeout",

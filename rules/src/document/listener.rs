@@ -21,14 +21,14 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<Tls>,
     pub(crate) limits: Option<Limits>,
     pub(crate) syn_proxy: Option<Written<&'static str>>,
+    pub(crate) proxy_protocol: Option<Written<&'static str>>,
+    pub(crate) trusted_proxies: Option<Written<Vec<Written<String>>>>,
     /// Clients come through a proxy, or whoever wrote this thinks so: refused keys count too.
     pub(crate) behind_proxy: bool,
 }
 
 impl Listener {
     pub(crate) fn read(table: Cursor<'_>, reporter: &mut Reporter) -> Self {
-        // One word is supported; reading it refuses the others.
-        table.word("proxy_protocol", reporter);
         let routes = table.tables("routes", reporter);
         Self {
             span: table.span,
@@ -45,6 +45,8 @@ impl Listener {
                 .table("limits", reporter)
                 .map(|table| Limits::read(table, reporter)),
             syn_proxy: table.word("syn_proxy", reporter),
+            proxy_protocol: table.word("proxy_protocol", reporter),
+            trusted_proxies: table.texts("trusted_proxies", reporter),
             behind_proxy: table.key_span("trusted_proxies").is_some()
                 || table.raw_text("proxy_protocol") == Some("require"),
         }
@@ -99,9 +101,10 @@ pub(crate) static LISTENER: Table = Table {
             "What happens to a connection whose server name no route has.",
             "sni_policy = \"strict\"",
         ),
-        Key::required(
+        Key::optional(
             "tls",
             Kind::Table(&TLS),
+            "required, unless every route has `passthrough`",
             "Certificates and versions.",
             "tls = { certificates = [{ cert = \"api.pem\", key = \"api.key\" }] }",
         ),
@@ -130,18 +133,23 @@ pub(crate) static LISTENER: Table = Table {
             "proxy_protocol",
             Kind::Word(&[
                 Word::new("off", "the client is who opened the connection"),
-                Word::later(
+                Word::new(
                     "require",
-                    "write `proxy_protocol = \"off\"`: headers from a proxy in front are not read yet",
+                    "a connection comes from one of `trusted_proxies` and begins with a PROXY protocol header, version 1 or 2, or is closed",
                 ),
             ]),
             "off",
-            "Whether clients come through a proxy that names them.",
-            "proxy_protocol = \"off\"",
+            "Whether clients come through a proxy that names them. `allow`, `deny`, limits, logs and the header for the upstream then go by the \
+             client it names.",
+            "proxy_protocol = \"require\"",
         ),
-        Key::later(
+        Key::optional(
             "trusted_proxies",
-            "leave `trusted_proxies` out: headers from a proxy in front are not read yet",
+            Kind::TextOrTexts,
+            "required with `proxy_protocol = \"require\"`",
+            "The proxies that are believed: `@set`, a prefix, or an address, and nobody who is not a proxy. Others are refused before a byte is \
+             read.",
+            "trusted_proxies = [\"10.20.0.0/16\"]",
         ),
     ],
 };

@@ -16,6 +16,7 @@ pub(crate) struct Route {
     pub(crate) client_auth: Option<Written<&'static str>>,
     /// `sni` stands there, readable or not: the route is not a catch-all.
     pub(crate) names_a_server: bool,
+    pub(crate) passthrough: Option<Written<bool>>,
 }
 
 impl Route {
@@ -26,6 +27,7 @@ impl Route {
             upstream: table.text("upstream", reporter),
             client_auth: table.word("client_auth", reporter),
             names_a_server: table.key_span("sni").is_some(),
+            passthrough: table.boolean("passthrough", reporter),
         }
     }
 }
@@ -47,6 +49,13 @@ pub(super) static ROUTE: Table = Table {
             Kind::Text,
             "The name of an `[[upstream]]`.",
             "upstream = \"app\"",
+        ),
+        Key::optional(
+            "passthrough",
+            Kind::Boolean,
+            "`false`",
+            "Whether TLS goes through as it is, for the upstream to end: Ravelin reads the server name and needs no certificate for it.",
+            "passthrough = true",
         ),
         Key::optional(
             "client_auth",

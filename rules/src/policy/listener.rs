@@ -19,6 +19,8 @@ pub struct Listener {
     pub allow: AddressMatch,
     /// Client addresses refused, also when `allow` names them. Default: none.
     pub deny: AddressMatch,
+    /// `trusted_proxies`: who is believed when it says who the client is, and must say so. `None`: the client is who opened the connection.
+    pub trusted_proxies: Option<AddressMatch>,
     /// At least one.
     pub routes: Vec<Route>,
     /// `sni_policy`.
@@ -42,6 +44,8 @@ pub struct Route {
     pub upstream: String,
     /// `client_auth`, or the listener's mode where the route says nothing. Asks only where `tls.client_auth` is there.
     pub client_auth: ClientAuthMode,
+    /// `passthrough`: the upstream ends TLS.
+    pub passthrough: bool,
 }
 
 /// A server name pattern, lower case.

@@ -9,6 +9,8 @@ use super::Rate;
 pub struct ListenerLimits {
     /// From accept to a finished handshake. Default 10 s.
     pub handshake_timeout: Duration,
+    /// With trusted proxies: from accept to a whole PROXY header. Default 3 s.
+    pub proxy_timeout: Duration,
     /// Without a byte in either direction. Default 1 h.
     pub idle_timeout: Duration,
     /// The same once one side has finished sending. Default 60 s.

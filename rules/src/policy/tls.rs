@@ -7,9 +7,9 @@ use super::client_auth::ClientAuth;
 use super::rule::Place;
 
 /// `[listener.tls]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// At least one; chosen by the names inside.
+    /// At least one, unless every route passes TLS through; chosen by the names inside.
     pub certificates: Vec<CertificateFiles>,
     /// `min_version`.
     pub min_version: TlsVersion,

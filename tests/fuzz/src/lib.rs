@@ -1,6 +1,15 @@
-//! What the targets share: the measure of memory.
+//! What the targets share: the measure of memory, and the edge's readers.
 
 use peak_alloc::PeakAlloc;
+
+/// The daemon's reader of `ClientHello`s. As a file: the daemon would bring a runtime, a TLS stack in C and a kernel program, and take
+/// minutes to build with the counters.
+#[path = "../../../daemon/src/transport/tls/hello.rs"]
+pub mod hello;
+
+/// The daemon's reader of PROXY headers.
+#[path = "../../../daemon/src/transport/proxy/parse.rs"]
+pub mod proxy;
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;

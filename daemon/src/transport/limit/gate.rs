@@ -1,7 +1,8 @@
 //! The order of the checks, and the only place a [`Permit`] is made.
 //!
 //! accept → **gate** → TLS. Address lists, then all connections, then the source's connections, then its rate: the cheapest
-//! first, and none takes from a bucket what a later one refuses.
+//! first, and none takes from a bucket what a later one refuses. Where clients come through proxies, the peer is judged first (is it
+//! trusted, is there room), and the client when its proxy has named it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use crate::metrics::labels::Refusal;
 /// The checks of one listener.
 #[derive(Debug)]
 pub struct Gate {
+    /// The peers that are believed when they name their client; `None`: the peer is the client.
+    pub trusted_proxies: Option<AddressRanges>,
     /// Clients let in.
     pub allow: AddressRanges,
     /// Clients refused, also when `allow` names them.
@@ -44,18 +47,62 @@ pub enum Admission {
     Wait(Instant, Permit),
 }
 
+/// Who is at the other end of a socket that the gate lets in.
+#[derive(Debug)]
+pub enum Entrant {
+    /// A client.
+    Client(Admission),
+    /// A trusted proxy: its client is to be judged when it is known. The place is the connection's.
+    Proxy(TotalSlot),
+}
+
 impl Gate {
-    /// Judges a connection from `client`; `unix` is the moment by the wall clock, in seconds: entries of lists end by it.
+    /// Judges a connection from `peer`; `unix` is the moment by the wall clock, in seconds: entries of lists end by it.
     ///
     /// # Errors
     ///
     /// The check that refused it.
-    pub fn admit(&self, client: IpAddr, now: Instant, unix: u64) -> Result<Admission, Refused> {
-        if !self.lets_in(client, unix) {
-            return Err(Refused::by_listener(Refusal::Address));
+    pub fn enter(&self, peer: IpAddr, now: Instant, unix: u64) -> Result<Entrant, Refused> {
+        match &self.trusted_proxies {
+            None => {
+                self.listed(peer, unix)?;
+                self.limited(peer, self.place()?, now).map(Entrant::Client)
+            }
+            Some(trusted) if trusted.contains(peer, unix) => self.place().map(Entrant::Proxy),
+            Some(_) => Err(Refused::by_listener(Refusal::UntrustedProxy)),
         }
+    }
+
+    /// Judges `client`, whom a trusted proxy has named on the connection that has this place.
+    ///
+    /// # Errors
+    ///
+    /// The check that refused it; the place is free again.
+    pub fn admit(
+        &self,
+        client: IpAddr,
+        place: TotalSlot,
+        now: Instant,
+        unix: u64,
+    ) -> Result<Admission, Refused> {
+        self.listed(client, unix)?;
+        self.limited(client, place, now)
+    }
+
+    fn listed(&self, client: IpAddr, unix: u64) -> Result<(), Refused> {
+        if self.allow.contains(client, unix) && !self.deny.contains(client, unix) {
+            Ok(())
+        } else {
+            Err(Refused::by_listener(Refusal::Address))
+        }
+    }
+
+    fn place(&self) -> Result<TotalSlot, Refused> {
         let full = || Refused::by_listener(Refusal::TotalConnections);
-        let total = self.total.take(self.total_cap).ok_or_else(full)?;
+        self.total.take(self.total_cap).ok_or_else(full)
+    }
+
+    fn limited(&self, client: IpAddr, total: TotalSlot, now: Instant) -> Result<Admission, Refused> {
         let Some((limiter, terms)) = &self.sources else {
             return Ok(Admission::Now(Permit {
                 _total: total,
@@ -91,6 +138,77 @@ impl Permit {
     pub(super) fn take_turn(&mut self) {
         if let Some(slot) = &mut self.source {
             slot.take_turn();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::IntGauge;
+    use ravelin_rules::load_text;
+
+    use super::*;
+
+    fn gate(trusted: &[&str], allow: &str, total_cap: u32) -> Gate {
+        let ranges = |list: &str| {
+            let policy = format!(
+                "[[listener]]\nname = \"a\"\nbind = \"127.0.0.1:0\"\nallow = {list}\nroutes = [{{ upstream = \"u\", passthrough = true }}]\n\
+                 [[upstream]]\nname = \"u\"\nservers = [\"127.0.0.1:1\"]\n"
+            );
+            AddressRanges::compile(&load_text(&policy).unwrap().policy.listeners[0].allow)
+        };
+        Gate {
+            trusted_proxies: (!trusted.is_empty()).then(|| ranges(&format!("{trusted:?}"))),
+            allow: ranges(allow),
+            deny: ranges("[\"203.0.113.0/24\"]"),
+            total: Total::new(IntGauge::new("open", "Open.").unwrap()),
+            total_cap,
+            sources: None,
+        }
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_proxy_is_judged_by_trust_and_its_client_by_the_lists() {
+        let gate = gate(&["192.0.2.0/24"], "[\"198.51.100.0/24\"]", 1);
+        let now = Instant::now();
+        let stranger = gate.enter(address("198.51.100.1"), now, 0).unwrap_err();
+        assert_eq!(
+            (stranger.check, stranger.offence),
+            (Refusal::UntrustedProxy, None)
+        );
+        for (client, expected) in [
+            ("198.51.100.1", None),
+            ("203.0.113.1", Some(Refusal::Address)),
+            // The proxy itself is no client unless a list says so.
+            ("192.0.2.1", Some(Refusal::Address)),
+        ] {
+            let Ok(Entrant::Proxy(place)) = gate.enter(address("192.0.2.1"), now, 0) else {
+                panic!("the proxy is trusted")
+            };
+            let full = gate.enter(address("192.0.2.1"), now, 0).unwrap_err();
+            assert_eq!(full.check, Refusal::TotalConnections);
+            let judged = gate.admit(address(client), place, now, 0);
+            assert_eq!(judged.err().map(|refused| refused.check), expected, "{client}");
+            assert_eq!(gate.total.open(), 0);
+        }
+    }
+
+    #[test]
+    fn without_proxies_the_lists_come_before_the_count() {
+        let gate = gate(&[], "\"anywhere\"", 1);
+        let now = Instant::now();
+        let open = gate.enter(address("198.51.100.1"), now, 0).unwrap();
+        assert!(matches!(open, Entrant::Client(Admission::Now(_))));
+        for (client, expected) in [
+            ("198.51.100.1", Refusal::TotalConnections),
+            ("203.0.113.1", Refusal::Address),
+        ] {
+            let refused = gate.enter(address(client), now, 0).unwrap_err();
+            assert_eq!(refused.check, expected, "{client}");
         }
     }
 }

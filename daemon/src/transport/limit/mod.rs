@@ -14,10 +14,10 @@ mod table;
 mod total;
 mod wait;
 
-pub use gate::{Admission, Gate, Permit};
+pub use gate::{Admission, Entrant, Gate, Permit};
 pub use limiter::{Limiter, SourceSlot, Terms, Turn};
 pub use ranges::AddressRanges;
 pub use refused::Refused;
 pub use source::Source;
-pub use total::Total;
+pub use total::{Total, TotalSlot};
 pub(super) use wait::{Abandoned, wait};

@@ -99,8 +99,9 @@ impl World {
         let policy = policy.map_err(|report| report.render()).unwrap().policy;
         let metrics = EdgeMetrics::new().unwrap();
         let (bans, _nobody) = BanQueue::bounded();
-        let upstream = Upstream::new(&policy.upstreams[0], None, metrics.upstream("app"));
         let provider = Arc::new(aws_lc_rs::default_provider());
+        let counters = metrics.upstream("app");
+        let upstream = Upstream::new(&policy.upstreams[0], None, counters, &provider).unwrap();
         Listener::new(
             &policy.listeners[0],
             |_| Some(Arc::clone(&upstream)),

@@ -1,31 +1,27 @@
 //! One TLS handshake, from the first byte to the session.
 //!
-//! permit → **handshake** → route. The server name is read before a certificate is chosen, so that an unknown one can be
-//! answered with the alert made for it. The caller bounds the time.
+//! permit → **handshake** → route. The `ClientHello` is read before it is known who ends TLS, so that a route can be chosen by it, an
+//! unknown name answered with the alert made for it, and a hello passed on as it came. The caller bounds the time.
 
 use std::io;
 use std::sync::Arc;
 
+use rustls::server::Acceptor;
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::server::{StartHandshake, TlsStream};
 
 use super::client_auth::{Examination, Identity, Refused};
-use super::config::normal;
+use super::hello::{self, Hello, Unparsed};
 use super::socket::ClientSocket;
 use crate::metrics::labels::{ClientAcceptance, Group, HandshakeFailure, Version};
+use crate::transport::accept::reset;
+use crate::transport::ahead::Ahead;
 
 /// A finished handshake.
 #[derive(Debug)]
-pub(crate) struct Session<R> {
+pub(crate) struct Session {
     /// The encrypted stream.
     pub(crate) stream: TlsStream<ClientSocket>,
-    /// What the client asked for, lower case.
-    pub(crate) server_name: Option<String>,
-    /// What belongs to that name.
-    pub(crate) route: R,
     /// The protocol version.
     pub(crate) version: Version,
     /// How keys were exchanged; `None`: they were not (TLS 1.2, resumed).
@@ -36,17 +32,6 @@ pub(crate) struct Session<R> {
     pub(crate) acceptance: Option<ClientAcceptance>,
     /// Who the client has proven to be.
     pub(crate) identity: Option<Identity>,
-}
-
-/// What belongs to a server name.
-#[derive(Debug)]
-pub(crate) struct Choice<R> {
-    /// Where the connection goes.
-    pub(crate) route: R,
-    /// How the handshake is done.
-    pub(crate) config: Arc<ServerConfig>,
-    /// Who examines the client, where `config` asks it for a certificate.
-    pub(crate) examination: Option<Arc<Examination>>,
 }
 
 /// Why there is no session. The client is at fault, or gone.
@@ -60,65 +45,108 @@ pub(crate) enum HandshakeEnd {
     Failed(HandshakeFailure, io::Error),
     /// The first byte is not of TLS.
     NotTls,
-    /// It was asked for a certificate, and is not let in; with the server name it asked for.
-    Refused(Refused, Option<String>),
+    /// It was asked for a certificate, and is not let in.
+    Refused(Refused),
     /// The name has no route.
     UnknownName,
 }
 
-/// Reads the `ClientHello`, asks `choose` what belongs to the server name in it, and shakes hands.
-pub(crate) async fn handshake<R>(
-    stream: TcpStream,
-    choose: impl FnOnce(Option<&str>) -> Option<Choice<R>>,
-) -> Result<Session<R>, HandshakeEnd> {
-    // rustls answers what is not TLS with an alert. Whoever speaks something else gets nothing back: the listener is of no
-    // use to reflect bytes to a third party, or to tell what listens here.
-    let mut first = [0; OLD_HELLO];
-    match stream.peek(&mut first).await {
-        Ok(0) | Err(_) => return Err(HandshakeEnd::ClosedEarly),
-        // Unread bytes make the kernel reset the connection, which is what this peer should see.
-        Ok(_) if first[0] != HANDSHAKE_RECORD => return Err(HandshakeEnd::NotTls),
-        // rustls would complain of what such a hello lacks, not of its age.
-        Ok(OLD_HELLO) if is_old(&first) => {
-            drop(read_and_tell(stream, PROTOCOL_VERSION).await);
-            let old = rustls::PeerIncompatible::Tls12NotOffered;
-            return Err(HandshakeEnd::Failed(
-                HandshakeFailure::Incompatible,
-                io::Error::other(rustls::Error::from(old)),
-            ));
+/// Reads until the whole `ClientHello` is there, and takes nothing of it.
+pub(crate) async fn read_hello(ahead: &mut Ahead) -> Result<Hello, HandshakeEnd> {
+    loop {
+        match hello::parse(ahead.bytes()) {
+            Ok(hello) => return Ok(hello),
+            Err(Unparsed::Incomplete(wanted)) => match ahead.read(wanted).await {
+                Ok(true) => {}
+                _ if ahead.bytes().is_empty() => return Err(HandshakeEnd::ClosedEarly),
+                _ => return Err(HandshakeEnd::HungUp),
+            },
+            // Whoever speaks something else gets nothing back: the listener is of no use to reflect bytes to a third party, or to
+            // tell what listens here.
+            Err(Unparsed::NotTls) => {
+                reset(ahead.stream());
+                return Err(HandshakeEnd::NotTls);
+            }
+            Err(wrong @ (Unparsed::Malformed | Unparsed::TooLarge)) => {
+                return Err(fail(ahead, DECODE_ERROR, HandshakeFailure::Malformed, wrong).await);
+            }
         }
-        Ok(_) => {}
     }
-    let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), ClientSocket(stream))
-        .await
-        .map_err(end)?;
-    let server_name = start.client_hello().server_name().map(normal);
-    let Some(choice) = choose(server_name.as_deref()) else {
-        drop(tell(&mut start.io, UNRECOGNIZED_NAME).await);
-        return Err(HandshakeEnd::UnknownName);
-    };
-    let Choice {
-        route,
-        config,
-        examination,
-    } = choice;
-    let bounded = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(SEND_BUFFER_BYTES));
-    let stream = match start.into_stream_with(config, bounded).await {
-        Ok(stream) => stream,
-        Err(error) => {
-            let refused = tls_error(&error).and_then(|error| examination.as_ref()?.refused(error));
-            return Err(match refused {
-                Some(refused) => HandshakeEnd::Refused(refused, server_name),
-                None => end(error),
-            });
+}
+
+/// Answers a hello whose name has no route.
+pub(crate) async fn refuse_name(ahead: &mut Ahead, legacy_version: u16) -> HandshakeEnd {
+    if let Some(end) = refuse_version(ahead, legacy_version).await {
+        return end;
+    }
+    ahead.answer(UNRECOGNIZED_NAME).await;
+    HandshakeEnd::UnknownName
+}
+
+/// rustls would complain of what such a hello lacks, not of its age.
+async fn refuse_version(ahead: &mut Ahead, legacy_version: u16) -> Option<HandshakeEnd> {
+    if legacy_version >= TLS_1_2 {
+        return None;
+    }
+    let error = rustls::Error::from(rustls::PeerIncompatible::Tls12NotOffered);
+    Some(fail(ahead, PROTOCOL_VERSION, HandshakeFailure::Incompatible, error).await)
+}
+
+/// Shakes hands with a client whose hello was read. `examination` is there where `config` asks for a certificate.
+pub(crate) async fn handshake(
+    mut ahead: Ahead,
+    legacy_version: u16,
+    config: Arc<ServerConfig>,
+    examination: Option<Arc<Examination>>,
+) -> Result<Session, HandshakeEnd> {
+    if let Some(end) = refuse_version(&mut ahead, legacy_version).await {
+        return Err(end);
+    }
+    let mut acceptor = Acceptor::default();
+    let mut unread = ahead.bytes();
+    let accepted = loop {
+        // Some thousand bytes at a time; what it has no room for is more than it reads of a hello.
+        let fed = acceptor.read_tls(&mut unread);
+        match acceptor.accept() {
+            Ok(Some(accepted)) => break accepted,
+            Ok(None) if matches!(fed, Ok(1..)) => {}
+            Ok(None) => {
+                let failure = HandshakeFailure::Malformed;
+                return Err(fail(&mut ahead, DECODE_ERROR, failure, Unparsed::TooLarge).await);
+            }
+            Err((error, mut alert)) => {
+                let mut bytes = Vec::new();
+                // A vector takes everything.
+                drop(alert.write_all(&mut bytes));
+                ahead.answer(&bytes).await;
+                return Err(end(io::Error::new(io::ErrorKind::InvalidData, error)));
+            }
         }
     };
+    // What a client sends behind its hello without waiting (early data, which nobody takes) is for the session.
+    let behind = unread.to_vec();
+    let (stream, _) = ahead.into_parts();
+    let mut fed = Ok(());
+    let prepare = |session: &mut rustls::ServerConnection| {
+        session.set_buffer_limit(Some(SEND_BUFFER_BYTES));
+        let mut behind = behind.as_slice();
+        while !behind.is_empty() && fed.is_ok() {
+            fed = session.read_tls(&mut behind).map(drop);
+        }
+    };
+    let shaking =
+        StartHandshake::from_parts(accepted, ClientSocket(stream)).into_stream_with(config, prepare);
+    if let Err(error) = fed {
+        return Err(HandshakeEnd::Failed(HandshakeFailure::Violation, error));
+    }
+    let stream = shaking.await.map_err(|error| {
+        let refused = tls_error(&error).and_then(|error| examination.as_ref()?.refused(error));
+        refused.map_or_else(|| end(error), HandshakeEnd::Refused)
+    })?;
     let (_, session) = stream.get_ref();
     let concluded = examination.map(|examination| examination.conclude(session.peer_certificates()));
-    let (acceptance, identity) = match concluded.transpose() {
-        Ok(concluded) => concluded.unzip(),
-        Err(refused) => return Err(HandshakeEnd::Refused(refused, server_name)),
-    };
+    let concluded = concluded.transpose().map_err(HandshakeEnd::Refused)?;
+    let (acceptance, identity) = concluded.unzip();
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => Version::Tls13,
         _ => Version::Tls12,
@@ -129,8 +157,6 @@ pub(crate) async fn handshake<R>(
     let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
     Ok(Session {
         stream,
-        server_name,
-        route,
         version,
         group,
         resumed,
@@ -139,35 +165,14 @@ pub(crate) async fn handshake<R>(
     })
 }
 
-/// Whether the hello that begins with these bytes is of a version before TLS 1.2. In a record that ends before the version, other bytes
-/// stand in its place.
-fn is_old(first: &[u8; OLD_HELLO]) -> bool {
-    let [_, _, _, high, low, message, _, _, _, version @ ..] = *first;
-    let whole = usize::from(u16::from_be_bytes([high, low])) >= OLD_HELLO - RECORD_HEADER;
-    whole && message == CLIENT_HELLO && version < TLS_1_2
-}
-
-fn named(group: NamedGroup) -> Group {
-    match group {
-        NamedGroup::X25519MLKEM768 => Group::X25519MlKem768,
-        NamedGroup::X25519 => Group::X25519,
-        NamedGroup::secp256r1 => Group::Secp256r1,
-        NamedGroup::secp384r1 => Group::Secp384r1,
-        _ => Group::Other,
-    }
-}
-
-/// Sends an alert and closes. An alert that does not arrive changes nothing: the connection ends either way.
-async fn tell(stream: &mut TcpStream, alert: &[u8]) -> io::Result<()> {
-    stream.write_all(alert).await?;
-    stream.shutdown().await
-}
-
-/// The same for a client whose hello was only looked at: closing with the hello unread would reset the connection, and the
-/// reset can overtake the alert.
-async fn read_and_tell(mut stream: TcpStream, alert: &[u8]) -> io::Result<()> {
-    tell(&mut stream, alert).await?;
-    stream.read(&mut [0; 2048]).await.map(drop)
+async fn fail(
+    ahead: &mut Ahead,
+    alert: &[u8],
+    failure: HandshakeFailure,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> HandshakeEnd {
+    ahead.answer(alert).await;
+    HandshakeEnd::Failed(failure, io::Error::other(error))
 }
 
 fn end(error: io::Error) -> HandshakeEnd {
@@ -193,23 +198,24 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// `ContentType` handshake, RFC 9846 section 5.1.
-const HANDSHAKE_RECORD: u8 = 22;
-
-/// Of a record: type, version, length.
-const RECORD_HEADER: usize = 5;
-
-/// A handshake message that opens a connection.
-const CLIENT_HELLO: u8 = 1;
-
-/// The bytes up to and with the version in a `ClientHello`: record header (5), message header (4), version (2).
-const OLD_HELLO: usize = 11;
+fn named(group: NamedGroup) -> Group {
+    match group {
+        NamedGroup::X25519MLKEM768 => Group::X25519MlKem768,
+        NamedGroup::X25519 => Group::X25519,
+        NamedGroup::secp256r1 => Group::Secp256r1,
+        NamedGroup::secp384r1 => Group::Secp384r1,
+        _ => Group::Other,
+    }
+}
 
 /// TLS 1.2, and what TLS 1.3 calls itself here.
-const TLS_1_2: [u8; 2] = [3, 3];
+const TLS_1_2: u16 = 0x0303;
 
 /// An alert record: TLS 1.2 on the wire, fatal, `protocol_version` (70).
 const PROTOCOL_VERSION: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
+
+/// The same with `decode_error` (50).
+const DECODE_ERROR: &[u8] = &[21, 3, 3, 0, 2, 2, 50];
 
 /// The same with `unrecognized_name` (112), RFC 6066 section 3.
 const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];

@@ -2,8 +2,8 @@
 //!
 //! limit → **tls** → relay. `certificate` reads the pairs, `last_good` keeps those that cannot be read any more, `staple` what vouches for
 //! them, `sni` finds what belongs to a server name, `client_auth` judges what clients prove, `tickets` lets clients come back, `config`
-//! puts a listener's settings together, `handshake` carries them out. `connector` is the other side: TLS towards servers, with
-//! `authorities` to trust. Knows no routes' upstreams and no limits.
+//! puts a listener's settings together, `hello` is what a client begins with, `handshake` carries the settings out. `connector` is the
+//! other side: TLS towards servers, with `authorities` to trust. Knows no routes' upstreams and no limits.
 
 mod authorities;
 mod certificate;
@@ -11,6 +11,7 @@ mod client_auth;
 mod config;
 mod connector;
 mod handshake;
+pub mod hello;
 mod last_good;
 mod sni;
 mod socket;
@@ -20,12 +21,12 @@ mod tickets;
 pub use authorities::AuthorityError;
 pub use certificate::{Certificate, CertificateError};
 pub use client_auth::ClientAuthError;
-pub(super) use client_auth::{Examination, Refused, Trust};
+pub(super) use client_auth::{Examination, Identity, Refused, Trust};
 pub(super) use config::Settings;
 pub use config::TlsError;
 pub(super) use connector::Connector;
 pub use connector::ConnectorError;
-pub(super) use handshake::{Choice, HandshakeEnd, Session, handshake};
+pub(super) use handshake::{HandshakeEnd, Session, handshake, read_hello, refuse_name};
 pub(super) use last_good::{KeptPair, last_good};
 pub(super) use sni::NameMap;
 pub use tickets::TicketKeys;

@@ -16,7 +16,7 @@ use super::Upstream;
 use super::reach::{Opening, check};
 use super::server::Server;
 use crate::metrics::labels::Connect;
-use crate::transport::proxy_header;
+use crate::transport::proxy;
 
 /// What the checks of a server have found. Nobody who has not been checked is down.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Upstream {
 
     async fn check(&self, server: &Server, terms: HealthChecks) {
         let opening = Opening {
-            header: proxy_header::own_connection(self.proxy_header),
+            header: proxy::own_connection(self.proxy_header),
             alpn: None,
         };
         let outcome = check(server.address, &opening, self.tls.as_ref(), terms.timeout).await;

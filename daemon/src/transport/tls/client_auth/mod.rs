@@ -16,6 +16,5 @@ mod signature;
 mod trust;
 
 pub use error::ClientAuthError;
-pub(super) use examination::Identity;
-pub(crate) use examination::{Examination, Refused};
+pub(crate) use examination::{Examination, Identity, Refused};
 pub(crate) use trust::Trust;

@@ -1,14 +1,14 @@
 //! The PROXY protocol header, version 1: the addresses, in a line of text.
 //!
-//! handshake → **proxy header** → upstream. <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt> section 2.1
+//! handshake → **encode** → upstream. <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt> section 2.1
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::proxy_header::ProxyHeader;
+use super::ProxyHeader;
 
 impl ProxyHeader<'_> {
     /// The line that goes before the relayed bytes. At most 107 bytes: two of the longest addresses and ports.
-    pub(super) fn encode_v1(&self) -> Vec<u8> {
+    pub(in crate::transport) fn encode_v1(&self) -> Vec<u8> {
         let ports = format!("{} {}", self.client.port(), self.local.port());
         let line = match (self.client.ip().to_canonical(), self.local.ip().to_canonical()) {
             (IpAddr::V4(client), IpAddr::V4(local)) => format!("PROXY TCP4 {client} {local} {ports}\r\n"),
@@ -28,7 +28,6 @@ fn v6(address: IpAddr) -> Ipv6Addr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::labels::Version;
 
     fn line(client: &str, local: &str) -> String {
         let header = ProxyHeader {
@@ -36,9 +35,7 @@ mod tests {
             local: local.parse().unwrap(),
             server_name: Some("a.example"),
             alpn: Some(b"h2"),
-            version: Version::Tls13,
-            common_name: None,
-            cipher: None,
+            tls: None,
         };
         String::from_utf8(header.encode_v1()).unwrap()
     }

@@ -1,6 +1,6 @@
 //! The PROXY protocol header, version 2: tells the upstream who the client is and what it asked for.
 //!
-//! handshake → **proxy header** → upstream. Written from what the socket and the handshake say, never from what a client
+//! handshake → **encode** → upstream. Written from what the socket and the handshake say, never from what a client
 //! claims of itself. <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,25 +12,32 @@ use crate::metrics::labels::Version;
 
 /// What the header says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ProxyHeader<'a> {
+pub(in crate::transport) struct ProxyHeader<'a> {
     /// The client's address.
-    pub(super) client: SocketAddr,
+    pub(in crate::transport) client: SocketAddr,
     /// The address it connected to.
-    pub(super) local: SocketAddr,
+    pub(in crate::transport) local: SocketAddr,
     /// The server name it asked for.
-    pub(super) server_name: Option<&'a str>,
+    pub(in crate::transport) server_name: Option<&'a str>,
     /// The application protocol that was agreed on.
-    pub(super) alpn: Option<&'a [u8]>,
+    pub(in crate::transport) alpn: Option<&'a [u8]>,
+    /// The TLS session; `None`: it is not ended here.
+    pub(in crate::transport) tls: Option<Secured<'a>>,
+}
+
+/// What was agreed on with the client.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::transport) struct Secured<'a> {
     /// The TLS version.
-    pub(super) version: Version,
+    pub(in crate::transport) version: Version,
     /// The cipher suite.
-    pub(super) cipher: Option<CipherSuite>,
+    pub(in crate::transport) cipher: Option<CipherSuite>,
     /// Where the client has shown a certificate that lets it in: the common name, if it has one.
-    pub(super) common_name: Option<Option<&'a str>>,
+    pub(in crate::transport) common_name: Option<Option<&'a str>>,
 }
 
 /// The header of a connection that is made for no client: a health check (section 2.1 `UNKNOWN`, section 2.2 `LOCAL`).
-pub(super) fn own_connection(wanted: Wanted) -> Vec<u8> {
+pub(in crate::transport) fn own_connection(wanted: Wanted) -> Vec<u8> {
     match wanted {
         Wanted::Off => Vec::new(),
         Wanted::V1 => b"PROXY UNKNOWN\r\n".to_vec(),
@@ -40,7 +47,7 @@ pub(super) fn own_connection(wanted: Wanted) -> Vec<u8> {
 
 impl ProxyHeader<'_> {
     /// The bytes that go before the relayed ones.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in crate::transport) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(256);
         let family = match (self.client.ip().to_canonical(), self.local.ip().to_canonical()) {
             (IpAddr::V4(client), IpAddr::V4(local)) => {
@@ -62,7 +69,9 @@ impl ProxyHeader<'_> {
         if let Some(name) = self.server_name {
             field(&mut body, TYPE_AUTHORITY, name.as_bytes());
         }
-        field(&mut body, TYPE_SSL, &self.ssl());
+        if let Some(tls) = &self.tls {
+            field(&mut body, TYPE_SSL, &tls.ssl());
+        }
 
         let mut header = Vec::with_capacity(16 + body.len());
         header.extend(SIGNATURE);
@@ -72,7 +81,9 @@ impl ProxyHeader<'_> {
         header.extend(body);
         header
     }
+}
 
+impl Secured<'_> {
     fn ssl(&self) -> Vec<u8> {
         let (client, verify) = match self.common_name {
             // No session is resumed where certificates are asked for: it was shown on this connection.
@@ -147,6 +158,7 @@ const NOT_VERIFIED: u32 = 1;
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Ends, Header, Origin, parse};
     use super::*;
 
     #[test]
@@ -156,9 +168,11 @@ mod tests {
             local: "198.51.100.2:443".parse().unwrap(),
             server_name: Some("a.example"),
             alpn: Some(b"h2"),
-            version: Version::Tls13,
-            cipher: Some(CipherSuite::TLS13_AES_128_GCM_SHA256),
-            common_name: None,
+            tls: Some(Secured {
+                version: Version::Tls13,
+                cipher: Some(CipherSuite::TLS13_AES_128_GCM_SHA256),
+                common_name: None,
+            }),
         };
         let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x48".to_vec();
         expected.extend([192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x34, 0x01, 0xbb]);
@@ -175,14 +189,19 @@ mod tests {
             local: "198.51.100.2:443".parse().unwrap(),
             server_name: None,
             alpn: None,
-            version: Version::Tls13,
-            cipher: None,
-            common_name: Some(Some("billing")),
+            tls: Some(Secured {
+                version: Version::Tls13,
+                cipher: None,
+                common_name: Some(Some("billing")),
+            }),
         };
         let named = b"\x20\x00\x19\x07\x00\x00\x00\x00\x21\x00\x07TLSv1.3\x22\x00\x07billing";
         assert_eq!(header.encode()[28..], *named);
         let unnamed = ProxyHeader {
-            common_name: Some(None),
+            tls: header.tls.map(|tls| Secured {
+                common_name: Some(None),
+                ..tls
+            }),
             ..header
         };
         assert_eq!(
@@ -198,9 +217,11 @@ mod tests {
             local: "[2001:db8::2]:2".parse().unwrap(),
             server_name: None,
             alpn: None,
-            version: Version::Tls12,
-            cipher: None,
-            common_name: None,
+            tls: Some(Secured {
+                version: Version::Tls12,
+                cipher: None,
+                common_name: None,
+            }),
         };
         let bytes = header.encode();
         assert_eq!(bytes[13], 0x21);
@@ -208,5 +229,30 @@ mod tests {
         assert_eq!(bytes[16..20], [0x20, 0x01, 0x0d, 0xb8]);
         assert_eq!(bytes[48..52], [0, 1, 0, 2]);
         assert_eq!(bytes.len(), 16 + 54);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            client: (IpAddr, u16),
+            local: (IpAddr, u16),
+            name in proptest::option::of("[a-z.]{1,255}"),
+            ended: bool,
+            follows: Vec<u8>,
+        ) {
+            let header = ProxyHeader {
+                client: client.into(),
+                local: local.into(),
+                server_name: name.as_deref(),
+                alpn: Some(b"h2"),
+                tls: ended.then_some(Secured { version: Version::Tls13, cipher: None, common_name: None }),
+            };
+            let canonical = |(address, port): (IpAddr, u16)| SocketAddr::new(address.to_canonical(), port);
+            let ends = Ends { client: canonical(client), local: canonical(local) };
+            let mut bytes = header.encode();
+            let length = bytes.len();
+            bytes.extend(follows);
+            proptest::prop_assert_eq!(parse(&bytes), Ok(Header { length, origin: Origin::V2(ends) }));
+        }
     }
 }
