@@ -117,17 +117,6 @@ fn checks_end_with_their_upstream() {
 }
 
 #[test]
-fn reloads_that_come_faster_than_checks_do_not_put_them_off() {
-    let backend = Backend::echo();
-    let terms = "health = { every = \"300ms\" }";
-    let world = World::new("up-health-fast", &[backend.address()], terms);
-    wait::until("three rounds", SOON, || {
-        world.edge.reload().expect("the policy loads");
-        (world.checks("connected") >= 3.0).then_some(())
-    });
-}
-
-#[test]
 fn a_check_shakes_hands_where_the_upstream_has_tls() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let (good, seen) = tls_server(&authority.issue(&["app.internal"]), None, &[]);

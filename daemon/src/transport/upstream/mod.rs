@@ -85,7 +85,7 @@ impl Upstream {
             Arc::new(Server::new(*address, known.map(Arc::as_ref), keep_health))
         };
         let checks = checked.map(|terms| match was_checked {
-            // Reloads that come faster than checks must not put them off for ever.
+            // A reload must not make the time until a server is found down any longer.
             Some((before, rounds)) if before.every == terms.every => (terms, Arc::clone(rounds)),
             _ => (terms, Arc::new(Rounds::beginning_within(terms.every))),
         });
@@ -197,5 +197,48 @@ impl Upstream {
             order.sort_by_key(|server| server.open());
         }
         order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::crypto::aws_lc_rs;
+
+    use super::*;
+    use crate::metrics::EdgeMetrics;
+
+    #[test]
+    fn a_reload_does_not_put_the_next_round_of_checks_off() {
+        let every = Duration::from_secs(3_600);
+        let mut policy = policy::Upstream {
+            name: "app".to_owned(),
+            servers: vec!["127.0.0.1:9".parse().unwrap()],
+            balance: Balance::RoundRobin,
+            proxy_protocol: ProxyHeader::Off,
+            connect_timeout: Duration::from_secs(1),
+            tls: None,
+            health: Some(HealthChecks {
+                every,
+                timeout: every,
+                rise: 1,
+                fall: 1,
+            }),
+            eject: None,
+        };
+        let (metrics, provider) = (
+            EdgeMetrics::new().unwrap(),
+            Arc::new(aws_lc_rs::default_provider()),
+        );
+        let make = |policy: &policy::Upstream, previous| {
+            Upstream::new(policy, previous, metrics.upstream("app"), &provider).unwrap()
+        };
+        let rounds = |upstream: &Upstream| Arc::clone(&upstream.checks.as_ref().unwrap().1);
+        let first = make(&policy, None);
+        policy.servers.push("127.0.0.1:10".parse().unwrap());
+        let second = make(&policy, Some(&first));
+        assert!(Arc::ptr_eq(&rounds(&first), &rounds(&second)));
+        policy.health.as_mut().unwrap().every = every / 2;
+        let third = make(&policy, Some(&second));
+        assert!(!Arc::ptr_eq(&rounds(&second), &rounds(&third)));
     }
 }
