@@ -38,7 +38,7 @@ pub struct Ends {
 /// Why there is no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unparsed {
-    /// It goes on: no answer before there are this many bytes.
+    /// It goes on: no header before there are this many bytes. They may show before that there will be none.
     Incomplete(usize),
     /// The bytes are something else.
     Missing,

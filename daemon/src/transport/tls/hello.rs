@@ -33,7 +33,7 @@ impl Hello {
 /// Why there is no hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unparsed {
-    /// It goes on: no answer before there are this many bytes.
+    /// It goes on: no hello before there are this many bytes. They may show before that there will be none.
     Incomplete(usize),
     /// The first byte is not of a TLS handshake.
     NotTls,
