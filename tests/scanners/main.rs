@@ -56,7 +56,7 @@ servers = ["{}"]
         backend.address()
     );
     let edge = Edge::start(test, &policy, &[("api", &authority.issue_as_in_public(&[NAME]))]);
-    edge.home().write("authority.pem", authority.pem());
+    edge.home().write("authority.pem", &authority.pem());
     World {
         edge,
         _backend: backend,
