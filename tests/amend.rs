@@ -49,7 +49,7 @@ fn a_bad_line_keeps_the_last_good_list_and_the_next_good_one_is_taken() {
     let before = generation(&filter);
     reload(&filter, &list(&[(50, BANNED)]));
     assert!(!passes(&scene, "10.77.0.9"));
-    filter.home().write(FEED, list(&[(50, "10.77.0.9/24")]));
+    filter.home().write(FEED, &list(&[(50, "10.77.0.9/24")]));
     let output = filter.ravelin(&["reload"]);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{words}");
@@ -96,7 +96,7 @@ fn changes_of_a_list_and_of_other_files_at_once_are_a_new_generation() {
     let scene = Scene::new("amend-both");
     let filter = filter(&scene, "amend-both", "");
     let before = generation(&filter);
-    filter.home().write(FEED, list(&[(3, BANNED)]));
+    filter.home().write(FEED, &list(&[(3, BANNED)]));
     filter.write_policy(&policy(
         "[[rule]]\nname = \"port\"\npriority = 1\naction = \"allow\"\nprotocol = \"udp\"\nports = [5301]\n",
     ));
@@ -124,7 +124,7 @@ fn edits_of_several_lists_are_taken_together_in_place_or_not() {
     let before = generation(&filter);
     // The first is in place whatever the compiler can do; when the second is not, all of it is built.
     let commented = list(&[(0, "# of today")]);
-    filter.home().write("more.txt", format!("192.0.2.1\n{BANNED}\n"));
+    filter.home().write("more.txt", &format!("192.0.2.1\n{BANNED}\n"));
     reload(&filter, &commented);
     assert!(!passes(&scene, "10.77.0.9"));
     assert!(passes(&scene, "10.77.0.1"));
@@ -192,7 +192,7 @@ fn a_list_that_is_only_replaced_is_noticed_and_live_and_a_wish_without_a_change_
     let scene = Scene::new("amend-watch");
     let filter = filter(&scene, "amend-watch", "");
     let before = generation(&filter);
-    filter.home().write(FEED, list(&[(9, BANNED)]));
+    filter.home().write(FEED, &list(&[(9, BANNED)]));
     wait::until("the changed list to be live", PATIENCE, || {
         (!passes(&scene, "10.77.0.9")).then_some(())
     });
@@ -309,7 +309,7 @@ fn passes(scene: &Scene, source: &str) -> bool {
 
 fn filter(scene: &Scene, test: &str, more: &str) -> Daemon {
     let filter = Daemon::new(test, Half::Filter, &policy(more)).inside(&scene.host);
-    filter.home().write(FEED, list(&[]));
+    filter.home().write(FEED, &list(&[]));
     filter.home().write("more.txt", "192.0.2.1\n");
     // An address that comes later is one more fact of the host, and a new generation.
     let words = ["-6", "address", "show", "dev", "wan", "scope", "link"];

@@ -65,7 +65,7 @@ bind = "{METRICS}"
     let daemon = Daemon::new(test, Half::Edge, &policy)
         .inside(&namespace)
         .wrapped(wrapper);
-    daemon.home().write("authority.pem", authority.pem());
+    daemon.home().write("authority.pem", &authority.pem());
     write_pair(&daemon, &authority.issue(&[NAME]));
     World {
         daemon: daemon.started(),

@@ -184,14 +184,14 @@ fn a_changed_set_file_and_a_new_included_file_reload() {
         )
     };
     filter.home().write("friends.txt", "192.0.2.1\n");
-    filter.home().write("rules.d/one.toml", rule(5300));
+    filter.home().write("rules.d/one.toml", &rule(5300));
     let filter = filter.started();
     assert!(!scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300"));
     filter.home().write("friends.txt", "10.77.0.0/24\n");
     wait::until("the set file to be live", PATIENCE, || {
         scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5300").then_some(())
     });
-    filter.home().write("rules.d/two.toml", rule(5301));
+    filter.home().write("rules.d/two.toml", &rule(5301));
     wait::until("the new file to be live", PATIENCE, || {
         scene.udp_arrives("10.77.0.1:0", "10.77.0.2:5301").then_some(())
     });

@@ -176,7 +176,7 @@ impl World {
         let policy = policy.replace("BACKEND", &backend.address().to_string());
         let authority = Authority::new();
         let edge = Daemon::new(test, Half::Edge, &edge_only(&policy)).inside(&scene.host);
-        edge.home().write("authority.pem", authority.pem());
+        edge.home().write("authority.pem", &authority.pem());
         let pair = authority.issue(&[NAME]);
         edge.home().write("api.pem", &pair.cert);
         edge.home().write("api.key", &pair.key);

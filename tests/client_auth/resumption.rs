@@ -106,10 +106,10 @@ fn matrix(event: Event) -> (usize, usize) {
         match event {
             Event::CaChanged => {
                 let others = Authority::named("Ravelin test others");
-                home.write("clients.pem", others.pem());
-                home.write("clients.crl", others.crl(&[], -HOUR, HOUR));
+                home.write("clients.pem", &others.pem());
+                home.write("clients.crl", &others.crl(&[], -HOUR, HOUR));
             }
-            Event::CrlUpdated => home.write("clients.crl", world.clients.crl(&[pair.serial], -HOUR, HOUR)),
+            Event::CrlUpdated => home.write("clients.crl", &world.clients.crl(&[pair.serial], -HOUR, HOUR)),
             Event::Expired => {
                 let end = Duration::from_secs(LIFE.unsigned_abs() + 2);
                 wait::until("the certificate to expire", end + SOON, || {

@@ -165,17 +165,17 @@ fn a_list_that_changes_is_read_without_being_told() {
     world
         .edge
         .home()
-        .write("clients.crl", world.clients.crl(&[], -HOUR, HOUR));
+        .write("clients.crl", &world.clients.crl(&[], -HOUR, HOUR));
     wait::until("the client to be let in", SOON, || {
         world.ask(TLS13, Some(&pair)).ok()
     });
     // Another authority.
     let others = Authority::named("Ravelin test others");
-    world.edge.home().write("clients.pem", others.pem());
+    world.edge.home().write("clients.pem", &others.pem());
     world
         .edge
         .home()
-        .write("clients.crl", others.crl(&[], -HOUR, HOUR));
+        .write("clients.crl", &others.crl(&[], -HOUR, HOUR));
     wait::until("the new authority to be trusted", SOON, || {
         world.ask(TLS13, Some(&client(&others))).ok()
     });

@@ -59,7 +59,7 @@ bind = "127.0.0.1:9465"
 fn write_certificate(daemon: &Daemon) {
     let authority = Authority::new();
     let pair = authority.issue(&[NAME]);
-    daemon.home().write("authority.pem", authority.pem());
+    daemon.home().write("authority.pem", &authority.pem());
     daemon.home().write("api.pem", &pair.cert);
     daemon.home().write("api.key", &pair.key);
 }

@@ -234,7 +234,7 @@ pub async fn connect_from(from: &str, to: SocketAddr) -> io::Result<TcpStream> {
 #[track_caller]
 #[must_use]
 pub fn curl(home: &Home, authority: &Authority, to: SocketAddr, name: &str, arguments: &[&str]) -> Output {
-    home.write("authority.pem", authority.pem());
+    home.write("authority.pem", &authority.pem());
     Command::new("curl")
         .args(["--silent", "--show-error", "--max-time", "20", "--cacert"])
         .arg(home.directory().join("authority.pem"))

@@ -63,7 +63,7 @@ impl Edge {
         for (name, text) in files {
             home.write(name, text);
         }
-        home.write("ravelin.toml", with_metrics(policy));
+        home.write("ravelin.toml", &with_metrics(policy));
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -122,7 +122,7 @@ impl Edge {
     /// Replaces the policy on disk.
     #[track_caller]
     pub fn write_policy(&self, policy: &str) {
-        self.home.write("ravelin.toml", with_metrics(policy));
+        self.home.write("ravelin.toml", &with_metrics(policy));
     }
 
     /// Asks for a reload.

@@ -89,13 +89,19 @@ impl Home {
     /// Writes a file below the folder, in one step: a reader sees the old text or the new, never half of it. A private key (`*.key`) is
     /// readable for the edge's user alone.
     #[track_caller]
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub fn write(&self, name: &str, text: &str) {
+        self.write_bytes(name, text.as_bytes());
+    }
+
+    /// The same for what is no text.
+    #[track_caller]
+    pub fn write_bytes(&self, name: &str, bytes: &[u8]) {
         let path = self.directory.join(name);
         let beside = self.directory.join(format!(".{}.new", name.replace('/', "-")));
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).unwrap_or_else(|error| panic!("create {}: {error}", parent.display()));
         }
-        fs::write(&beside, text).unwrap_or_else(|error| panic!("write {}: {error}", beside.display()));
+        fs::write(&beside, bytes).unwrap_or_else(|error| panic!("write {}: {error}", beside.display()));
         if path.extension().is_some_and(|extension| extension == "key") {
             keep_for_the_edge(&beside);
         }

@@ -20,8 +20,8 @@ pub enum Answer {
 #[must_use]
 #[track_caller]
 pub fn respond(home: &Home, authority: &Authority, pair: &Pair, answer: Answer) -> Vec<u8> {
-    home.write("ocsp/authority.pem", authority.pem());
-    home.write("ocsp/authority.key", authority.key_pem());
+    home.write("ocsp/authority.pem", &authority.pem());
+    home.write("ocsp/authority.key", &authority.key_pem());
     home.write("ocsp/leaf.pem", &pair.cert);
     let folder = home.directory().join("ocsp");
     let serial = openssl(&folder, &["x509", "-in", "leaf.pem", "-noout", "-serial"]);

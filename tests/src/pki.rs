@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
-    CrlIssuingDistributionPoint, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
-    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, RsaKeySize, SanType, SerialNumber,
-    date_time_ymd,
+    CrlIssuingDistributionPoint, CustomExtension, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, RsaKeySize, SanType,
+    SerialNumber, date_time_ymd,
 };
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -204,9 +204,34 @@ impl Authority {
         self.sign_params(params, KeyPair::generate().expect("a key"))
     }
 
+    /// An ECDSA P-256 certificate as a public authority would issue it: for 90 days, for servers alone, and with the places where its
+    /// state can be asked for. The chain holds the authority too.
+    #[must_use]
+    pub fn issue_as_in_public(&self, names: &[&str]) -> Pair {
+        let mut params = params(names);
+        let now = SystemTime::now();
+        params.not_before = (now - DAY).into();
+        params.not_after = (now + 89 * DAY).into();
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        params.crl_distribution_points = vec![CrlDistributionPoint {
+            uris: vec!["http://crl.example.com/ca.crl".to_owned()],
+        }];
+        params.custom_extensions = vec![CustomExtension::from_oid_content(
+            AUTHORITY_INFORMATION_ACCESS,
+            ocsp_access("http://ocsp.example.com"),
+        )];
+        let key = KeyPair::generate().expect("a key");
+        let pair = self.sign_params(params, key);
+        Pair {
+            cert: format!("{}{}", pair.cert, self.pem()),
+            ..pair
+        }
+    }
+
     fn sign(&self, names: &[&str], key: KeyPair) -> Pair {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("names");
+        let mut params = params(names);
         params.distinguished_name.push(DnType::CommonName, "Ravelin test");
         self.sign_params(params, key)
     }
@@ -296,6 +321,27 @@ fn next_serial() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1_000);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    CertificateParams::new(names).expect("names")
+}
+
+/// `AuthorityInfoAccessSyntax` (RFC 5280, section 4.2.2.1) that names one OCSP responder. Every length is below 128.
+fn ocsp_access(uri: &str) -> Vec<u8> {
+    let tagged = |tag: u8, content: &[u8]| {
+        let length = u8::try_from(content.len()).expect("short");
+        [&[tag, length], content].concat()
+    };
+    // id-ad-ocsp, 1.3.6.1.5.5.7.48.1
+    let method = tagged(6, &[0x2b, 6, 1, 5, 5, 7, 0x30, 1]);
+    let location = tagged(0x86, uri.as_bytes());
+    let description = tagged(0x30, &[method, location].concat());
+    tagged(0x30, &description)
+}
+
+const AUTHORITY_INFORMATION_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 impl Default for Authority {
     fn default() -> Self {

@@ -4,7 +4,7 @@
 //! `RAVELIN_STRICT=1`, as in CI, a skip is a failure: a suite that silently did not run proves nothing.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -20,6 +20,8 @@ pub enum Need {
     NetworkNamespaces,
     /// User id 0.
     Root,
+    /// A module in the tests' own Python environment (`tests/requirements.txt`).
+    PythonModule(&'static str),
     /// A program in `PATH`.
     Tool(&'static str),
 }
@@ -68,6 +70,8 @@ impl Need {
             Self::Tool(name) => tool(name)
                 .is_none()
                 .then(|| format!("the program `{name}` is not installed")),
+            Self::PythonModule(name) => (!python_has(name))
+                .then(|| format!("there is no Python module `{name}`: `cargo xtask setup` installs it")),
             Self::Bpf => BPF.get_or_init(bpf).clone(),
             Self::NetworkNamespaces => NETWORK_NAMESPACES.get_or_init(network_namespaces).clone(),
         }
@@ -79,6 +83,20 @@ fn tool(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|directory| directory.join(name))
         .find(|candidate| candidate.is_file())
+}
+
+/// The interpreter of the tests' own Python environment.
+#[must_use]
+pub fn python() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/python/bin/python")
+}
+
+fn python_has(module: &str) -> bool {
+    let import = Command::new(python())
+        .args(["-c", &format!("import {module}")])
+        .stdin(Stdio::null())
+        .output();
+    import.is_ok_and(|output| output.status.success())
 }
 
 fn bpf() -> Option<String> {

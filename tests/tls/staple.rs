@@ -35,7 +35,7 @@ fn world(test: &str) -> World {
 
 impl World {
     fn staple(&self, response: &[u8]) {
-        self.edge.home().write("api.ocsp", response);
+        self.edge.home().write_bytes("api.ocsp", response);
         self.edge.reload().expect("a staple is never in the way");
     }
 
@@ -77,7 +77,7 @@ fn clients_that_ask_see_the_response_and_verify_it() {
     assert_eq!(world.ends(), None);
     // A client that verifies the response needs the issuer, which the chain may name.
     let chain = format!("{}{}", world.pair.cert, world.authority.pem());
-    world.edge.home().write("api.pem", chain);
+    world.edge.home().write("api.pem", &chain);
     world.staple(&world.respond(Answer::Good));
     for version in ["-tls1_2", "-tls1_3"] {
         assert!(world.sees(version), "{version}");
@@ -126,7 +126,7 @@ fn a_new_response_is_taken_up_and_one_that_runs_out_is_dropped_without_being_tol
     requires!(Tool("openssl"));
     let world = world("staple-watched");
     let good = world.respond(Answer::Good);
-    world.edge.home().write("api.ocsp", &good);
+    world.edge.home().write_bytes("api.ocsp", &good);
     wait::until("the response to be sent", SOON, || {
         world.sees("-tls1_3").then_some(())
     });

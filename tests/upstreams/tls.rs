@@ -154,7 +154,7 @@ fn every_connection_is_verified_in_full() {
             .all(|session| !session.resumed)
     );
     // No session of before gets in when the authority is another.
-    world.edge.home().write("internal.pem", other.pem());
+    world.edge.home().write("internal.pem", &other.pem());
     world.edge.reload().expect("the policy loads");
     world.answer().expect_err("nobody vouches for it now");
     wait::until("the server to see it fail", SOON, || {
@@ -193,7 +193,7 @@ fn the_server_is_offered_what_the_client_speaks_or_what_the_policy_says() {
     ] {
         let outer = Authority::new();
         let edge = Edge::start("up-tls-alpn", "", &[("api", &outer.issue(&[NAME]))]);
-        edge.home().write("internal.pem", authority.pem());
+        edge.home().write("internal.pem", &authority.pem());
         edge.write_policy(&policy_with(
             &[server.address()],
             tls,
@@ -231,7 +231,7 @@ impl SServer {
         let home = Home::new(test);
         home.write("server.pem", &pair.cert);
         home.write("server.key", &pair.key);
-        home.write("clients.pem", clients.pem());
+        home.write("clients.pem", &clients.pem());
         let mut child = Command::new("openssl")
             .args(["s_server", "-accept", "127.0.0.1:0", "-rev"])
             .args([

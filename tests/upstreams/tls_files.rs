@@ -95,7 +95,7 @@ fn replaced_files_are_taken_without_being_told() {
     world.edge.reload().expect("the policy loads");
     world.answer().expect_err("nobody vouches for the new server yet");
     let own = next.issue(&["edge.internal"]);
-    world.edge.home().write("internal.pem", next.pem());
+    world.edge.home().write("internal.pem", &next.pem());
     world.edge.write_pair("edge", &own);
     wait::until("the new files to be used", SOON, || {
         runtime()

@@ -8,6 +8,7 @@ mod ebpf;
 mod host;
 mod packages;
 mod promtool;
+mod python;
 
 use std::env;
 use std::ffi::OsString;
@@ -73,6 +74,7 @@ pub(crate) fn run(purpose: Purpose, _arguments: ()) -> Result<(), Failure> {
     ebpf::install()?;
     if purpose.runs_tests() {
         promtool::install()?;
+        python::install()?;
     }
     if purpose.needs_root() {
         host::mount_bpf_file_system()?;

@@ -121,7 +121,7 @@ fn apt(what: &str, arguments: &[&str]) -> Result<(), Failure> {
     )
 }
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 17] = [
     Need {
         program: "ip",
         package: "iproute2",
@@ -187,6 +187,36 @@ const NEEDS: [Need; 12] = [
         package: "valgrind",
         reason: "counts the instructions of a connection",
         by: Purpose::runs_benches,
+    },
+    Need {
+        program: "sslscan",
+        package: "sslscan",
+        reason: "a TLS scanner, for versions and ciphers that must not be there",
+        by: Purpose::runs_tests,
+    },
+    Need {
+        program: "testssl",
+        package: "testssl.sh",
+        reason: "a TLS scanner that tries the known attacks",
+        by: Purpose::runs_tests,
+    },
+    Need {
+        program: "gnutls-cli",
+        package: "gnutls-bin",
+        reason: "GnuTLS as a client of the edge",
+        by: Purpose::runs_tests,
+    },
+    Need {
+        program: "tstclnt",
+        package: "libnss3-tools",
+        reason: "NSS, Firefox's TLS, as a client of the edge",
+        by: Purpose::runs_tests,
+    },
+    Need {
+        program: "chromium-headless-shell",
+        package: "chromium-headless-shell",
+        reason: "a browser as a client of the edge (100 MB to fetch): it speaks the post-quantum key exchange",
+        by: Purpose::runs_tests,
     },
     Need {
         program: "systemd-analyze",
