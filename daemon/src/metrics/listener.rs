@@ -8,7 +8,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 
 use super::families;
 use super::labels::{
-    AcceptFailure, BanResult, Closure, Direction, HandshakeFailure, LabelValue as _, Offence, Refusal,
+    AcceptFailure, BanResult, Closure, Delay, Direction, HandshakeFailure, LabelValue as _, Offence, Refusal,
     Version,
 };
 use super::register::{PerValue, counters, forget, gauges, histograms};
@@ -19,6 +19,9 @@ pub(super) struct ListenerFamilies {
     admitted: IntCounterVec,
     open: IntGaugeVec,
     refused: IntCounterVec,
+    would_refuse: IntCounterVec,
+    would_delay: IntCounterVec,
+    pauses: IntCounterVec,
     handshake_seconds: HistogramVec,
     handshake_failures: IntCounterVec,
     tls_handshakes: IntCounterVec,
@@ -44,6 +47,8 @@ pub(super) struct ListenerFamilies {
 pub struct ListenerMetrics {
     connections: PerValue<Closure>,
     refused: PerValue<Refusal>,
+    would_refuse: PerValue<Refusal>,
+    would_delay: PerValue<Delay>,
     handshake_failures: PerValue<HandshakeFailure>,
     accept_failures: PerValue<AcceptFailure>,
     offences: PerValue<Offence>,
@@ -60,6 +65,8 @@ pub struct ListenerMetrics {
     pub to_upstream: IntCounter,
     /// Bytes from the upstream to the client.
     pub to_client: IntCounter,
+    /// Reads that waited for bandwidth.
+    pub pauses: IntCounter,
     /// How long delayed connections waited.
     pub delay_seconds: Histogram,
     /// Connections that wait now.
@@ -89,6 +96,9 @@ impl ListenerFamilies {
             admitted: counters(registry, families::ADMITTED)?,
             open: gauges(registry, families::OPEN)?,
             refused: counters(registry, families::REFUSED)?,
+            would_refuse: counters(registry, families::WOULD_REFUSE)?,
+            would_delay: counters(registry, families::WOULD_DELAY)?,
+            pauses: counters(registry, families::PAUSES)?,
             handshake_seconds: histograms(registry, families::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS)?,
             handshake_failures: counters(registry, families::HANDSHAKE_FAILURES)?,
             tls_handshakes: counters(registry, families::TLS_VERSIONS)?,
@@ -126,6 +136,12 @@ impl ListenerFamilies {
             refused: PerValue::new(|refusal: Refusal| {
                 self.refused.with_label_values(&[name, refusal.word()])
             }),
+            would_refuse: PerValue::new(|refusal: Refusal| {
+                self.would_refuse.with_label_values(&[name, refusal.word()])
+            }),
+            would_delay: PerValue::new(|delay: Delay| {
+                self.would_delay.with_label_values(&[name, delay.word()])
+            }),
             handshake_failures: PerValue::new(|failure: HandshakeFailure| {
                 self.handshake_failures.with_label_values(&[name, failure.word()])
             }),
@@ -143,6 +159,7 @@ impl ListenerFamilies {
             handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
             to_upstream: direction(Direction::ToUpstream),
             to_client: direction(Direction::ToClient),
+            pauses: self.pauses.with_label_values(&[name]),
             delay_seconds: self.delay_seconds.with_label_values(&[name]),
             delay_queue: self.delay_queue.with_label_values(&[name]),
             limiter_sources: self.limiter_sources.with_label_values(&[name]),
@@ -172,6 +189,8 @@ impl ListenerFamilies {
     pub(super) fn forget(&self, name: &str) {
         forget(&self.connections, name, Closure::ALL);
         forget(&self.refused, name, Refusal::ALL);
+        forget(&self.would_refuse, name, Refusal::ALL);
+        forget(&self.would_delay, name, Delay::ALL);
         forget(&self.handshake_failures, name, HandshakeFailure::ALL);
         forget(&self.accept_failures, name, AcceptFailure::ALL);
         forget(&self.bytes, name, Direction::ALL);
@@ -188,6 +207,7 @@ impl ListenerFamilies {
         let single = [
             &self.admitted,
             &self.limiter_shared,
+            &self.pauses,
             &self.offences_not_counted,
             &self.bans_asked,
         ];
@@ -218,10 +238,20 @@ impl ListenerMetrics {
         self.connections.inc(closure);
     }
 
-    /// Counts a refusal, which is also the end of a connection.
+    /// Counts a refusal. The end of the connection is counted by itself.
     pub fn refused(&self, refusal: Refusal) {
         self.refused.inc(refusal);
-        self.ended(Closure::Refused);
+    }
+
+    /// Counts a connection that would be refused.
+    pub fn would_refuse(&self, refusal: Refusal) {
+        self.would_refuse.inc(refusal);
+    }
+
+    /// The counter of what would be slowed down.
+    #[must_use]
+    pub fn would_delay(&self, delay: Delay) -> &IntCounter {
+        self.would_delay.get(delay)
     }
 
     /// Counts a failed handshake.

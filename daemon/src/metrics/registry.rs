@@ -111,7 +111,7 @@ impl EdgeMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::labels::{Connect, Refusal};
+    use crate::metrics::labels::{Closure, Connect, Refusal};
 
     #[test]
     fn a_listener_has_all_its_series_from_the_start_and_none_after_it_is_forgotten() {
@@ -119,6 +119,7 @@ mod tests {
         let before = metrics.text();
         let listener = metrics.listener("api");
         listener.refused(Refusal::Rate);
+        listener.ended(Closure::Refused);
         let text = metrics.text();
         assert!(
             text.contains("ravelin_edge_refused_total{listener=\"api\",reason=\"rate\"} 1"),

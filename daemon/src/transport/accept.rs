@@ -15,10 +15,10 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::connection;
-use super::limit::Admission;
+use super::limit::{Admission, Refused, Would};
 use super::listener::Listener;
 use super::live::Live;
-use crate::metrics::labels::AcceptFailure;
+use crate::metrics::labels::{AcceptFailure, Closure, Delay, LabelValue as _};
 
 /// Accepts until `stop` is true (or its sender gone), then takes what the kernel has already accepted, and ends: closing a socket
 /// with connections in its backlog would reset them.
@@ -48,22 +48,49 @@ fn admit(stream: TcpStream, client: SocketAddr, listener: &Arc<Listener>, live: 
     match listener.gate.admit(client.ip(), now, unix_now()) {
         Ok(admission) => {
             let listener = Arc::clone(listener);
-            if matches!(admission, Admission::Now(_)) {
-                listener.metrics.admitted.inc();
-            }
+            note(&listener, &admission, client, now);
             live.spawn(|cut| connection::serve(listener, stream, client, admission, now, cut));
         }
         Err(refused) => {
-            listener.metrics.refused(refused.check);
-            reset(&stream);
+            refuse(listener, &stream, client, refused, now);
+            listener.metrics.ended(Closure::Refused);
+        }
+    }
+}
+
+/// Counts what is let through, and what would not be if limits were in force.
+fn note(listener: &Listener, admission: &Admission, client: SocketAddr, now: Instant) {
+    if !matches!(admission, Admission::Wait(_)) {
+        listener.metrics.admitted.inc();
+    }
+    match admission {
+        Admission::Observed(_, Would::Refuse(refused)) => {
+            listener.metrics.would_refuse(refused.check);
             if let Some(offence) = refused.offence {
                 listener.offended(client.ip(), offence, now);
             }
-            if let Some(suppressed) = listener.quiet.may_write(now) {
-                let reason = crate::metrics::labels::LabelValue::word(refused.check);
-                tracing::info!(listener = listener.name, %client, reason, suppressed, "connection refused");
-            }
         }
+        Admission::Observed(_, Would::Wait) => listener.metrics.would_delay(Delay::Rate).inc(),
+        Admission::Now(_) | Admission::Wait(_) => {}
+    }
+}
+
+/// Turns a connection away. Its end is the caller's to count.
+pub(super) fn refuse(
+    listener: &Listener,
+    stream: &TcpStream,
+    client: SocketAddr,
+    refused: Refused,
+    now: Instant,
+) {
+    listener.metrics.refused(refused.check);
+    reset(stream);
+    if let Some(offence) = refused.offence {
+        listener.offended(client.ip(), offence, now);
+    }
+    if let Some(suppressed) = listener.quiet.may_write(now) {
+        let reason = refused.check.word();
+        tracing::info!(listener = listener.name, %client, reason, suppressed, "connection refused");
     }
 }
 

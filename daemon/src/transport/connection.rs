@@ -11,9 +11,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::limit::{Abandoned, Admission, Permit, wait};
+use super::accept::refuse;
+use super::limit::{Admission, Permit, WaitEnd, Waiting, wait};
 use super::listener::Listener;
 use super::live::Cut;
+use super::pace::Pace;
 use super::proxy_header::ProxyHeader;
 use super::relay::relay;
 use super::tls::{HandshakeEnd, Session, handshake};
@@ -45,8 +47,8 @@ async fn live(
     accepted: Instant,
 ) -> Closure {
     let (_permit, admitted) = match admission {
-        Admission::Now(permit) => (permit, accepted),
-        Admission::Wait(turn, permit) => match turn_of(listener, &stream, turn, permit).await {
+        Admission::Now(permit) | Admission::Observed(permit, _) => (permit, accepted),
+        Admission::Wait(waiting) => match turn_of(listener, &stream, waiting).await {
             Ok(permit) => {
                 let admitted = Instant::now();
                 listener
@@ -55,7 +57,11 @@ async fn live(
                     .observe(admitted.saturating_duration_since(accepted).as_secs_f64());
                 (permit, admitted)
             }
-            Err(Abandoned) => return Closure::Abandoned,
+            Err(WaitEnd::Abandoned) => return Closure::Abandoned,
+            Err(WaitEnd::Refused(refused)) => {
+                refuse(listener, &stream, client, refused, Instant::now());
+                return Closure::Refused;
+            }
         },
     };
     let session = match secure(listener, stream, client, admitted).await {
@@ -77,22 +83,20 @@ async fn live(
         return Closure::UpstreamReset;
     }
     let Session { stream: mut tls, .. } = session;
+    let bandwidth = listener.bandwidth.as_deref();
+    let paces = Pace::both(bandwidth, client.ip(), listener.observe, &listener.metrics);
     relay(
         &mut tls,
         &mut connected.stream,
         listener.idle_timeout,
         &listener.metrics,
+        paces,
     )
     .await
 }
 
-async fn turn_of(
-    listener: &Listener,
-    stream: &TcpStream,
-    turn: Instant,
-    permit: Permit,
-) -> Result<Permit, Abandoned> {
-    let permit = wait(stream, turn, permit).await?;
+async fn turn_of(listener: &Listener, stream: &TcpStream, waiting: Waiting) -> Result<Permit, WaitEnd> {
+    let permit = wait(stream, waiting).await?;
     listener.metrics.admitted.inc();
     Ok(permit)
 }

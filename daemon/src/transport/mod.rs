@@ -12,6 +12,7 @@ pub mod limit;
 mod listen;
 mod listener;
 mod live;
+mod pace;
 mod proxy_header;
 mod quiet;
 mod relay;

@@ -15,6 +15,7 @@ use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::pace::Pace;
 use crate::metrics::ListenerMetrics;
 use crate::metrics::labels::Closure;
 
@@ -24,13 +25,14 @@ pub(super) async fn relay<C, U>(
     upstream: &mut U,
     idle: Duration,
     metrics: &ListenerMetrics,
+    [pace_up, pace_down]: [Pace; 2],
 ) -> Closure
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut to_upstream = Direction::new(&metrics.to_upstream);
-    let mut to_client = Direction::new(&metrics.to_client);
+    let mut to_upstream = Direction::new(&metrics.to_upstream, pace_up);
+    let mut to_client = Direction::new(&metrics.to_client, pace_down);
     let mut idle = pin!(IdleTimer::new(idle));
     let mut truncated = false;
     let closure = poll_fn(|cx| {
@@ -94,6 +96,7 @@ struct Direction<'m> {
     given_up: bool,
     progress: bool,
     bytes: &'m IntCounter,
+    pace: Pace,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,7 +121,7 @@ impl Broken {
 }
 
 impl<'m> Direction<'m> {
-    fn new(bytes: &'m IntCounter) -> Self {
+    fn new(bytes: &'m IntCounter, pace: Pace) -> Self {
         Self {
             state: State::Open,
             pending: Vec::new(),
@@ -126,6 +129,7 @@ impl<'m> Direction<'m> {
             given_up: false,
             progress: false,
             bytes,
+            pace,
         }
     }
 
@@ -133,9 +137,9 @@ impl<'m> Direction<'m> {
         self.state == State::Done
     }
 
-    /// Whether a byte or an end came through since the last question.
+    /// Whether a byte or an end came through since the last question, or would have if it might.
     fn take_progress(&mut self) -> bool {
-        std::mem::take(&mut self.progress)
+        std::mem::take(&mut self.progress) || self.pace.is_paused()
     }
 
     fn reader_ended(&mut self) {
@@ -145,6 +149,7 @@ impl<'m> Direction<'m> {
     fn give_up(&mut self) {
         self.state = State::Done;
         self.given_up = true;
+        self.pace.leave();
         self.pending = Vec::new();
     }
 
@@ -198,7 +203,7 @@ impl<'m> Direction<'m> {
     {
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
-            match Pin::new(&mut *reader).poll_read(cx, &mut read) {
+            match self.pace.poll_read(cx, reader, &mut read) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::Reader(error))),
                 Poll::Pending => {

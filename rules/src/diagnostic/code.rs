@@ -139,6 +139,7 @@ codes! {
     FeedCut = "W0012", Warning, "a feed that lists addresses of `[never_ban]`";
     SetKeptBack = "W0013", Warning, "a set whose files change more than its `max_change` allows";
     BansSwitchedOff = "W0014", Warning, "`ban` on a listener while `[firewall] bans` is false";
+    UnusedNetwork = "W0015", Warning, "`network` on a listener that limits nothing per network";
     // Lints: what rules do, and do not do.
     Unreachable = "W0101", Warning, "a rule that no packet can match when it gets to the rules";
     Shadowed = "W0102", Warning, "a rule that does nothing, because rules before it decide about all it matches";

@@ -28,7 +28,8 @@ pub use facts::{HostFacts, InterfaceFacts};
 pub use limit::{Flood, Limit};
 pub use listener::{Listener, Route, SniPattern, SniPolicy};
 pub use listener_limits::{
-    ConcurrentLimit, ConnectionLimit, DelayQueue, ListenerLimits, OverLimit, SourceBan,
+    BandwidthLimit, ConcurrentLimit, ConnectionLimit, DelayQueue, HandshakeLimit, ListenerLimits, OverLimit,
+    Quota, SourceBan,
 };
 pub use name::RuleName;
 pub use rate::Rate;
