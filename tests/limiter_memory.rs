@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use ravelin_daemon::metrics::EdgeMetrics;
-use ravelin_daemon::transport::limit::{Limiter, Terms};
-use ravelin_rules::policy::{OverLimit, Rate};
+use ravelin_daemon::transport::limit::{Limiter, Rates, Terms};
+use ravelin_datapath::wire::SourceLengths;
+use ravelin_rules::policy::{OverLimit, Quota, Rate};
 use ravelin_tests::resident::resident_bytes;
 
 fn source(number: u64) -> IpAddr {
@@ -17,7 +18,9 @@ fn source(number: u64) -> IpAddr {
 
 const TERMS: Terms = Terms {
     per_source: Some(10),
+    per_network: Some(1_000_000),
     over: OverLimit::Refuse,
+    observe: false,
 };
 
 #[test]
@@ -33,11 +36,19 @@ fn a_million_sources_stay_under_the_stated_bound_and_the_door_stays_closed() {
             .limiter_shared;
         let before = resident_bytes();
         let epoch = Instant::now();
-        let limiter = Limiter::new(Some((rate, 2)), max_sources, shared.clone(), epoch);
+        // Two sources a network: the narrowest there is.
+        let rates = Rates {
+            connections: Some(Quota { rate, burst: 2 }),
+            per_network: None,
+            handshakes: None,
+            network: Some(SourceLengths { v4: 31, v6: 63 }),
+            max_sources,
+        };
+        let limiter = Limiter::new(rates, shared.clone(), epoch);
         let bound = limiter.memory_bound();
         assert_eq!(
             bound,
-            max_sources as usize * Limiter::BYTES_PER_SOURCE + Limiter::FIXED_BYTES
+            2 * max_sources as usize * Limiter::BYTES_PER_SOURCE + Limiter::FIXED_BYTES
         );
         let mut accepted_by_shared = 0;
         for number in 0..1_000_000 {

@@ -396,10 +396,10 @@ fn every_limit_of_a_listener_arrives() {
     assert_eq!(listener.limits.handshake_timeout, Duration::from_millis(500));
     assert_eq!(listener.limits.idle_timeout, Duration::from_secs(7 * 86_400));
     assert_eq!(
-        (connections.rate.count, connections.rate.per),
+        (connections.per_source.rate.count, connections.per_source.rate.per),
         (3_000, Duration::from_secs(60))
     );
-    assert_eq!(connections.burst, 3_000, "the number of the rate");
+    assert_eq!(connections.per_source.burst, 3_000, "the number of the rate");
     let delay = DelayQueue {
         max: Duration::from_secs(5),
         queue: 7,

@@ -14,25 +14,25 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-const NAME: &str = "api.example.com";
-const SOON: Duration = Duration::from_secs(20);
-const ADMITTED: &str = "ravelin_edge_admitted_total{listener=\"api\"}";
-const GREEDY: &str = "127.0.0.2";
-const OTHER: &str = "127.0.0.3";
+pub(crate) const NAME: &str = "api.example.com";
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const ADMITTED: &str = "ravelin_edge_admitted_total{listener=\"api\"}";
+pub(crate) const GREEDY: &str = "127.0.0.2";
+pub(crate) const OTHER: &str = "127.0.0.3";
 
 /// Held by the tests that measure time while others would use it up.
-fn alone() -> MutexGuard<'static, ()> {
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct World {
-    edge: Edge,
-    client: Client,
-    _backend: Backend,
+pub(crate) struct World {
+    pub(crate) edge: Edge,
+    pub(crate) client: Client,
+    pub(crate) _backend: Backend,
 }
 
-fn world(test: &str, listener: &str, limits: &str) -> World {
+pub(crate) fn world(test: &str, listener: &str, limits: &str) -> World {
     let authority = Authority::new();
     let backend = Backend::echo();
     let policy = format!(
@@ -61,13 +61,19 @@ servers = ["{}"]
 }
 
 impl World {
-    fn refused(&self, reason: &str) -> f64 {
+    pub(crate) fn refused(&self, reason: &str) -> f64 {
         self.edge.metric(&format!(
             "ravelin_edge_refused_total{{listener=\"api\",reason=\"{reason}\"}}"
         ))
     }
 
-    async fn served(&self, from: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) fn offences(&self, offence: &str) -> f64 {
+        self.edge.metric(&format!(
+            "ravelin_edge_offences_total{{listener=\"api\",offence=\"{offence}\"}}"
+        ))
+    }
+
+    pub(crate) async fn served(&self, from: &str) -> std::io::Result<TlsStream<TcpStream>> {
         served(&self.client, from, self.edge.address("api")).await
     }
 }

@@ -1,4 +1,4 @@
-//! Limits on connections: the table and the arithmetic by themselves, and the edge under clients that want more.
+//! Limits of a listener: the arithmetic by itself against a model, and the edge under clients that want more.
 
 #![expect(
     clippy::expect_used,
@@ -7,4 +7,8 @@
 )]
 
 mod arithmetic;
+mod bandwidth;
 mod connections;
+mod model;
+mod throttles;
+mod vectors;

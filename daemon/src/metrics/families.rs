@@ -49,6 +49,27 @@ pub const PROXY_HEADERS: Metric = Metric {
     labels: &["listener", "result"],
 };
 
+/// Connections that would be refused.
+pub const WOULD_REFUSE: Metric = Metric {
+    name: "ravelin_edge_would_refuse_total",
+    help: "Connections let through because limits are only observed, by the check that would refuse them.",
+    labels: &["listener", "reason"],
+};
+
+/// What would be slowed down.
+pub const WOULD_DELAY: Metric = Metric {
+    name: "ravelin_edge_would_delay_total",
+    help: "Connections that would wait for their turn (rate) and reads that would pause (bandwidth), if limits were not only observed.",
+    labels: &["listener", "reason"],
+};
+
+/// Reads that waited for bandwidth.
+pub const PAUSES: Metric = Metric {
+    name: "ravelin_edge_pauses_total",
+    help: "How often a connection read no further until its bandwidth, or that of its source, let it.",
+    labels: &["listener"],
+};
+
 /// From the end of the limits to a finished handshake.
 pub const HANDSHAKE_SECONDS: Metric = Metric {
     name: "ravelin_edge_handshake_seconds",
@@ -122,7 +143,7 @@ pub const DELAY_QUEUE: Metric = Metric {
 /// Sources the limiter knows.
 pub const LIMITER_SOURCES: Metric = Metric {
     name: "ravelin_edge_limiter_sources",
-    help: "Sources that hold an entry of their own in the limiter.",
+    help: "Sources that have an account of their own in the limiter.",
     labels: &["listener"],
 };
 
@@ -136,14 +157,14 @@ pub const LIMITER_CAPACITY: Metric = Metric {
 /// The bound on limiter memory.
 pub const LIMITER_MEMORY_BOUND: Metric = Metric {
     name: "ravelin_edge_limiter_memory_bound_bytes",
-    help: "The most memory the limiter's table can take.",
+    help: "The most memory that the tables of sources and networks can take.",
     labels: &["listener"],
 };
 
 /// Connections judged by the shared bucket.
 pub const LIMITER_SHARED: Metric = Metric {
     name: "ravelin_edge_limiter_shared_total",
-    help: "Connections judged by the shared bucket because the limiter's table was full.",
+    help: "Judgements by the shared buckets, because the table of sources or of networks was full.",
     labels: &["listener"],
 };
 

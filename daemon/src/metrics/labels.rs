@@ -93,6 +93,12 @@ label_values! {
         Address = "address",
         /// The wait for its turn would be longer than `delay.max`.
         DelayTooLong = "delay_too_long",
+        /// Over `handshakes`.
+        HandshakeRate = "handshake_rate",
+        /// Over `concurrent.per_network`.
+        NetworkConnections = "network_connections",
+        /// Over `connections.per_network`.
+        NetworkRate = "network_rate",
         /// `delay.queue` connections wait already.
         QueueFull = "queue_full",
         /// Over `connections.rate`.
@@ -129,6 +135,16 @@ label_values! {
 }
 
 label_values! {
+    /// What slows a connection down.
+    Delay {
+        /// `bandwidth`.
+        Bandwidth = "bandwidth",
+        /// `connections`, with `over = "delay"`.
+        Rate = "rate",
+    }
+}
+
+label_values! {
     /// What a source did that counts towards a ban. Nothing that others can bring about is among them.
     Offence {
         /// It connected though it is not in `allow`, or is in `deny`.
@@ -139,6 +155,8 @@ label_values! {
         DelayTooLong = "delay_too_long",
         /// Its handshake failed, and not by an alert of its own.
         HandshakeFailed = "handshake_failed",
+        /// It was over `handshakes` with `per = "source"`.
+        HandshakeRate = "handshake_rate",
         /// Its handshake was not done in `handshake_timeout`.
         HandshakeTimeout = "handshake_timeout",
         /// It began to speak and hung up before the handshake was done.

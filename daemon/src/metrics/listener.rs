@@ -8,8 +8,8 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 
 use super::families;
 use super::labels::{
-    AcceptFailure, BanResult, ClientAcceptance, ClientRefusal, Closure, Direction, Group, HandshakeFailure,
-    LabelValue as _, Offence, ProxyResult, Refusal, Version,
+    AcceptFailure, BanResult, ClientAcceptance, ClientRefusal, Closure, Delay, Direction, Group,
+    HandshakeFailure, LabelValue as _, Offence, ProxyResult, Refusal, Version,
 };
 use super::register::{PerValue, counters, forget, gauges, histograms};
 
@@ -20,6 +20,9 @@ pub(super) struct ListenerFamilies {
     open: IntGaugeVec,
     refused: IntCounterVec,
     proxy_headers: IntCounterVec,
+    would_refuse: IntCounterVec,
+    would_delay: IntCounterVec,
+    pauses: IntCounterVec,
     handshake_seconds: HistogramVec,
     handshake_failures: IntCounterVec,
     client_auth: IntCounterVec,
@@ -49,6 +52,8 @@ pub struct ListenerMetrics {
     connections: PerValue<Closure>,
     refused: PerValue<Refusal>,
     proxy_headers: PerValue<ProxyResult>,
+    would_refuse: PerValue<Refusal>,
+    would_delay: PerValue<Delay>,
     handshake_failures: PerValue<HandshakeFailure>,
     client_acceptances: PerValue<ClientAcceptance>,
     client_refusals: PerValue<ClientRefusal>,
@@ -68,6 +73,8 @@ pub struct ListenerMetrics {
     pub to_upstream: IntCounter,
     /// Bytes from the upstream to the client.
     pub to_client: IntCounter,
+    /// Reads that waited for bandwidth.
+    pub pauses: IntCounter,
     /// How long delayed connections waited.
     pub delay_seconds: Histogram,
     /// Connections that wait now.
@@ -98,6 +105,9 @@ impl ListenerFamilies {
             open: gauges(registry, families::OPEN)?,
             refused: counters(registry, families::REFUSED)?,
             proxy_headers: counters(registry, families::PROXY_HEADERS)?,
+            would_refuse: counters(registry, families::WOULD_REFUSE)?,
+            would_delay: counters(registry, families::WOULD_DELAY)?,
+            pauses: counters(registry, families::PAUSES)?,
             handshake_seconds: histograms(registry, families::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS)?,
             handshake_failures: counters(registry, families::HANDSHAKE_FAILURES)?,
             client_auth: counters(registry, families::CLIENT_AUTH)?,
@@ -141,6 +151,12 @@ impl ListenerFamilies {
             proxy_headers: PerValue::new(|result: ProxyResult| {
                 self.proxy_headers.with_label_values(&[name, result.word()])
             }),
+            would_refuse: PerValue::new(|refusal: Refusal| {
+                self.would_refuse.with_label_values(&[name, refusal.word()])
+            }),
+            would_delay: PerValue::new(|delay: Delay| {
+                self.would_delay.with_label_values(&[name, delay.word()])
+            }),
             handshake_failures: PerValue::new(|failure: HandshakeFailure| {
                 self.handshake_failures.with_label_values(&[name, failure.word()])
             }),
@@ -167,6 +183,7 @@ impl ListenerFamilies {
             handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
             to_upstream: direction(Direction::ToUpstream),
             to_client: direction(Direction::ToClient),
+            pauses: self.pauses.with_label_values(&[name]),
             delay_seconds: self.delay_seconds.with_label_values(&[name]),
             delay_queue: self.delay_queue.with_label_values(&[name]),
             limiter_sources: self.limiter_sources.with_label_values(&[name]),
@@ -209,6 +226,8 @@ impl ListenerFamilies {
         forget(&self.connections, name, Closure::ALL);
         forget(&self.refused, name, Refusal::ALL);
         forget(&self.proxy_headers, name, ProxyResult::ALL);
+        forget(&self.would_refuse, name, Refusal::ALL);
+        forget(&self.would_delay, name, Delay::ALL);
         forget(&self.handshake_failures, name, HandshakeFailure::ALL);
         forget(&self.client_auth, name, ClientAcceptance::ALL);
         forget(&self.client_auth, name, ClientRefusal::ALL);
@@ -228,6 +247,7 @@ impl ListenerFamilies {
         let single = [
             &self.admitted,
             &self.limiter_shared,
+            &self.pauses,
             &self.offences_not_counted,
             &self.bans_asked,
         ];
@@ -258,7 +278,7 @@ impl ListenerMetrics {
         self.connections.inc(closure);
     }
 
-    /// Counts a refusal; the connection ends as `Closure::Refused`.
+    /// Counts a refusal. The end of the connection is counted by itself.
     pub fn refused(&self, refusal: Refusal) {
         self.refused.inc(refusal);
     }
@@ -266,6 +286,17 @@ impl ListenerMetrics {
     /// Counts the header of a trusted proxy.
     pub fn proxy_header(&self, result: ProxyResult) {
         self.proxy_headers.inc(result);
+    }
+
+    /// Counts a connection that would be refused.
+    pub fn would_refuse(&self, refusal: Refusal) {
+        self.would_refuse.inc(refusal);
+    }
+
+    /// The counter of what would be slowed down.
+    #[must_use]
+    pub fn would_delay(&self, delay: Delay) -> &IntCounter {
+        self.would_delay.get(delay)
     }
 
     /// Counts a failed handshake.

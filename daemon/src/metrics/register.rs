@@ -24,7 +24,11 @@ impl<V: LabelValue> PerValue<V> {
     }
 
     pub(super) fn inc(&self, value: V) {
-        self.counters[value.index()].inc();
+        self.get(value).inc();
+    }
+
+    pub(super) fn get(&self, value: V) -> &IntCounter {
+        &self.counters[value.index()]
     }
 }
 

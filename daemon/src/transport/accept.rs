@@ -15,10 +15,10 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::connection::{self, Who};
-use super::limit::Refused;
+use super::limit::{Admission, Refused, Would};
 use super::listener::Listener;
 use super::live::Live;
-use crate::metrics::labels::{AcceptFailure, Closure, LabelValue as _};
+use crate::metrics::labels::{AcceptFailure, Closure, Delay, LabelValue as _};
 use crate::wall_clock::unix_now;
 
 /// Accepts until `stop` is true (or its sender gone), then takes what the kernel has already accepted, and ends: closing a socket
@@ -55,6 +55,20 @@ fn admit(stream: TcpStream, peer: SocketAddr, listener: &Arc<Listener>, live: &L
             let closure = refuse(listener, &stream, Who::direct(peer), refused);
             listener.metrics.ended(closure);
         }
+    }
+}
+
+/// Counts what would not be let through, or not yet, if limits were in force.
+pub(super) fn note(listener: &Listener, admission: &Admission, who: Who) {
+    match admission {
+        Admission::Observed(_, Would::Refuse(refused)) => {
+            listener.metrics.would_refuse(refused.check);
+            if let Some(offence) = refused.offence {
+                listener.offended(who.peer.ip(), offence, Instant::now());
+            }
+        }
+        Admission::Observed(_, Would::Wait) => listener.metrics.would_delay(Delay::Rate).inc(),
+        Admission::Now(_) | Admission::Wait(_) => {}
     }
 }
 

@@ -12,13 +12,14 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 
-use super::accept::{refuse, reset};
+use super::accept::{note, refuse, reset};
 use super::access_log::Story;
 use super::ahead::Ahead;
-use super::limit::{Abandoned, Admission, Entrant, TotalSlot, wait};
+use super::limit::{Admission, Entrant, TotalSlot, WaitEnd, wait};
 use super::listener::Listener;
 use super::live::Orders;
 use super::open::{Opened, Stream, open};
+use super::pace::Pace;
 use super::proxy::{Ends, ProxyHeader, Secured, introduce};
 use super::relay::relay;
 use super::review::{Standing, dismissed, review};
@@ -86,11 +87,13 @@ async fn live(
     };
     story.client = who.client();
     standing.admitted_as(story.client.ip());
+    note(listener, &admission, who);
     let (_permit, admitted) = match admission {
-        Admission::Now(permit) => (permit, judged),
-        Admission::Wait(turn, permit) => match wait(ahead.stream(), turn, permit).await {
+        Admission::Now(permit) | Admission::Observed(permit, _) => (permit, judged),
+        Admission::Wait(waiting) => match wait(ahead.stream(), waiting).await {
             Ok(permit) => (permit, waited(listener, judged)),
-            Err(Abandoned) => return Closure::Abandoned,
+            Err(WaitEnd::Abandoned) => return Closure::Abandoned,
+            Err(WaitEnd::Refused(refused)) => return refuse(listener, ahead.stream(), who, refused),
         },
     };
     listener.metrics.admitted.inc();
@@ -125,8 +128,14 @@ async fn live(
     tracing::debug!(listener = listener.name, client = %who.client(), server = %connected.server, "relaying");
     let server = &mut connected.stream;
     let (timeouts, metrics, moved) = (listener.timeouts, &listener.metrics, &mut story.moved);
+    let paces = Pace::both(
+        listener.bandwidth.as_deref(),
+        who.client().ip(),
+        listener.observe,
+        metrics,
+    );
     match &mut opened.stream {
-        Stream::Ended(session) => relay(&mut session.stream, server, timeouts, metrics, moved).await,
+        Stream::Ended(session) => relay(&mut session.stream, server, timeouts, metrics, paces, moved).await,
         Stream::Passed(client, sent) => {
             let sent = std::mem::take(sent);
             // Bounded: a server that takes none of it is as idle as one that takes nothing later.
@@ -138,7 +147,7 @@ async fn live(
             metrics.to_upstream.inc_by(sent.len() as u64);
             moved.to_upstream += sent.len() as u64;
             drop(sent);
-            relay(client, server, timeouts, metrics, moved).await
+            relay(client, server, timeouts, metrics, paces, moved).await
         }
     }
 }

@@ -12,13 +12,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ravelin_rules::policy::{self, AccessLog, OverLimit, Rate, SniPattern, SniPolicy};
+use ravelin_rules::policy::{self, AccessLog, OverLimit, SniPattern, SniPolicy};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::escalation::{BanQueue, Escalation};
-use super::limit::{AddressRanges, Gate, Limiter, Terms, Total};
+use super::limit::{AddressRanges, Bandwidth, Gate, Limiter, Rates, Terms, Total};
 use super::quiet::Quiet;
 use super::relay::Timeouts;
 use super::review::Present;
@@ -35,6 +35,10 @@ use crate::metrics::{EdgeMetrics, ListenerMetrics};
 pub(super) struct Listener {
     pub(super) name: String,
     pub(super) gate: Gate,
+    /// `None` when bytes are not limited.
+    pub(super) bandwidth: Option<Arc<Bandwidth>>,
+    /// Limits are judged and counted, and not enforced.
+    pub(super) observe: bool,
     pub(super) tls: Settings,
     pub(super) proxy_timeout: Duration,
     pub(super) handshake_timeout: Duration,
@@ -60,18 +64,10 @@ pub(super) struct Listener {
     fallback: Option<Arc<Route>>,
     /// What is asked of clients whose route is gone.
     asking: Asking,
-    limiting: Option<Limiting>,
+    rates: Option<Rates>,
     /// `None`: nobody is banned because of this listener.
     escalation: Option<Arc<Escalation>>,
     tickets: Option<Arc<TicketKeys>>,
-}
-
-/// The parts of the policy that the limiter's state depends on. When they change the listener begins with a new limiter, which
-/// does not know the connections that are open; the cap on all connections does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Limiting {
-    rate: Option<(Rate, u32)>,
-    max_sources: u32,
 }
 
 impl Listener {
@@ -110,10 +106,12 @@ impl Listener {
             SniPolicy::Strict => None,
         };
         let counters = metrics.listener(&policy.name);
-        let limiting = Limiting::of(&policy.limits);
+        let rates = rates(&policy.limits);
         Ok(Self {
             name: policy.name.clone(),
-            gate: gate(policy, limiting, previous, &counters),
+            gate: gate(policy, rates, previous, &counters),
+            bandwidth: bandwidth(&policy.limits, previous),
+            observe: policy.limits.observe,
             escalation: escalation(policy, previous, &counters, bans),
             tls: Settings::new(&policy.tls, &certificates, tickets.clone(), provider)?,
             proxy_timeout: policy.limits.proxy_timeout,
@@ -137,7 +135,7 @@ impl Listener {
             routes: NameMap::new(routes),
             fallback,
             asking,
-            limiting,
+            rates,
             tickets,
         })
     }
@@ -209,61 +207,63 @@ impl Listener {
                 self.metrics.offenders_capacity.set(0);
             }
         }
+        let limiter = self
+            .gate
+            .sources
+            .as_ref()
+            .map(|(limiter, _)| limiter.memory_bound());
+        let bandwidth = self.bandwidth.as_ref().map(|bandwidth| bandwidth.memory_bound());
+        let bound = limiter.unwrap_or(0) + bandwidth.unwrap_or(0);
+        self.metrics.limiter_memory_bound.set(gauge(bound));
         if let Some((limiter, _)) = &self.gate.sources {
             self.metrics.limiter_sources.set(gauge(limiter.sources()));
             self.metrics.limiter_capacity.set(gauge(limiter.capacity()));
-            self.metrics
-                .limiter_memory_bound
-                .set(gauge(limiter.memory_bound()));
             self.metrics.delay_queue.set(i64::from(limiter.waiting()));
         }
     }
 }
 
-impl Limiting {
-    /// `None` when nothing is limited per source.
-    fn of(limits: &policy::ListenerLimits) -> Option<Self> {
-        let rate = limits
-            .connections
-            .as_ref()
-            .map(|connections| (connections.rate, connections.burst));
-        let needed = rate.is_some() || limits.concurrent.per_source.is_some();
-        needed.then_some(Self {
-            rate,
-            max_sources: limits.max_sources,
-        })
-    }
+/// What the limiter's state depends on; `None` when it has nothing to judge. When it changes the listener begins with a new limiter, which
+/// does not know the connections that are open; the cap on all connections does.
+fn rates(limits: &policy::ListenerLimits) -> Option<Rates> {
+    let connections = limits.connections.as_ref();
+    let per_network = connections.and_then(|connections| connections.per_network);
+    let by_network = per_network.is_some() || limits.concurrent.per_network.is_some();
+    let needed = connections.is_some()
+        || limits.handshakes.is_some()
+        || limits.concurrent.per_source.is_some()
+        || by_network;
+    needed.then(|| Rates {
+        connections: connections.map(|connections| connections.per_source),
+        per_network,
+        handshakes: limits.handshakes,
+        network: by_network.then_some(limits.network),
+        max_sources: limits.max_sources,
+    })
 }
 
 fn gate(
     policy: &policy::Listener,
-    limiting: Option<Limiting>,
+    rates: Option<Rates>,
     previous: Option<&Listener>,
     metrics: &ListenerMetrics,
 ) -> Gate {
     let limits = &policy.limits;
     let terms = Terms {
         per_source: limits.concurrent.per_source,
+        per_network: limits.concurrent.per_network,
         over: limits
             .connections
             .as_ref()
             .map_or(OverLimit::Refuse, |connections| connections.over),
+        observe: limits.observe,
     };
-    let sources = limiting.map(|limiting| {
-        let kept = previous.filter(|previous| previous.limiting == Some(limiting));
-        let limiter = kept
-            .and_then(|previous| previous.gate.sources.as_ref())
-            .map_or_else(
-                || {
-                    Limiter::new(
-                        limiting.rate,
-                        limiting.max_sources,
-                        metrics.limiter_shared.clone(),
-                        Instant::now(),
-                    )
-                },
-                |(limiter, _)| Arc::clone(limiter),
-            );
+    let sources = rates.map(|rates| {
+        let kept = previous
+            .filter(|previous| previous.rates == Some(rates))
+            .and_then(|previous| previous.gate.sources.as_ref());
+        let new = || Limiter::new(rates, metrics.limiter_shared.clone(), Instant::now());
+        let limiter = kept.map_or_else(new, |(limiter, _)| Arc::clone(limiter));
         (limiter, terms)
     });
     Gate {
@@ -289,6 +289,15 @@ fn tickets(
     keys.transpose().map_err(|source| TlsError::Tickets { source })
 }
 
+/// The buckets of `previous` stay, if the limit does.
+fn bandwidth(limits: &policy::ListenerLimits, previous: Option<&Listener>) -> Option<Arc<Bandwidth>> {
+    let kept = previous
+        .and_then(|previous| previous.bandwidth.as_ref())
+        .filter(|kept| kept.is(limits.bandwidth, limits.max_sources));
+    let new = || Bandwidth::new(limits.bandwidth, limits.max_sources, Instant::now());
+    kept.map_or_else(new, |kept| Some(Arc::clone(kept)))
+}
+
 /// What `previous` remembers stays, if the terms do.
 fn escalation(
     policy: &policy::Listener,
@@ -296,7 +305,8 @@ fn escalation(
     metrics: &ListenerMetrics,
     bans: &BanQueue,
 ) -> Option<Arc<Escalation>> {
-    let terms = policy.limits.ban?;
+    // What is only tried out must not shut anybody out.
+    let terms = policy.limits.ban.filter(|_| !policy.limits.observe)?;
     let kept = previous
         .and_then(|previous| previous.escalation.as_ref())
         .filter(|kept| kept.terms() == terms);

@@ -16,6 +16,7 @@ mod listen;
 mod listener;
 mod live;
 mod open;
+mod pace;
 pub mod proxy;
 mod quiet;
 mod relay;

@@ -17,6 +17,7 @@ use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
+use super::pace::Pace;
 use crate::metrics::ListenerMetrics;
 use crate::metrics::labels::Closure;
 pub(super) use timers::Timeouts;
@@ -35,14 +36,15 @@ pub(super) async fn relay<C, U>(
     upstream: &mut U,
     timeouts: Timeouts,
     metrics: &ListenerMetrics,
+    [pace_up, pace_down]: [Pace; 2],
     moved: &mut Moved,
 ) -> Closure
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut to_upstream = Direction::new(&metrics.to_upstream, &mut moved.to_upstream);
-    let mut to_client = Direction::new(&metrics.to_client, &mut moved.to_client);
+    let mut to_upstream = Direction::new(&metrics.to_upstream, pace_up, &mut moved.to_upstream);
+    let mut to_client = Direction::new(&metrics.to_client, pace_down, &mut moved.to_client);
     let mut timers = Timers::new(timeouts);
     let mut truncated = false;
     let closure = poll_fn(|cx| {
@@ -107,6 +109,7 @@ struct Direction<'m> {
     given_up: bool,
     progress: bool,
     bytes: &'m IntCounter,
+    pace: Pace,
     moved: &'m mut u64,
 }
 
@@ -132,7 +135,7 @@ impl Broken {
 }
 
 impl<'m> Direction<'m> {
-    fn new(bytes: &'m IntCounter, moved: &'m mut u64) -> Self {
+    fn new(bytes: &'m IntCounter, pace: Pace, moved: &'m mut u64) -> Self {
         Self {
             state: State::Open,
             pending: Vec::new(),
@@ -141,6 +144,7 @@ impl<'m> Direction<'m> {
             given_up: false,
             progress: false,
             bytes,
+            pace,
             moved,
         }
     }
@@ -149,9 +153,9 @@ impl<'m> Direction<'m> {
         self.state == State::Done
     }
 
-    /// Whether a byte or an end came through since the last question.
+    /// Whether a byte or an end came through since the last question, or would have if it might.
     fn take_progress(&mut self) -> bool {
-        std::mem::take(&mut self.progress)
+        std::mem::take(&mut self.progress) || self.pace.is_paused()
     }
 
     fn reader_ended(&mut self) {
@@ -161,6 +165,7 @@ impl<'m> Direction<'m> {
     fn give_up(&mut self) {
         self.state = State::Done;
         self.given_up = true;
+        self.pace.leave();
         self.pending = Vec::new();
     }
 
@@ -214,7 +219,7 @@ impl<'m> Direction<'m> {
     {
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(&mut buffer[..self.room]);
-            match Pin::new(&mut *reader).poll_read(cx, &mut read) {
+            match self.pace.poll_read(cx, reader, &mut read) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::Reader(error))),
                 Poll::Pending => {

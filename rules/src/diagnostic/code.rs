@@ -146,6 +146,7 @@ codes! {
     FeedCut = "W0012", Warning, "a feed that lists addresses of `[never_ban]`";
     SetKeptBack = "W0013", Warning, "a set whose files change more than its `max_change` allows";
     BansSwitchedOff = "W0014", Warning, "`ban` on a listener while `[firewall] bans` is false";
+    UnusedNetwork = "W0015", Warning, "`network` on a listener that limits nothing per network";
     ClientAuthUnused = "W0021", Warning, "settings for client certificates on a listener that asks nobody for one";
     ClientAuthBeside = "W0022", Warning, "an upstream that one route guards with client certificates and another does not";
     UnusedProxyTimeout = "W0020", Warning, "`proxy_timeout` on a listener that reads no PROXY headers";

@@ -165,9 +165,12 @@ alpn = ["h2", "http/1.1"]
 
 [listener.limits]
 handshake_timeout = "5s"
-connections = { rate = "50/s", burst = 100, over = "delay" }
+connections = { rate = "50/s", burst = 100, over = "delay", per_network = { rate = "500/s", burst = 1000 } }
 delay = { max = "2s", queue = 1000 }
-concurrent = { per_source = 200, total = 20000 }
+handshakes = { rate = "500/s", burst = 500, per = "listener" }
+concurrent = { per_source = 200, per_network = 2000, total = 20000 }
+network = { v4 = 24, v6 = 48 }
+bandwidth = { per_connection = "20MB/s", per_source = "100MB/s" }
 ban = { offences = 20, window = "1m", for = "10m" }
 
 [[upstream]]

@@ -34,7 +34,8 @@ pub use identity::{Identities, NamePattern, UriPattern};
 pub use limit::{Flood, Limit};
 pub use listener::{Listener, Route, SniPattern, SniPolicy};
 pub use listener_limits::{
-    ConcurrentLimit, ConnectionLimit, DelayQueue, ListenerLimits, OverLimit, SourceBan,
+    BandwidthLimit, ConcurrentLimit, ConnectionLimit, DelayQueue, HandshakeLimit, ListenerLimits, OverLimit,
+    Quota, SourceBan,
 };
 pub use name::RuleName;
 pub use rate::Rate;

@@ -1,14 +1,14 @@
 //! The order of the checks, and the only place a [`Permit`] is made.
 //!
-//! accept → **gate** → TLS. Address lists, then all connections, then the source's connections, then its rate: the cheapest
-//! first, and none takes from a bucket what a later one refuses. Where clients come through proxies, the peer is judged first (is it
+//! accept → **gate** → TLS. Address lists, then all connections, then those of the source and its network, then rates: the cheapest
+//! first, and none takes from a bucket what another one refuses. Where clients come through proxies, the peer is judged first (is it
 //! trusted, is there room), and the client when its proxy has named it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::limiter::{Limiter, SourceSlot, Terms, Turn};
+use super::limiter::{Limiter, NoTurn, Place, SourceSlot, Terms, Turn};
 use super::ranges::AddressRanges;
 use super::refused::Refused;
 use super::total::{Total, TotalSlot};
@@ -27,7 +27,7 @@ pub struct Gate {
     pub total: Arc<Total>,
     /// `concurrent.total`.
     pub total_cap: u32,
-    /// The state of its sources and what they may do; `None` when no limit is per source.
+    /// The state of its sources and what they may do; `None` when there is no other limit.
     pub sources: Option<(Arc<Limiter>, Terms)>,
 }
 
@@ -35,7 +35,16 @@ pub struct Gate {
 #[derive(Debug)]
 pub struct Permit {
     _total: TotalSlot,
-    source: Option<SourceSlot>,
+    _source: Option<SourceSlot>,
+}
+
+/// A connection in line: it counts against the limits on connections at once, and has taken nothing from a rate.
+#[derive(Debug)]
+pub struct Waiting {
+    // Dropped first: who is next goes on sooner.
+    place: Place,
+    slot: SourceSlot,
+    total: TotalSlot,
 }
 
 /// What the gate says to a client it does not refuse.
@@ -43,8 +52,28 @@ pub struct Permit {
 pub enum Admission {
     /// Go on.
     Now(Permit),
-    /// Go on, but not before this moment.
-    Wait(Instant, Permit),
+    /// Go on when the turn has come.
+    Wait(Waiting),
+    /// Go on, because limits are only observed.
+    Observed(Permit, Would),
+}
+
+/// What would happen to a connection if limits were in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Would {
+    /// Refused. It holds no place in the limits, as if it had been.
+    Refuse(Refused),
+    /// It would have to wait.
+    Wait,
+}
+
+/// Why a connection in line does not go on.
+#[derive(Debug)]
+pub enum NoEntry {
+    /// Its turn has not come.
+    NotYet(Waiting),
+    /// Its turn has come, and another rate says no.
+    Refused(Refused),
 }
 
 /// Who is at the other end of a socket that the gate lets in.
@@ -69,7 +98,7 @@ impl Gate {
                 self.limited(peer, self.place()?, now).map(Entrant::Client)
             }
             Some(trusted) if trusted.contains(peer, unix) => self.place().map(Entrant::Proxy),
-            Some(_) => Err(Refused::by_listener(Refusal::UntrustedProxy)),
+            Some(_) => Err(Refused::by_crowd(Refusal::UntrustedProxy)),
         }
     }
 
@@ -93,34 +122,28 @@ impl Gate {
         if self.allow.contains(client, unix) && !self.deny.contains(client, unix) {
             Ok(())
         } else {
-            Err(Refused::by_listener(Refusal::Address))
+            Err(Refused::by_address())
         }
     }
 
     fn place(&self) -> Result<TotalSlot, Refused> {
-        let full = || Refused::by_listener(Refusal::TotalConnections);
+        let full = || Refused::by_crowd(Refusal::TotalConnections);
         self.total.take(self.total_cap).ok_or_else(full)
     }
 
     fn limited(&self, client: IpAddr, total: TotalSlot, now: Instant) -> Result<Admission, Refused> {
         let Some((limiter, terms)) = &self.sources else {
-            return Ok(Admission::Now(Permit {
-                _total: total,
-                source: None,
-            }));
+            return Ok(Admission::Now(Permit::new(total, None)));
         };
-        match limiter.judge(client, *terms, now)? {
-            Turn::Now(slot) => Ok(Admission::Now(Permit {
-                _total: total,
-                source: Some(slot),
-            })),
-            Turn::At(turn, slot) => Ok(Admission::Wait(
-                turn,
-                Permit {
-                    _total: total,
-                    source: Some(slot),
-                },
+        match limiter.judge(client, *terms, now) {
+            Ok(Turn::Now(slot)) => Ok(Admission::Now(Permit::new(total, Some(slot)))),
+            Ok(Turn::WouldWait(slot)) => Ok(Admission::Observed(Permit::new(total, Some(slot)), Would::Wait)),
+            Ok(Turn::InLine(place, slot)) => Ok(Admission::Wait(Waiting { place, slot, total })),
+            Err(refused) if terms.observe => Ok(Admission::Observed(
+                Permit::new(total, None),
+                Would::Refuse(refused),
             )),
+            Err(refused) => Err(refused),
         }
     }
 }
@@ -134,10 +157,36 @@ impl Gate {
 }
 
 impl Permit {
-    /// The wait is over and the turn is taken.
-    pub(super) fn take_turn(&mut self) {
-        if let Some(slot) = &mut self.source {
-            slot.take_turn();
+    const fn new(total: TotalSlot, source: Option<SourceSlot>) -> Self {
+        Self {
+            _total: total,
+            _source: source,
+        }
+    }
+}
+
+impl Waiting {
+    /// When its turn comes, if it is the first in line.
+    #[must_use]
+    pub fn turn(&self) -> Option<Instant> {
+        self.place.turn()
+    }
+
+    /// Ready when it has become the first in line.
+    pub async fn called(&self) {
+        self.place.called().await;
+    }
+
+    /// Takes the turn at `now`.
+    ///
+    /// # Errors
+    ///
+    /// When it has not come, or when another rate refuses the connection.
+    pub fn take_turn(self, now: Instant) -> Result<Permit, NoEntry> {
+        match self.place.take_turn(&self.slot, now) {
+            Ok(()) => Ok(Permit::new(self.total, Some(self.slot))),
+            Err(NoTurn::NotYet) => Err(NoEntry::NotYet(self)),
+            Err(NoTurn::Refused(refused)) => Err(NoEntry::Refused(refused)),
         }
     }
 }

@@ -1,43 +1,62 @@
-//! The limits of each source: connections at once, and new connections per time.
+//! The limits of each source and of each network: connections at once, new connections per time, handshakes per time.
 //!
-//! gate → **limiter** → slot. Memory is bounded: `max_sources` entries of [`Limiter::BYTES_PER_SOURCE`] bytes. While the
-//! table is full, newcomers share one bucket and one connection count for the whole listener: the rate and the cap of a
-//! single source, for all of them together. The door is never opened; sources that have an entry do not notice.
+//! gate → **limiter** → slot. All limits are checked before any is charged, under the locks of all their accounts: what is refused has
+//! taken nothing from anybody. Locks are taken in one order: source, network, listener. Memory is bounded:
+//! [`Limiter::memory_bound`].
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
-use ravelin_rules::policy::{OverLimit, Rate};
+use ravelin_datapath::wire::SourceLengths;
+use ravelin_rules::policy::{DelayQueue, HandshakeLimit, OverLimit, Quota};
 
+use super::accounts::{Accounts, Buckets, Held, Quotas, lock};
+use super::line::{Line, Ticket};
 use super::meter::{FULL, Meter};
 use super::refused::Refused;
 use super::source::Source;
-use super::table::Table;
 use crate::metrics::labels::Refusal;
 
-/// The state of all sources of one listener. Shared by its accept loops.
+/// The state of all sources and networks of one listener. Shared by its accept loops.
 #[derive(Debug)]
 pub struct Limiter {
-    shards: Box<[Mutex<Shard>]>,
-    /// Whom the table has no room for. Locked after a shard, never before.
-    shared: Mutex<Account>,
-    judged_by_shared: IntCounter,
+    sources: Accounts,
+    networks: Option<(SourceLengths, Accounts)>,
+    /// The handshakes of the whole listener.
+    handshakes: Option<Mutex<Bucket>>,
     waiting: AtomicU32,
-    hasher: RandomState,
     epoch: Instant,
+}
+
+/// What the state depends on: when it changes, the state begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// New connections of a source.
+    pub connections: Option<Quota>,
+    /// New connections of a network.
+    pub per_network: Option<Quota>,
+    /// Handshakes that begin.
+    pub handshakes: Option<HandshakeLimit>,
+    /// What a network is; `None` when nothing is limited per network.
+    pub network: Option<SourceLengths>,
+    /// How many sources, and how many networks, have an account of their own.
+    pub max_sources: u32,
 }
 
 /// What a source may do now; changes with the policy while the state stays.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// Connections at once.
+    /// Connections of a source at once.
     pub per_source: Option<u32>,
-    /// What happens over the rate.
+    /// Connections of a network at once.
+    pub per_network: Option<u32>,
+    /// What happens over the rate of a source.
     pub over: OverLimit,
+    /// Nobody is made to wait: who would have to goes on.
+    pub observe: bool,
 }
 
 /// When a connection may go on.
@@ -45,146 +64,197 @@ pub struct Terms {
 pub enum Turn {
     /// At once.
     Now(SourceSlot),
-    /// Not before this moment: its place in the rate is reserved.
-    At(Instant, SourceSlot),
+    /// When those before it have had their turns and its own has come.
+    InLine(Place, SourceSlot),
+    /// At once, because limits are only observed: it would have to wait.
+    WouldWait(SourceSlot),
 }
 
-/// A connection in its source's account; closed when dropped.
+/// A connection in the accounts of its source and its network; closed when dropped.
 #[derive(Debug)]
 pub struct SourceSlot {
     limiter: Arc<Limiter>,
+    source: Key,
+    network: Option<Key>,
+}
+
+/// A place in the line of a source; given up when dropped.
+#[derive(Debug)]
+pub struct Place {
+    limiter: Arc<Limiter>,
+    source: Key,
+    ticket: Ticket,
+}
+
+/// Why a turn is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTurn {
+    /// It has not come, or somebody is before.
+    NotYet,
+    /// Another limit says no.
+    Refused(Refused),
+}
+
+/// An account, found again.
+#[derive(Clone, Copy, Debug)]
+struct Key {
     source: Source,
     shared: bool,
-    reserved: Option<Reservation>,
 }
 
-/// What a waiting connection changed in the bucket.
-#[derive(Clone, Copy, Debug)]
-struct Reservation {
-    before: u64,
-    after: u64,
+/// The accounts of one connection, which nobody else can change meanwhile.
+struct Accountable<'a> {
+    source: Held<'a>,
+    network: Option<Held<'a>>,
+}
+
+enum Entry {
+    Now,
+    InLine(Ticket),
+    WouldWait,
 }
 
 #[derive(Debug)]
-struct Shard {
-    table: Table,
-    meter: Option<Meter>,
-    /// When the shared bucket is full again, as it was when it last judged a source of this shard.
-    shared_until: u64,
-}
-
-/// The bucket and the connection count of the sources without an entry.
-#[derive(Debug)]
-struct Account {
+struct Bucket {
+    meter: Meter,
     full_at: u64,
-    open: u32,
 }
 
 impl Limiter {
-    /// The most memory one source takes.
-    pub const BYTES_PER_SOURCE: usize = Table::BYTES_PER_SOURCE;
+    /// The most memory one source takes, and one network.
+    pub const BYTES_PER_SOURCE: usize = Accounts::BYTES_EACH;
 
-    /// The memory that does not depend on the number of sources.
+    /// The memory that does not depend on their number.
     pub const FIXED_BYTES: usize = 64 * 1024;
 
-    /// A limiter for at most `max_sources` sources. Without a rate and burst only connections at once are counted;
-    /// `judged_by_shared` counts the connections of sources without an entry; no time before `epoch` is known.
+    /// A limiter by these rates. `judged_by_shared` counts the judgements of sources and networks without an account of their own; no
+    /// time before `epoch` is known.
     #[must_use]
-    pub fn new(
-        rate: Option<(Rate, u32)>,
-        max_sources: u32,
-        judged_by_shared: IntCounter,
-        epoch: Instant,
-    ) -> Arc<Self> {
-        let sources = max_sources.max(1) as usize;
-        let count = (sources / SOURCES_PER_SHARD).clamp(1, MAX_SHARDS);
-        let hasher = RandomState::new();
-        let shard = |index: usize| {
-            // The remainder goes to the first shards, so that the capacities add up to `max_sources`.
-            let capacity = sources / count + usize::from(index < sources % count);
-            let meter = rate.map(|(rate, burst)| Meter::new(rate, burst));
-            Mutex::new(Shard {
-                table: Table::new(capacity, hasher.clone()),
-                meter,
-                shared_until: FULL,
-            })
+    pub fn new(rates: Rates, judged_by_shared: IntCounter, epoch: Instant) -> Arc<Self> {
+        let each = rates.handshakes.filter(|limit| limit.per_source);
+        let all = rates.handshakes.filter(|limit| !limit.per_source);
+        let of_source = Quotas {
+            connections: rates.connections,
+            handshakes: each.map(|limit| limit.quota),
         };
+        let of_network = Quotas {
+            connections: rates.per_network,
+            handshakes: None,
+        };
+        let accounts = |quotas| Accounts::new(quotas, rates.max_sources, judged_by_shared.clone());
         Arc::new(Self {
-            shards: (0..count).map(shard).collect(),
-            shared: Mutex::new(Account {
-                full_at: FULL,
-                open: 0,
+            sources: accounts(of_source),
+            networks: rates.network.map(|lengths| (lengths, accounts(of_network))),
+            handshakes: all.map(|limit| {
+                Mutex::new(Bucket {
+                    meter: Meter::new(limit.quota),
+                    full_at: FULL,
+                })
             }),
-            judged_by_shared,
             waiting: AtomicU32::new(0),
-            hasher,
             epoch,
         })
     }
 
-    /// Judges a new connection from `address`: its source's connections first, then its rate.
+    /// Judges a new connection from `address`: connections at once, of its source and of its network, then rates, of its source, its
+    /// network, and handshakes. One that must wait is judged by the rates when its turn has come.
     ///
     /// # Errors
     ///
-    /// The limit it is over. A refused connection takes nothing from the bucket.
+    /// The first limit it is over. A refused connection takes nothing from any bucket.
     pub fn judge(self: &Arc<Self>, address: IpAddr, terms: Terms, now: Instant) -> Result<Turn, Refused> {
-        let source = Source::of(address);
-        let nanos = self.nanos(now);
-        let mut shard = self.shard(source);
-        let Shard {
-            table,
-            meter,
-            shared_until,
-        } = &mut *shard;
-        // Until the shared bucket is full again, what a source of this shard owes may be what others took from it.
-        let debt = *shared_until > nanos;
-        let refused = |check| Refused::by_account(check, false, debt);
-        if let Some(entry) = table.find(source) {
-            let judged = self
-                .charge(&mut entry.full_at, &mut entry.open, meter.as_mut(), terms, nanos)
-                .map_err(refused)?;
-            return Ok(self.turn(source, false, judged));
-        }
-        // A source that was judged by the shared bucket until now takes its state along, or the change of bucket would
-        // be a second burst.
-        let inherited = if debt { *shared_until } else { FULL };
-        if let Some(entry) = table.insert(source, inherited, nanos) {
-            let judged = self
-                .charge(&mut entry.full_at, &mut entry.open, meter.as_mut(), terms, nanos)
-                .map_err(refused)?;
-            return Ok(self.turn(source, false, judged));
-        }
-        self.judged_by_shared.inc();
-        let mut shared = lock(&self.shared);
-        let Account { full_at, open } = &mut *shared;
-        let judged = self.charge(full_at, open, meter.as_mut(), terms, nanos);
-        *shared_until = *full_at;
-        let judged = judged.map_err(|check| Refused::by_account(check, true, debt))?;
-        Ok(self.turn(source, true, judged))
+        let now = self.nanos(now);
+        let address = Source::of(address);
+        let network = self
+            .networks
+            .as_ref()
+            .map(|(lengths, networks)| (address.network(*lengths), networks));
+        let mut held = Accountable {
+            source: self.sources.hold(address, now),
+            network: network.map(|(address, networks)| networks.hold(address, now)),
+        };
+        held.check_open(terms)?;
+        let wait = match terms.over {
+            OverLimit::Delay(queue) => held.source.turn(now).map(|turn| (turn, queue)),
+            OverLimit::Refuse => None,
+        };
+        let entry = match wait {
+            None => {
+                self.spend(&mut held, now)?;
+                Entry::Now
+            }
+            Some((turn, queue)) if Duration::from_nanos(turn.saturating_sub(now)) > queue.max => {
+                return Err(held.source.refused(Refusal::DelayTooLong));
+            }
+            Some((turn, _)) if terms.observe => {
+                held.source.reserve(turn);
+                Entry::WouldWait
+            }
+            Some((_, queue)) if self.one_more_waits(queue) => {
+                Entry::InLine(held.source.with_line(Line::join))
+            }
+            Some(_) => return Err(Refused::by_crowd(Refusal::QueueFull)),
+        };
+        held.open();
+        let source = Key::of(address, &held.source);
+        let network = network.zip(held.network.as_ref());
+        let network = network.map(|((address, _), held)| Key::of(address, held));
+        // A slot that is dropped takes the locks.
+        drop(held);
+        let limiter = || Arc::clone(self);
+        let slot = SourceSlot {
+            limiter: limiter(),
+            source,
+            network,
+        };
+        Ok(match entry {
+            Entry::Now => Turn::Now(slot),
+            Entry::WouldWait => Turn::WouldWait(slot),
+            Entry::InLine(ticket) => {
+                let limiter = limiter();
+                Turn::InLine(
+                    Place {
+                        limiter,
+                        source,
+                        ticket,
+                    },
+                    slot,
+                )
+            }
+        })
     }
 
-    /// How many sources have an entry.
+    /// How many sources have an account of their own.
     #[must_use]
     pub fn sources(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).table.len()).sum()
+        self.sources.len()
     }
 
-    /// How many sources can have an entry.
+    /// How many sources can have one.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).table.capacity()).sum()
+        self.sources.capacity()
     }
 
-    /// The most memory it can take, in bytes.
+    /// The most memory it can take, in bytes: [`Limiter::BYTES_PER_SOURCE`] for each source and each network that can have an account,
+    /// and [`Limiter::FIXED_BYTES`]. Those who wait are connections, and bounded as such.
     #[must_use]
     pub fn memory_bound(&self) -> usize {
-        self.capacity() * Self::BYTES_PER_SOURCE + Self::FIXED_BYTES
+        let networks = self
+            .networks
+            .as_ref()
+            .map_or(0, |(_, networks)| networks.capacity());
+        (self.capacity() + networks) * Self::BYTES_PER_SOURCE + Self::FIXED_BYTES
     }
 
     /// What its tables have set aside, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).table.memory()).sum()
+        let networks = self
+            .networks
+            .as_ref()
+            .map_or(0, |(_, networks)| networks.memory());
+        self.sources.memory() + networks
     }
 
     /// How many connections wait for their turn.
@@ -193,308 +263,210 @@ impl Limiter {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    fn charge(
-        &self,
-        full_at: &mut u64,
-        open: &mut u32,
-        meter: Option<&mut Meter>,
-        terms: Terms,
-        now: u64,
-    ) -> Result<Option<(u64, Reservation)>, Refusal> {
-        if terms.per_source.is_some_and(|cap| *open >= cap) {
-            return Err(Refusal::SourceConnections);
-        }
-        let mut wait = None;
-        if let Some(meter) = meter {
-            match meter.take(*full_at, now) {
-                Ok(after) => *full_at = after,
-                Err(turn) => {
-                    let after = self.reserve(meter, *full_at, turn, terms.over, now)?;
-                    wait = Some((
-                        turn,
-                        Reservation {
-                            before: *full_at,
-                            after,
-                        },
-                    ));
-                    *full_at = after;
-                }
-            }
-        }
-        *open = open.saturating_add(1);
-        Ok(wait)
-    }
-
-    /// The bucket after a connection that waits until `turn`: what it will be when that moment comes.
-    fn reserve(
-        &self,
-        meter: &mut Meter,
-        full_at: u64,
-        turn: u64,
-        over: OverLimit,
-        now: u64,
-    ) -> Result<u64, Refusal> {
-        let OverLimit::Delay(queue) = over else {
-            return Err(Refusal::Rate);
-        };
-        if Duration::from_nanos(turn - now) > queue.max {
-            return Err(Refusal::DelayTooLong);
-        }
-        let after = meter
-            .take(full_at, turn)
-            .map_err(|_later| Refusal::DelayTooLong)?;
+    /// Whether there is room in the queue of the listener; it is taken then.
+    fn one_more_waits(&self, queue: DelayQueue) -> bool {
         let one_more = |waiting: u32| (waiting < queue.queue).then(|| waiting + 1);
-        match self
-            .waiting
+        self.waiting
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
-        {
-            Ok(_) => Ok(after),
-            Err(_) => Err(Refusal::QueueFull),
-        }
+            .is_ok()
     }
 
-    fn turn(self: &Arc<Self>, source: Source, shared: bool, judged: Option<(u64, Reservation)>) -> Turn {
-        let reserved = judged.map(|(_, reservation)| reservation);
-        let slot = SourceSlot {
-            limiter: Arc::clone(self),
-            source,
-            shared,
-            reserved,
+    /// Takes one from every bucket, or none.
+    fn spend(&self, held: &mut Accountable<'_>, now: u64) -> Result<(), Refused> {
+        let source = held.source.take(now)?;
+        let network = match &mut held.network {
+            // What others of the network have taken is no offence of this one.
+            Some(network) => Some(
+                network
+                    .take(now)
+                    .map_err(|_later| Refused::by_crowd(Refusal::NetworkRate))?,
+            ),
+            None => None,
         };
-        match judged {
-            None => Turn::Now(slot),
-            Some((turn, _)) => Turn::At(self.epoch + Duration::from_nanos(turn), slot),
+        if let Some(handshakes) = &self.handshakes {
+            let mut handshakes = lock(handshakes);
+            let Bucket { meter, full_at } = &mut *handshakes;
+            *full_at = meter
+                .take(*full_at, now)
+                .map_err(|_later| Refused::by_crowd(Refusal::HandshakeRate))?;
         }
+        held.source.set(source);
+        if let Some((held, buckets)) = held.network.as_mut().zip(network) {
+            held.set(buckets);
+        }
+        Ok(())
+    }
+
+    /// The accounts of a connection that is open. `None` cannot be: such accounts stay.
+    fn hold_again(&self, slot: &SourceSlot, now: u64) -> Option<Accountable<'_>> {
+        let source = self
+            .sources
+            .hold_again(slot.source.source, slot.source.shared, now)?;
+        let network = match (&self.networks, slot.network) {
+            (Some((_, networks)), Some(key)) => Some(networks.hold_again(key.source, key.shared, now)?),
+            _ => None,
+        };
+        Some(Accountable { source, network })
     }
 
     fn nanos(&self, now: Instant) -> u64 {
         // 584 years of uptime.
         u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
+}
 
-    fn shard(&self, source: Source) -> MutexGuard<'_, Shard> {
-        // The high bits: the low ones choose the chain in the table.
-        let high = self.hasher.hash_one(source) >> 32;
-        let index = (high % self.shards.len() as u64) as usize;
-        lock(&self.shards[index])
+impl Accountable<'_> {
+    fn check_open(&mut self, terms: Terms) -> Result<(), Refused> {
+        let full = |held: &mut Held<'_>, cap: Option<u32>| cap.is_some_and(|cap| held.parts().0.open >= cap);
+        if full(&mut self.source, terms.per_source) {
+            return Err(self.source.refused(Refusal::SourceConnections));
+        }
+        if let Some(network) = &mut self.network
+            && full(network, terms.per_network)
+        {
+            return Err(Refused::by_crowd(Refusal::NetworkConnections));
+        }
+        Ok(())
+    }
+
+    fn open(&mut self) {
+        self.source.open();
+        if let Some(network) = &mut self.network {
+            network.open();
+        }
+    }
+
+    fn close(&mut self) {
+        self.source.close();
+        if let Some(network) = &mut self.network {
+            network.close();
+        }
     }
 }
 
-impl SourceSlot {
-    /// The turn has come: the connection waits no longer and its place in the rate is used.
-    pub fn take_turn(&mut self) {
-        if self.reserved.take().is_some() {
-            self.limiter.waiting.fetch_sub(1, Ordering::Relaxed);
+impl Held<'_> {
+    /// When the turn of one more connection comes; `None`: it need not wait.
+    fn turn(&mut self, now: u64) -> Option<u64> {
+        let waiting = self.waiting() as u64;
+        let (account, meters) = self.parts();
+        let meter = meters.connections.as_mut()?;
+        // No earlier than a full bucket has it: one that nobody took from when he might does not grow.
+        let first = meter.earliest(account.buckets.connections.max(now));
+        // Even if the first in line is late to take its turn: nobody overtakes.
+        (waiting > 0 || first > now).then(|| first.saturating_add(waiting.saturating_mul(meter.period())))
+    }
+
+    /// The buckets after one more connection.
+    fn take(&mut self, now: u64) -> Result<Buckets, Refused> {
+        let (account, meters) = self.parts();
+        let mut buckets = account.buckets;
+        if let Some(meter) = &mut meters.connections {
+            match meter.take(buckets.connections, now) {
+                Ok(full_at) => buckets.connections = full_at,
+                Err(_later) => return Err(self.refused(Refusal::Rate)),
+            }
         }
+        if let Some(meter) = &mut meters.handshakes {
+            match meter.take(buckets.handshakes, now) {
+                Ok(full_at) => buckets.handshakes = full_at,
+                Err(_later) => return Err(self.refused(Refusal::HandshakeRate)),
+            }
+        }
+        Ok(buckets)
+    }
+
+    /// Takes one connection at a moment to come. Where limits are only observed nobody leaves a line, so this is as exact as one.
+    fn reserve(&mut self, turn: u64) {
+        let (account, meters) = self.parts();
+        let mut buckets = account.buckets;
+        if let Some(meter) = &mut meters.connections
+            && let Ok(full_at) = meter.take(buckets.connections, turn)
+        {
+            buckets.connections = full_at;
+        }
+        self.set(buckets);
+    }
+
+    /// Refused by this account.
+    const fn refused(&self, check: Refusal) -> Refused {
+        Refused::by_account(check, self.is_shared(), self.debt)
+    }
+}
+
+impl Key {
+    const fn of(source: Source, held: &Held<'_>) -> Self {
+        Self {
+            source,
+            shared: held.is_shared(),
+        }
+    }
+}
+
+impl Place {
+    /// When its turn comes, if it is the first in line. It can be taken then; nobody else can take it.
+    #[must_use]
+    pub fn turn(&self) -> Option<Instant> {
+        let mut held = self.held()?;
+        if !held.with_line(|line| line.is_first(&self.ticket)) {
+            return None;
+        }
+        let (account, meters) = held.parts();
+        let turn = meters
+            .connections
+            .as_mut()
+            .map_or(0, |meter| meter.earliest(account.buckets.connections));
+        Some(self.limiter.epoch + Duration::from_nanos(turn))
+    }
+
+    /// Ready when it has become the first in line.
+    pub(super) async fn called(&self) {
+        self.ticket.called().await;
+    }
+
+    /// Takes the turn, if it has come and every other rate agrees; the place is left then. What is refused has taken nothing, so the turn
+    /// is the next one's.
+    ///
+    /// # Errors
+    ///
+    /// When the turn has not come, or another limit refuses the connection.
+    pub fn take_turn(&self, slot: &SourceSlot, now: Instant) -> Result<(), NoTurn> {
+        let now = self.limiter.nanos(now);
+        let gone = NoTurn::Refused(Refused::by_crowd(Refusal::Rate));
+        let mut held = self.limiter.hold_again(slot, now).ok_or(gone)?;
+        if !held.source.with_line(|line| line.is_first(&self.ticket)) {
+            return Err(NoTurn::NotYet);
+        }
+        let (account, meters) = held.source.parts();
+        if let Some(meter) = &mut meters.connections
+            && meter.earliest(account.buckets.connections) > now
+        {
+            return Err(NoTurn::NotYet);
+        }
+        self.limiter.spend(&mut held, now).map_err(NoTurn::Refused)
+    }
+
+    fn held(&self) -> Option<Held<'_>> {
+        let Key { source, shared } = self.source;
+        self.limiter.sources.hold_again(source, shared, 0)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(mut held) = self.held() {
+            held.with_line(|line| line.leave(&self.ticket));
+        }
+        self.limiter.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Drop for SourceSlot {
-    /// Closes the connection in the account. One that still waited also gives its turn back if it was the last in line: then the
-    /// bucket is as if it had never come. A turn in the middle of the line is lost to its source, not to others.
     fn drop(&mut self) {
-        let close = |full_at: &mut u64, open: &mut u32, reserved: Option<Reservation>| {
-            *open = open.saturating_sub(1);
-            if let Some(Reservation { before, after }) = reserved
-                && *full_at == after
-            {
-                *full_at = before;
-            }
-        };
-        let reserved = self.reserved;
-        if self.shared {
-            let mut shared = lock(&self.limiter.shared);
-            let Account { full_at, open } = &mut *shared;
-            close(full_at, open, reserved);
-        } else if let Some(entry) = self.limiter.shard(self.source).table.find(self.source) {
-            close(&mut entry.full_at, &mut entry.open, reserved);
+        if let Some(mut held) = self.limiter.hold_again(self, 0) {
+            held.close();
         }
-        self.take_turn();
     }
 }
-
-/// A panic while one was held cannot leave an account half-written: every step is a single store.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Small tables are one shard: the fuller use of `max_sources` matters more there than contention.
-const SOURCES_PER_SHARD: usize = 1024;
-
-const MAX_SHARDS: usize = 64;
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use ravelin_rules::policy::DelayQueue;
-
-    use super::*;
-    use crate::metrics::labels::Offence;
-
-    fn limiter(count: u64, burst: u32, max_sources: u32) -> (Arc<Limiter>, Instant) {
-        let epoch = Instant::now();
-        let rate = Rate {
-            count,
-            per: Duration::from_secs(1),
-        };
-        let shared = IntCounter::new("shared_total", "Judged by the shared bucket.").unwrap();
-        (
-            Limiter::new(Some((rate, burst)), max_sources, shared, epoch),
-            epoch,
-        )
-    }
-
-    fn address(number: u32) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::from_bits(number))
-    }
-
-    const REFUSE: Terms = Terms {
-        per_source: None,
-        over: OverLimit::Refuse,
-    };
-
-    #[test]
-    fn a_source_over_its_rate_is_refused_and_another_is_not() {
-        let (limiter, now) = limiter(1, 2, 100);
-        for _ in 0..2 {
-            assert!(matches!(limiter.judge(address(1), REFUSE, now), Ok(Turn::Now(_))));
-        }
-        assert_eq!(
-            limiter.judge(address(1), REFUSE, now).unwrap_err().check,
-            Refusal::Rate
-        );
-        assert!(matches!(limiter.judge(address(2), REFUSE, now), Ok(Turn::Now(_))));
-        assert!(matches!(
-            limiter.judge(address(1), REFUSE, now + Duration::from_secs(1)),
-            Ok(Turn::Now(_))
-        ));
-    }
-
-    #[test]
-    fn open_connections_are_capped_per_source_and_a_closed_one_makes_room() {
-        let (limiter, now) = limiter(1000, 1000, 100);
-        let terms = Terms {
-            per_source: Some(1),
-            ..REFUSE
-        };
-        let first = limiter.judge(address(1), terms, now).unwrap();
-        assert_eq!(
-            limiter.judge(address(1), terms, now).unwrap_err().check,
-            Refusal::SourceConnections
-        );
-        assert!(limiter.judge(address(2), terms, now).is_ok());
-        drop(first);
-        assert!(limiter.judge(address(1), terms, now).is_ok());
-    }
-
-    #[test]
-    fn delayed_connections_get_one_turn_each_and_the_queue_is_bounded() {
-        let (limiter, now) = limiter(10, 1, 100);
-        let queue = DelayQueue {
-            max: Duration::from_secs(1),
-            queue: 5,
-        };
-        let terms = Terms {
-            per_source: None,
-            over: OverLimit::Delay(queue),
-        };
-        let _first = limiter.judge(address(1), terms, now).unwrap();
-        let mut slots = Vec::new();
-        for turn in 1..=5 {
-            let Turn::At(at, slot) = limiter.judge(address(1), terms, now).unwrap() else {
-                panic!("no wait")
-            };
-            assert_eq!(at, now + Duration::from_millis(100 * turn));
-            slots.push(slot);
-        }
-        assert_eq!(limiter.waiting(), 5);
-        assert_eq!(
-            limiter.judge(address(1), terms, now).unwrap_err().check,
-            Refusal::QueueFull
-        );
-        // Who leaves as the last in line gives the turn back.
-        slots.pop();
-        assert_eq!(limiter.waiting(), 4);
-        assert!(
-            matches!(limiter.judge(address(1), terms, now), Ok(Turn::At(at, _)) if at == now + Duration::from_millis(500))
-        );
-        // Who took its turn does not.
-        let mut last = slots.pop().unwrap();
-        last.take_turn();
-        drop(last);
-        let Ok(Turn::At(at, _)) = limiter.judge(address(1), terms, now) else {
-            panic!("no wait")
-        };
-        assert_eq!(at, now + Duration::from_millis(500));
-        let impatient = DelayQueue {
-            max: Duration::from_millis(499),
-            queue: 5,
-        };
-        let terms = Terms {
-            per_source: None,
-            over: OverLimit::Delay(impatient),
-        };
-        assert_eq!(
-            limiter.judge(address(1), terms, now).unwrap_err().check,
-            Refusal::DelayTooLong
-        );
-    }
-
-    #[test]
-    fn newcomers_to_a_full_table_share_one_bucket_and_one_count() {
-        let (limiter, now) = limiter(1, 2, 4);
-        let terms = Terms {
-            per_source: Some(3),
-            ..REFUSE
-        };
-        let held: Vec<_> = (0..4)
-            .map(|number| limiter.judge(address(number), terms, now).unwrap())
-            .collect();
-        let _fifth = limiter.judge(address(5), terms, now).unwrap();
-        let _sixth = limiter.judge(address(6), terms, now).unwrap();
-        assert_eq!(
-            limiter.judge(address(7), terms, now).unwrap_err().check,
-            Refusal::Rate
-        );
-        assert_eq!(limiter.judged_by_shared.get(), 3);
-        let _known = limiter
-            .judge(address(0), terms, now)
-            .expect("a source with an entry does not notice");
-        // Room again: a newcomer gets an entry, but not a second burst.
-        drop(held);
-        let later = now + Duration::from_millis(1500);
-        assert!(limiter.judge(address(5), terms, later).is_ok());
-        assert_eq!(
-            limiter.judge(address(5), terms, later).unwrap_err().check,
-            Refusal::Rate
-        );
-        assert_eq!(limiter.judged_by_shared.get(), 3);
-    }
-
-    #[test]
-    fn a_source_is_to_blame_for_its_own_bucket_and_not_for_what_others_took_from_a_shared_one() {
-        let (limiter, now) = limiter(1, 2, 4);
-        let later = |millis| now + Duration::from_millis(millis);
-        let refused = |number, at| limiter.judge(address(number), REFUSE, at).unwrap_err();
-        let spend = |numbers: std::ops::Range<u32>, at| {
-            for number in numbers {
-                drop(limiter.judge(address(number), REFUSE, at).unwrap());
-            }
-        };
-        // Twice each is what a source may.
-        spend(0..4, now);
-        spend(0..4, now);
-        assert_eq!(refused(0, now).offence, Some(Offence::Rate));
-        // The table is full: two newcomers empty the shared bucket, and the third finds it so.
-        spend(5..7, now);
-        let third = refused(7, now);
-        assert_eq!((third.check, third.offence), (Refusal::Rate, None));
-        // Until that is paid, a source of the same table may owe what is not its own: one with an entry too.
-        assert_eq!(refused(0, later(10)).offence, None);
-        // There is room again at 2 s, and the debt is paid at the same moment.
-        spend(7..8, later(2_000));
-        spend(7..8, later(2_000));
-        assert_eq!(refused(7, later(2_000)).offence, Some(Offence::Rate));
-    }
-}
+mod tests;

@@ -12,14 +12,15 @@ use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{NotKeyed, StateStore};
-use governor::{Quota, RateLimiter};
-use ravelin_rules::policy::Rate;
+use governor::{Quota as Allowance, RateLimiter};
+use ravelin_rules::policy::Quota;
 
 /// Judges arrivals against `burst` and `rate`. Times are nanoseconds since a moment of the caller's.
 #[derive(Debug)]
 pub(super) struct Meter {
     limiter: RateLimiter<NotKeyed, Register, Register, NoOpMiddleware<Nanos>>,
     register: Register,
+    period: u64,
 }
 
 /// A bucket that is full: what an unknown source has.
@@ -30,19 +31,31 @@ impl Meter {
     ///
     /// The time between two connections is rounded up to whole nanoseconds and a burst of centuries is cut down, so that
     /// rounding never lets through more than was asked for.
-    pub(super) fn new(rate: Rate, burst: u32) -> Self {
+    pub(super) fn new(quota: Quota) -> Self {
+        let Quota { rate, burst } = quota;
         let period = rate.per.as_nanos().div_ceil(u128::from(rate.count.max(1))).max(1);
         let period = u64::try_from(period).unwrap_or(u64::MAX).min(LONGEST);
         let burst = u32::try_from(LONGEST / period).unwrap_or(u32::MAX).min(burst);
         // Zero periods do not exist here; a meter that lets one connection an hour through is the safe reading of one.
-        let quota = Quota::with_period(Duration::from_nanos(period))
-            .unwrap_or_else(|| Quota::per_hour(NonZeroU32::MIN))
+        let quota = Allowance::with_period(Duration::from_nanos(period))
+            .unwrap_or_else(|| Allowance::per_hour(NonZeroU32::MIN))
             .allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
         let register = Register::default();
         Self {
             limiter: RateLimiter::new(quota, register.clone(), register.clone()),
             register,
+            period,
         }
+    }
+
+    /// The moment from which one can be taken from the bucket that is full at `full_at`.
+    pub(super) fn earliest(&mut self, full_at: u64) -> u64 {
+        self.take(full_at, 0).err().unwrap_or(0)
+    }
+
+    /// How long it takes for one more.
+    pub(super) const fn period(&self) -> u64 {
+        self.period
     }
 
     /// Takes one from the bucket that is full at `full_at`: the new time it is full at, or the time to come back at.
@@ -101,18 +114,18 @@ const LONGEST: u64 = 1 << 61;
 
 #[cfg(test)]
 mod tests {
+    use ravelin_rules::policy::Rate;
+
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
 
     fn meter(count: u64, seconds: u64, burst: u32) -> Meter {
-        Meter::new(
-            Rate {
-                count,
-                per: Duration::from_secs(seconds),
-            },
+        let per = Duration::from_secs(seconds);
+        Meter::new(Quota {
+            rate: Rate { count, per },
             burst,
-        )
+        })
     }
 
     #[test]
@@ -123,6 +136,7 @@ mod tests {
             full_at = meter.take(full_at, SECOND).unwrap();
         }
         assert_eq!(meter.take(full_at, SECOND), Err(SECOND + SECOND / 10));
+        assert_eq!(meter.earliest(full_at), SECOND + SECOND / 10);
         assert!(meter.take(full_at, SECOND + SECOND / 10).is_ok());
     }
 

@@ -1,6 +1,6 @@
-//! The sources one shard of the limiter knows: a table that cannot grow.
+//! What is known of sources: a table that cannot grow.
 //!
-//! limiter → **table**. All memory is set aside at the start (untouched pages cost nothing), so a flood of new sources cannot
+//! accounts, bandwidth → **table**. All memory is set aside at the start (untouched pages cost nothing), so a flood of new sources cannot
 //! make it larger: entries that stand for nothing any more are used again, and when there is none the caller is told so.
 
 use std::hash::{BuildHasher, RandomState};
@@ -9,8 +9,8 @@ use super::source::Source;
 
 /// At most `capacity` entries, found by source.
 #[derive(Debug)]
-pub(super) struct Table {
-    entries: Vec<Entry>,
+pub(super) struct Table<V> {
+    entries: Vec<Entry<V>>,
     /// Heads of the chains: an entry's number + 1, or 0.
     heads: Vec<u32>,
     capacity: usize,
@@ -19,21 +19,24 @@ pub(super) struct Table {
     hasher: RandomState,
 }
 
+/// What a table holds of a source.
+pub(super) trait Forgettable {
+    /// Whether it stands for nothing at `now`: to forget it changes no future judgement.
+    fn is_idle(&self, now: u64) -> bool;
+}
+
 /// One source.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+struct Entry<V> {
     source: Source,
-    /// When its bucket is full again.
-    pub(super) full_at: u64,
-    /// Connections it holds now.
-    pub(super) open: u32,
+    value: V,
     /// The next entry of the chain, as in `heads`.
     next: u32,
 }
 
-impl Table {
+impl<V: Forgettable> Table<V> {
     /// The most memory one source takes: its entry, and up to two chain heads.
-    pub(super) const BYTES_PER_SOURCE: usize = size_of::<Entry>() + 2 * size_of::<u32>();
+    pub(super) const BYTES_PER_SOURCE: usize = size_of::<Entry<V>>() + 2 * size_of::<u32>();
 
     /// An empty table. The hasher is keyed: a client that can choose its addresses cannot choose its chain.
     pub(super) fn new(capacity: usize, hasher: RandomState) -> Self {
@@ -59,48 +62,49 @@ impl Table {
 
     /// What is set aside, in bytes.
     pub(super) fn memory(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.heads.capacity() * size_of::<u32>()
+        self.entries.capacity() * size_of::<Entry<V>>() + self.heads.capacity() * size_of::<u32>()
     }
 
-    /// The entry of `source`.
-    pub(super) fn find(&mut self, source: Source) -> Option<&mut Entry> {
+    /// The number of the entry of `source`; it is that until the next [`Table::insert`].
+    pub(super) fn find(&self, source: Source) -> Option<usize> {
         let mut number = self.heads[self.chain(source)];
         while number != 0 {
             let index = number as usize - 1;
-            if self.entries[index].source == source {
-                return self.entries.get_mut(index);
+            let entry = &self.entries[index];
+            if entry.source == source {
+                return Some(index);
             }
-            number = self.entries[index].next;
+            number = entry.next;
         }
         None
     }
 
+    /// What the entry `index` holds.
+    pub(super) fn value(&mut self, index: usize) -> &mut V {
+        &mut self.entries[index].value
+    }
+
     /// A new entry for `source`, which is not in the table. `None`: full, and no entry looked at stands for nothing.
-    pub(super) fn insert(&mut self, source: Source, full_at: u64, now: u64) -> Option<&mut Entry> {
+    pub(super) fn insert(&mut self, source: Source, value: V, now: u64) -> Option<usize> {
         let index = if self.entries.len() < self.capacity {
             self.entries.len()
         } else {
             self.reclaim(now)?
         };
         let chain = self.chain(source);
-        let entry = Entry {
-            source,
-            full_at,
-            open: 0,
-            next: self.heads[chain],
-        };
+        let next = self.heads[chain];
         // Numbers fit: `max_sources` is a `u32`, and number 2^32 would need 96 GiB of entries before it.
         self.heads[chain] = u32::try_from(index + 1).ok()?;
+        let entry = Entry { source, value, next };
         if index == self.entries.len() {
             self.entries.push(entry);
         } else {
             self.entries[index] = entry;
         }
-        self.entries.get_mut(index)
+        Some(index)
     }
 
-    /// Takes an entry out of its chain whose source holds no connection and whose bucket is full: forgetting it changes
-    /// no future judgement. A flood pays for [`RECLAIM_STEPS`] looks per connection, not for a walk of the table.
+    /// Takes an entry out of its chain that stands for nothing. A flood pays for [`RECLAIM_STEPS`] looks per connection, not for a walk of the table.
     fn reclaim(&mut self, now: u64) -> Option<usize> {
         for _ in 0..RECLAIM_STEPS.min(self.entries.len()) {
             let index = self.hand;
@@ -109,8 +113,7 @@ impl Table {
             } else {
                 0
             };
-            let entry = &self.entries[index];
-            if entry.open == 0 && entry.full_at <= now {
+            if self.entries[index].value.is_idle(now) {
                 self.unlink(index);
                 return Some(index);
             }
@@ -157,18 +160,26 @@ mod tests {
 
     use super::*;
 
+    /// Idle from this moment on.
+    impl Forgettable for u64 {
+        fn is_idle(&self, now: u64) -> bool {
+            *self <= now
+        }
+    }
+
     fn source(number: u32) -> Source {
         Source::of(IpAddr::V4(Ipv4Addr::from_bits(number)))
     }
 
     #[test]
-    fn a_full_table_takes_no_newcomer_until_a_bucket_is_full_again() {
+    fn a_full_table_takes_no_newcomer_until_an_entry_stands_for_nothing() {
         let mut table = Table::new(8, RandomState::new());
         for number in 0..8 {
-            assert!(table.insert(source(number), 100, 0).is_some());
+            assert!(table.insert(source(number), 100_u64, 0).is_some());
         }
         assert!(table.insert(source(8), 100, 99).is_none());
-        table.find(source(3)).unwrap().full_at = 50;
+        let third = table.find(source(3)).unwrap();
+        *table.value(third) = 50;
         assert!(table.insert(source(8), 100, 60).is_some());
         assert!(table.find(source(3)).is_none());
         assert!(table.find(source(8)).is_some());
@@ -176,23 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_with_open_connections_is_never_used_again() {
-        let mut table = Table::new(2, RandomState::new());
-        table.insert(source(1), 0, 0).unwrap().open = 1;
-        table.insert(source(2), 0, 0).unwrap().open = 1;
-        assert!(table.insert(source(3), 0, u64::MAX).is_none());
-    }
-
-    #[test]
     fn every_source_is_found_after_many_have_come_and_gone() {
         let mut table = Table::new(100, RandomState::new());
         for number in 0..10_000 {
-            assert!(
-                table
-                    .insert(source(number), u64::from(number), u64::from(number))
-                    .is_some()
-            );
-            assert!(table.find(source(number)).is_some());
+            let now = u64::from(number);
+            let index = table.insert(source(number), now, now).unwrap();
+            assert_eq!(table.find(source(number)), Some(index));
+            assert_eq!(*table.value(index), now);
         }
         assert_eq!(
             (0..10_000)
@@ -200,6 +201,6 @@ mod tests {
                 .count(),
             100
         );
-        assert!(table.memory() <= 100 * Table::BYTES_PER_SOURCE);
+        assert!(table.memory() <= 100 * Table::<u64>::BYTES_PER_SOURCE);
     }
 }

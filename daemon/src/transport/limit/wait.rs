@@ -1,7 +1,7 @@
 //! The wait of a connection over the rate.
 //!
-//! gate → **wait** → TLS. The turn is already reserved; all that is left is to let time pass, and to notice a client that hangs
-//! up: a queue of clients that are gone would keep others out.
+//! gate → **wait** → TLS. Only the first in line has a timer. A client that hangs up is noticed at once: a line of clients that are
+//! gone would keep others out.
 
 use std::time::Instant;
 
@@ -9,24 +9,37 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::sleep_until;
 
-use super::gate::Permit;
+use super::gate::{NoEntry, Permit, Waiting};
+use super::refused::Refused;
 
-/// The client hung up before its turn.
+/// How a wait ends without a turn.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::transport) struct Abandoned;
+pub(in crate::transport) enum WaitEnd {
+    /// The client hung up before its turn.
+    Abandoned,
+    /// Its turn came, and another rate refused it.
+    Refused(Refused),
+}
 
-/// Waits until `turn`, or until the client is gone.
-pub(in crate::transport) async fn wait(
-    stream: &TcpStream,
-    turn: Instant,
-    mut permit: Permit,
-) -> Result<Permit, Abandoned> {
+/// Waits until the turn has come, or until the client is gone.
+pub(in crate::transport) async fn wait(stream: &TcpStream, waiting: Waiting) -> Result<Permit, WaitEnd> {
     tokio::select! {
-        () = sleep_until(turn.into()) => {
-            permit.take_turn();
-            Ok(permit)
+        permit = in_line(waiting) => permit.map_err(WaitEnd::Refused),
+        () = hung_up(stream) => Err(WaitEnd::Abandoned),
+    }
+}
+
+async fn in_line(mut waiting: Waiting) -> Result<Permit, Refused> {
+    loop {
+        match waiting.turn() {
+            Some(turn) => sleep_until(turn.into()).await,
+            None => waiting.called().await,
         }
-        () = hung_up(stream) => Err(Abandoned),
+        match waiting.take_turn(Instant::now()) {
+            Ok(permit) => return Ok(permit),
+            Err(NoEntry::Refused(refused)) => return Err(refused),
+            Err(NoEntry::NotYet(back)) => waiting = back,
+        }
     }
 }
 
