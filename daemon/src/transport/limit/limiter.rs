@@ -279,7 +279,7 @@ impl Limiter {
             Some(network) => Some(
                 network
                     .take(now)
-                    .map_err(|_| Refused::by_crowd(Refusal::NetworkRate))?,
+                    .map_err(|_later| Refused::by_crowd(Refusal::NetworkRate))?,
             ),
             None => None,
         };
@@ -288,7 +288,7 @@ impl Limiter {
             let Bucket { meter, full_at } = &mut *handshakes;
             *full_at = meter
                 .take(*full_at, now)
-                .map_err(|_| Refused::by_crowd(Refusal::HandshakeRate))?;
+                .map_err(|_later| Refused::by_crowd(Refusal::HandshakeRate))?;
         }
         held.source.set(source);
         if let Some((held, buckets)) = held.network.as_mut().zip(network) {
