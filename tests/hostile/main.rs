@@ -1,11 +1,5 @@
 //! Hand-made handshakes against the edge, one hostile connection at a time: `hostile.py` holds the cases.
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and prints the table of cases"
-)]
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;

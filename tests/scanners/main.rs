@@ -2,11 +2,7 @@
 //!
 //! What a scanner finds about the test's own surroundings is on a list, with the reason; everything else fails.
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and prints what was found"
-)]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::process::{Command, Stdio};

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::hello::{RECORD_HEADER, hello};
+use super::hello::{RECORD_HEADER, hello, length};
 use super::{NAME, SOON, policy};
 
 fn start(test: &str) -> (Edge, Backend, Authority) {
@@ -96,12 +96,7 @@ fn close_notify_in_the_middle_of_a_handshake_ends_it() {
             let piece = before.saturating_sub(RECORD_HEADER);
             let mut bytes = match before {
                 0 | 1 => Vec::new(),
-                _ => [
-                    &[22, 3, 1][..],
-                    &(piece as u16).to_be_bytes(),
-                    &hello[RECORD_HEADER..before],
-                ]
-                .concat(),
+                _ => [&[22, 3, 1][..], &length(piece), &hello[RECORD_HEADER..before]].concat(),
             };
             bytes.extend([21, 3, 3, 0, 2, 1, 0]);
             stream.write_all(&bytes).await.expect("send");
