@@ -47,18 +47,10 @@ impl Ahead {
         Ok(bounded.read_buf(&mut self.bytes).await? > 0)
     }
 
-    /// Sends a last word. One that does not arrive changes nothing: the connection ends either way. What has come meanwhile is read and
-    /// forgotten: closing with bytes unread resets the connection, and the reset can overtake the word.
+    /// Sends a last word. One that does not arrive changes nothing: the connection ends either way.
     pub(super) async fn answer(&mut self, word: &[u8]) {
-        let told = self.stream.write_all(word).await;
-        if told.is_ok() {
-            drop(self.stream.shutdown().await);
-        }
-        let mut forgotten = [0; USUAL_BYTES];
-        for _ in 0..MOST_FORGOTTEN {
-            if !matches!(self.stream.try_read(&mut forgotten), Ok(1..)) {
-                break;
-            }
+        if self.stream.write_all(word).await.is_ok() {
+            part(&mut self.stream).await;
         }
     }
 
@@ -70,6 +62,18 @@ impl Ahead {
     /// The socket, and what was read and not taken: it comes before anything that is read from the socket.
     pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.stream, self.bytes)
+    }
+}
+
+/// Ends a connection on which a last word was sent. What has come meanwhile is read and forgotten: closing with bytes unread resets the
+/// connection, and the reset can overtake the word.
+pub(super) async fn part(stream: &mut TcpStream) {
+    drop(stream.shutdown().await);
+    let mut forgotten = [0; USUAL_BYTES];
+    for _ in 0..MOST_FORGOTTEN {
+        if !matches!(stream.try_read(&mut forgotten), Ok(1..)) {
+            break;
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::hello::{self, Hello, Unparsed};
 use super::socket::ClientSocket;
 use crate::metrics::labels::{ClientAcceptance, Group, HandshakeFailure, Version};
 use crate::transport::accept::reset;
-use crate::transport::ahead::Ahead;
+use crate::transport::ahead::{Ahead, part};
 
 /// A finished handshake.
 #[derive(Debug)]
@@ -139,10 +139,17 @@ pub(crate) async fn handshake(
     if let Err(error) = fed {
         return Err(HandshakeEnd::Failed(HandshakeFailure::Violation, error));
     }
-    let stream = shaking.await.map_err(|error| {
-        let refused = tls_error(&error).and_then(|error| examination.as_ref()?.refused(error));
-        refused.map_or_else(|| end(error), HandshakeEnd::Refused)
-    })?;
+    let stream = match shaking.into_fallible().await {
+        Ok(stream) => stream,
+        Err((error, ClientSocket(mut stream))) => {
+            if tls_error(&error).is_some() {
+                // rustls has sent its alert.
+                part(&mut stream).await;
+            }
+            let refused = tls_error(&error).and_then(|error| examination.as_ref()?.refused(error));
+            return Err(refused.map_or_else(|| end(error), HandshakeEnd::Refused));
+        }
+    };
     let (_, session) = stream.get_ref();
     let concluded = examination.map(|examination| examination.conclude(session.peer_certificates()));
     let concluded = concluded.transpose().map_err(HandshakeEnd::Refused)?;
