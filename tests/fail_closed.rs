@@ -210,8 +210,10 @@ fn bad_reloads() -> usize {
         for fault in FAULTS {
             fault.happen(world.daemon.home(), file, good);
             let said = world.reload();
+            // Of a pair the last good one goes on by itself; who is let in is a matter of the whole.
+            let kept = file.starts_with("api.") && said.contains("last good pair");
             assert!(
-                said.contains("refused") && said.contains(file),
+                (kept || said.contains("refused")) && said.contains(file),
                 "{file} {fault:?}: {said}"
             );
             assert_eq!(world.successful(), "0", "{file} {fault:?}");

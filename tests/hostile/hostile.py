@@ -169,11 +169,11 @@ CASES = [
     ("record over 2^14 bytes", raw(record(22, message(1, 20000 * b"x"), length=18000)), "alert 50"),
     ("record of another protocol version", raw(record(22, message(1, body()), 0x0505)), "alert 50"),
     # Messages before a hello.
-    ("server hello first", raw(record(22, message(2, body()))), "alert 50"),
-    ("certificate first", raw(record(22, message(11, b"\0\0\0\0"))), "alert 50"),
-    ("finished first", raw(record(22, message(20, 12 * b"f"))), "alert 10|close"),
-    ("key update first", raw(record(22, message(24, b"\0"))), "alert 10|close"),
-    ("message of an unknown type", raw(record(22, message(77, b"x"))), "alert 10|close"),
+    ("server hello first", raw(record(22, message(2, body()))), "alert 10"),
+    ("certificate first", raw(record(22, message(11, b"\0\0\0\0"))), "alert 10"),
+    ("finished first", raw(record(22, message(20, 12 * b"f"))), "alert 10"),
+    ("key update first", raw(record(22, message(24, b"\0"))), "alert 10"),
+    ("message of an unknown type", raw(record(22, message(77, b"x"))), "alert 10"),
     # A hello that cannot be read.
     ("hello of no bytes", raw(record(22, message(1, b""))), "alert 50"),
     ("hello cut in its random", raw(record(22, message(1, body()[:20]))), "alert 50"),

@@ -1,6 +1,7 @@
 //! Whether a live connection would still be let in, asked of listeners that real policies make.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use rcgen::{
@@ -84,7 +85,10 @@ impl World {
     }
 
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.folder.path().join(name), text).unwrap();
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        // A key that others can read is refused.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// The listener as it is served now.

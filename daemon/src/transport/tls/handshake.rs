@@ -67,6 +67,9 @@ pub(crate) async fn read_hello(ahead: &mut Ahead) -> Result<Hello, HandshakeEnd>
                 reset(ahead.stream());
                 return Err(HandshakeEnd::NotTls);
             }
+            Err(wrong @ Unparsed::NotHello) => {
+                return Err(fail(ahead, UNEXPECTED_MESSAGE, HandshakeFailure::Violation, wrong).await);
+            }
             Err(wrong @ (Unparsed::Malformed | Unparsed::TooLarge)) => {
                 return Err(fail(ahead, DECODE_ERROR, HandshakeFailure::Malformed, wrong).await);
             }
@@ -220,6 +223,9 @@ const TLS_1_2: u16 = 0x0303;
 
 /// An alert record: TLS 1.2 on the wire, fatal, `protocol_version` (70).
 const PROTOCOL_VERSION: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
+
+/// The same with `unexpected_message` (10).
+const UNEXPECTED_MESSAGE: &[u8] = &[21, 3, 3, 0, 2, 2, 10];
 
 /// The same with `decode_error` (50).
 const DECODE_ERROR: &[u8] = &[21, 3, 3, 0, 2, 2, 50];

@@ -35,6 +35,8 @@ impl Hello {
 pub enum Unparsed {
     /// It goes on: no hello before there are this many bytes. They may show before that there will be none.
     Incomplete(usize),
+    /// A handshake begins with another message.
+    NotHello,
     /// The first byte is not of a TLS handshake.
     NotTls,
     /// It breaks the rules.
@@ -47,6 +49,7 @@ impl fmt::Display for Unparsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Incomplete(_) => "the ClientHello is incomplete",
+            Self::NotHello => "the first message is not a ClientHello",
             Self::NotTls => "the first byte is not of TLS",
             Self::Malformed => "the ClientHello is malformed",
             Self::TooLarge => "the ClientHello is larger than 64 KiB",
@@ -69,7 +72,7 @@ pub fn parse(bytes: &[u8]) -> Result<Hello, Unparsed> {
 fn message(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Unparsed> {
     let first = fragment(bytes, 0)?;
     if first.first() != Some(&CLIENT_HELLO) {
-        return Err(Unparsed::Malformed);
+        return Err(Unparsed::NotHello);
     }
     let (mut at, mut seen, mut head) = (0, 0, [0; MESSAGE_HEADER_BYTES]);
     let total = loop {
@@ -464,7 +467,7 @@ mod tests {
             (b"\x16\x02", Unparsed::Malformed),
             (b"\x16\x03\x01\x00\x00", Unparsed::Malformed),
             (b"\x16\x03\x01\x40\x01", Unparsed::Malformed),
-            (b"\x16\x03\x01\x00\x01\x02", Unparsed::Malformed),
+            (b"\x16\x03\x01\x00\x01\x02", Unparsed::NotHello),
             (b"\x16\x03\x01\x00\x01\x01\x17", Unparsed::Malformed),
             (b"\x16\x03\x01\x00\x04\x01\x00\xff\xfd", Unparsed::TooLarge),
             (b"", Unparsed::Incomplete(5)),
