@@ -4,6 +4,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -60,6 +61,8 @@ pub(super) async fn serve(
     let standing = Standing::default();
     let mut story = Story::new(peer, accepted);
     let closure = tokio::select! {
+        // The order matters to nobody; a random one would be drawn each time a byte moves.
+        biased;
         closure = live(&listener, stream, entrant, &standing, &mut story) => closure,
         closure = dismissed(&listener, &standing, &mut orders) => closure,
         () = grown_old(listener.lifetime.map(|lifetime| accepted + lifetime)) => Closure::Lifetime,
@@ -80,7 +83,7 @@ async fn live(
     let mut ahead = Ahead::new(stream);
     let (who, admission, judged) = match entrant {
         Entrant::Client(admission) => (Who::direct(peer), admission, accepted),
-        Entrant::Proxy(place) => match introduced(listener, &mut ahead, peer, place, accepted).await {
+        Entrant::Proxy(place) => match boxed(introduced(listener, &mut ahead, peer, place, accepted)).await {
             Ok((who, admission)) => (who, admission, Instant::now()),
             Err(closure) => return closure,
         },
@@ -90,14 +93,14 @@ async fn live(
     note(listener, &admission, who);
     let (_permit, admitted) = match admission {
         Admission::Now(permit) | Admission::Observed(permit, _) => (permit, judged),
-        Admission::Wait(waiting) => match wait(ahead.stream(), waiting).await {
+        Admission::Wait(waiting) => match boxed(wait(ahead.stream(), waiting)).await {
             Ok(permit) => (permit, waited(listener, judged)),
             Err(WaitEnd::Abandoned) => return Closure::Abandoned,
             Err(WaitEnd::Refused(refused)) => return refuse(listener, ahead.stream(), who, refused),
         },
     };
     listener.metrics.admitted.inc();
-    let opened = match open(listener, ahead, who, admitted, story).await {
+    let opened = match boxed(open(listener, ahead, who, admitted, story)).await {
         Ok(opened) => story.opened.insert(opened),
         Err(closure) => return closure,
     };
@@ -111,7 +114,7 @@ async fn live(
         return Closure::ClientReset;
     };
     let upstream = &opened.route.upstream;
-    let mut connected = match upstream.connect(&opening).await {
+    let mut connected = match boxed(upstream.connect(&opening)).await {
         Ok(connected) => connected,
         Err(Unreachable(error)) => {
             if let Some(suppressed) = listener.quiet.may_write(Instant::now()) {
@@ -150,6 +153,12 @@ async fn live(
             relay(client, server, timeouts, metrics, paces, moved).await
         }
     }
+}
+
+/// A stage that has its memory for as long as it lasts. A future is as large as the largest of what it awaits: the handshake would be part of
+/// every idle connection, and be copied with it when the task is made.
+fn boxed<F: Future>(stage: F) -> Pin<Box<F>> {
+    Box::pin(stage)
 }
 
 /// Ready at that moment, if there is one.

@@ -83,7 +83,8 @@ where
     })
     .await;
     if to_upstream.given_up && to_client.done() {
-        linger(client).await;
+        // Its buffer would be part of every connection, for as long as it lives.
+        Box::pin(linger(client)).await;
     }
     closure
 }
