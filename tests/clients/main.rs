@@ -1,40 +1,80 @@
-//! Five TLS stacks as clients of the edge, each in the versions it can be told to speak.
+//! Six TLS stacks as clients of the edge, one-way and two-way, each in the versions it can be told to speak.
 //!
-//! A client is a row: how it is called, and what proves that it was served. What it authenticates with is a parameter.
+//! A client is a function: how it is called, and what it prints. Who proves who they are is a parameter.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod browser;
+mod nss;
+mod stacks;
 
-use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use ravelin_tests::backend::Backend;
-use ravelin_tests::client::{Client, curl, s_client};
 use ravelin_tests::edge::Edge;
-use ravelin_tests::pki::Authority;
-use ravelin_tests::runtime::runtime;
-use ravelin_tests::{requires, wait};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use ravelin_tests::pki::{Authority, ClientCertificate, Pair};
+use ravelin_tests::wait;
 
 const NAME: &str = "api.example.com";
 const BODY: &str = "hello from behind";
 const REQUEST: &str = "GET / HTTP/1.1\r\nhost: api.example.com\r\n\r\n";
 const SOON: Duration = Duration::from_secs(30);
-const VERSIONS: [Version; 2] = [Version::Tls12, Version::Tls13];
 
 /// Who proves who they are.
 #[derive(Clone, Copy, Debug)]
 enum Authentication {
     /// The server alone.
     OneWay,
+    /// The client too.
+    TwoWay,
 }
 
+impl Authentication {
+    /// What clients come with, and as what the edge counts them; `None` where it does not ask.
+    fn visits(self) -> &'static [(Shown, Option<&'static str>)] {
+        match self {
+            Self::OneWay => &[(Shown::Nothing, None)],
+            Self::TwoWay => &[
+                (Shown::Nothing, Some("no_certificate")),
+                (Shown::Strangers, Some("unknown_ca")),
+                (Shown::Namesakes, Some("other")),
+                (Shown::Good, Some("accepted")),
+            ],
+        }
+    }
+}
+
+/// What a client has to show when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    /// A certificate of the authority that the edge trusts.
+    Good,
+    /// One of another authority.
+    Strangers,
+    /// One of another authority with the same name: it takes the signature to tell.
+    Namesakes,
+}
+
+impl Shown {
+    /// The name of its files.
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Good => Some("good"),
+            Self::Strangers => Some("strangers"),
+            Self::Namesakes => Some("namesakes"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 enum Version {
     Tls12,
     Tls13,
 }
+
+const VERSIONS: [Version; 2] = [Version::Tls12, Version::Tls13];
 
 impl Version {
     fn number(self) -> &'static str {
@@ -45,17 +85,33 @@ impl Version {
     }
 }
 
+/// The edge, who vouches for it, and what clients can show: in the folder of its policy are `authority.pem`, `<name>.pem`, `<name>.key` and
+/// `request`.
 struct World {
     edge: Edge,
     authority: Authority,
-    _backend: Backend,
+    pairs: [(Shown, Pair); 3],
+    backend: Backend,
 }
 
 fn world(test: &str, authentication: Authentication) -> World {
     let backend = Backend::http(BODY);
     let authority = Authority::new();
+    let clients = Authority::named("Ravelin test clients");
+    let pairs = [
+        (Shown::Good, &clients),
+        (Shown::Strangers, &Authority::named("Somebody else")),
+        (Shown::Namesakes, &Authority::named("Ravelin test clients")),
+    ]
+    .map(|(shown, authority)| {
+        (
+            shown,
+            authority.issue_client(&ClientCertificate::named("billing")),
+        )
+    });
     let settings = match authentication {
         Authentication::OneWay => "",
+        Authentication::TwoWay => "client_auth = { mode = \"required\", ca = \"clients.pem\" }",
     };
     let policy = format!(
         r#"
@@ -72,12 +128,28 @@ servers = ["{}"]
 "#,
         backend.address()
     );
-    let edge = Edge::start(test, &policy, &[("api", &authority.issue_as_in_public(&[NAME]))]);
-    edge.home().write("authority.pem", &authority.pem());
+    let own = authority.issue_as_in_public(&[NAME]);
+    let mut files = vec![("api", &own)];
+    files.extend(
+        pairs
+            .iter()
+            .filter_map(|(shown, pair)| Some((shown.name()?, pair))),
+    );
+    let edge = Edge::start_with(
+        &format!("clients-{test}-{authentication:?}"),
+        &policy,
+        &files,
+        &[
+            ("authority.pem", &authority.pem()),
+            ("clients.pem", &clients.pem()),
+            ("request", REQUEST),
+        ],
+    );
     World {
         edge,
         authority,
-        _backend: backend,
+        pairs,
+        backend,
     }
 }
 
@@ -90,165 +162,56 @@ impl World {
         self.edge.home().directory().join(name).display().to_string()
     }
 
-    /// The edge has counted so many handshakes of this version: what the client says of itself is one thing.
+    fn pair(&self, shown: Shown) -> Option<&Pair> {
+        let mut pairs = self.pairs.iter();
+        pairs.find_map(|(of, pair)| (*of == shown).then_some(pair))
+    }
+
+    /// The files of what is shown: certificate and key.
+    fn files(&self, shown: Shown) -> Option<[String; 2]> {
+        let name = shown.name()?;
+        Some(["pem", "key"].map(|kind| self.file(&format!("{name}.{kind}"))))
+    }
+
+    /// Waits until a series of the edge has this value: what the client says of itself is one thing.
     #[track_caller]
-    fn counted(&self, version: Version, handshakes: f64) {
-        let series = format!(
-            "ravelin_edge_tls_handshakes_total{{listener=\"api\",resumed=\"no\",version=\"{}\"}}",
-            version.number()
-        );
-        wait::until("the handshake to be counted", SOON, || {
-            (self.edge.metric(&series) == handshakes).then_some(())
+    fn counted(&self, series: &str, value: f64) {
+        wait::until(&format!("{series} to be {value}"), SOON, || {
+            (self.edge.metric(series) == value).then_some(())
         });
     }
 }
 
-/// Runs a client that reads the request from its standard input.
+/// The series of clients that were judged so.
+fn judged(result: &str) -> String {
+    format!("ravelin_edge_client_auth_total{{listener=\"api\",result=\"{result}\"}}")
+}
+
+/// How a client is called for one request; the answer, if it got one, is in what it returns.
+type Client = fn(&World, Version, Shown) -> String;
+
+/// The client is served in each version, and only when it has shown what it is asked for.
 #[track_caller]
-fn talk(command: &mut Command) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the client runs");
-    let mut stdin = child.stdin.take().expect("piped");
-    // It may have ended already; its output tells.
-    let _ended = std::io::Write::write_all(&mut stdin, REQUEST.as_bytes());
-    drop(stdin);
-    child.wait_with_output().expect("the client ends")
-}
-
-#[track_caller]
-fn served(output: &Output) {
-    let (said, complained) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(said.contains(BODY), "{said}\n{complained}");
-}
-
-#[test]
-fn openssl_and_curl() {
-    requires!(Tool("openssl"), Tool("curl"));
-    let world = world("clients-openssl", Authentication::OneWay);
-    for version in VERSIONS {
-        let number = version.number();
-        let flag = format!("-tls{}", number.replace('.', "_"));
-        let ca = world.file("authority.pem");
-        let arguments = [
-            &flag,
-            "-servername",
-            NAME,
-            "-quiet",
-            "-verify_return_error",
-            "-CAfile",
-            &ca,
-        ];
-        let said = s_client(world.edge.address("api"), &arguments, REQUEST);
-        assert!(said.contains(BODY), "{number}: {said}");
-        let arguments = [&format!("--tlsv{number}"), "--tls-max", number];
-        let to = world.edge.address("api");
-        served(&curl(world.edge.home(), &world.authority, to, NAME, &arguments));
-        world.counted(version, 2.0);
-    }
-}
-
-#[test]
-fn gnutls() {
-    requires!(Tool("gnutls-cli"));
-    let world = world("clients-gnutls", Authentication::OneWay);
-    for version in VERSIONS {
-        let output = talk(
-            Command::new("gnutls-cli")
-                .arg(format!("--x509cafile={}", world.file("authority.pem")))
-                .args([
-                    &format!("--sni-hostname={NAME}"),
-                    &format!("--verify-hostname={NAME}"),
-                ])
-                .arg(format!(
-                    "--priority=NORMAL:-VERS-ALL:+VERS-TLS{}",
-                    version.number()
-                ))
-                .args(["-p", &world.port(), "127.0.0.1"]),
-        );
-        served(&output);
-        world.counted(version, 1.0);
-    }
-}
-
-#[test]
-fn nss() {
-    requires!(Tool("tstclnt"), Tool("certutil"));
-    let world = world("clients-nss", Authentication::OneWay);
-    let database = database(&world, "nss");
-    for version in VERSIONS {
-        let range = format!("tls{0}:tls{0}", version.number());
-        // From a file: at the end of a pipe it waits for more.
-        world.edge.home().write("request", REQUEST);
-        let request = std::fs::File::open(world.file("request")).expect("the request");
-        let output = Command::new("tstclnt")
-            .args([
-                "-d",
-                &database,
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &world.port(),
-                "-a",
-                NAME,
-            ])
-            .args(["-V", &range])
-            .stdin(request)
-            .output()
-            .expect("the client runs");
-        served(&output);
-        world.counted(version, 1.0);
-    }
-}
-
-/// A database of NSS that trusts the authority.
-fn database(world: &World, folder: &str) -> String {
-    std::fs::create_dir_all(world.file(folder)).expect("a folder");
-    let database = format!("sql:{}", world.file(folder));
-    let authority = world.file("authority.pem");
-    for arguments in [
-        &["-N", "--empty-password"][..],
-        &["-A", "-n", "authority", "-t", "CT,,", "-i", &authority],
-    ] {
-        let output = Command::new("certutil")
-            .args(["-d", &database])
-            .args(arguments)
-            .output()
-            .expect("`certutil` runs");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    database
-}
-
-#[test]
-fn rustls_client() {
-    let world = world("clients-rustls", Authentication::OneWay);
-    for (version, spoken) in [
-        (Version::Tls12, &rustls::version::TLS12),
-        (Version::Tls13, &rustls::version::TLS13),
-    ] {
-        let client = Client::with_versions(&world.authority, &[spoken]);
-        let answer = runtime().block_on(async {
-            let mut stream = client
-                .connect(world.edge.address("api"), NAME)
-                .await
-                .expect("a session");
-            stream.write_all(REQUEST.as_bytes()).await.expect("send");
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.expect("an answer");
-            answer
-        });
-        assert!(answer.ends_with(BODY), "{answer}");
-        world.counted(version, 1.0);
+fn meet(test: &str, client: Client) {
+    for authentication in [Authentication::OneWay, Authentication::TwoWay] {
+        let world = world(test, authentication);
+        for (round, version) in (1..).zip(VERSIONS) {
+            for (shown, result) in authentication.visits() {
+                let said = client(&world, version, *shown);
+                let expected = matches!(result, None | Some("accepted"));
+                let context = format!("{authentication:?}, {version:?}, {shown:?}: {said}");
+                assert_eq!(said.contains(BODY), expected, "{context}");
+                if let Some(result) = result {
+                    world.counted(&judged(result), f64::from(round));
+                }
+            }
+            let series = format!(
+                "ravelin_edge_tls_handshakes_total{{listener=\"api\",resumed=\"no\",version=\"{}\"}}",
+                version.number()
+            );
+            world.counted(&series, 1.0);
+        }
+        // One for each version: nobody that was refused got further.
+        assert_eq!(world.backend.accepted(), VERSIONS.len(), "{authentication:?}");
     }
 }

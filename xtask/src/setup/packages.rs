@@ -213,9 +213,9 @@ const NEEDS: [Need; 17] = [
         by: Purpose::runs_tests,
     },
     Need {
-        program: "chromium-headless-shell",
-        package: "chromium-headless-shell",
-        reason: "a browser as a client of the edge (100 MB to fetch): it speaks the post-quantum key exchange",
+        program: "chromium",
+        package: "chromium",
+        reason: "a browser as a client of the edge (100 MB to fetch): it speaks the post-quantum key exchange and, unlike its headless shell, shows a certificate",
         by: Purpose::runs_tests,
     },
     Need {
