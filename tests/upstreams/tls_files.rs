@@ -39,7 +39,11 @@ fn a_file_that_does_not_load_keeps_the_last_good_ones_and_says_so() {
     let other = authority.issue(&["edge.internal"]);
     let pem = authority.pem();
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let faults: [(&str, Option<&str>, &str); 11] = [
+    // The second authority is one that nobody would miss here, and half of it must not pass for a file that has one.
+    let two = format!("{pem}{}", Authority::new().pem());
+    let cut_at_the_begin = format!("{pem}-----BEG");
+    let cut_at_the_end = two.trim_end().trim_end_matches('-');
+    let faults: [(&str, Option<&str>, &str); 13] = [
         ("internal.pem", None, "cannot read"),
         ("internal.pem", Some(""), "no certificate in"),
         ("internal.pem", Some(&other.key), "no certificate in"),
@@ -48,6 +52,8 @@ fn a_file_that_does_not_load_keeps_the_last_good_ones_and_says_so() {
             Some(&pem[..pem.len() / 2]),
             "not a whole PEM file",
         ),
+        ("internal.pem", Some(&cut_at_the_begin), "not a whole PEM file"),
+        ("internal.pem", Some(cut_at_the_end), "not a whole PEM file"),
         ("internal.pem", Some(garbage), "cannot be trusted as an authority"),
         ("edge.pem", None, "cannot read"),
         ("edge.pem", Some(""), "no certificate in"),
