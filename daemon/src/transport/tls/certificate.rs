@@ -53,6 +53,17 @@ impl Served {
     }
 }
 
+/// What becomes of a key that others can read or change.
+#[derive(Clone, Copy, Debug)]
+pub enum OpenKeys {
+    /// It is not used.
+    Refused,
+    /// It is not used, and this setting would change that.
+    RefusedUnless(&'static str),
+    /// It is used, and told of.
+    Told,
+}
+
 /// What is read of a leaf.
 struct Leaf {
     names: Vec<SniPattern>,
@@ -63,14 +74,14 @@ struct Leaf {
 }
 
 impl Certificate {
-    /// Reads the pair and checks that key and leaf belong together. With `strict`, a key that others can read or change is refused.
+    /// Reads the pair and checks that key and leaf belong together.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, is not PEM, the two do not fit, or the key is open to others or too weak.
     pub fn load(
         files: &CertificateFiles,
-        strict: bool,
+        open_keys: OpenKeys,
         provider: &CryptoProvider,
     ) -> Result<Self, CertificateError> {
         let CertificateFiles { cert, key, ocsp, .. } = files;
@@ -86,7 +97,7 @@ impl Certificate {
             });
         }
         let private = Whole::read(key, MAX_BYTES)?;
-        check_permissions(key, &private.metadata, strict)?;
+        check_permissions(key, &private.metadata, open_keys)?;
         let private = private.sections::<PrivateKeyDer<'static>>()?.into_iter().next();
         let private = private.ok_or_else(|| CertificateError::NoKey { path: key.clone() })?;
         let certified = CertifiedKey::from_der(chain, private, provider).map_err(|source| match source {
@@ -184,7 +195,7 @@ fn seconds() -> i64 {
 }
 
 /// A key that is no secret proves nothing.
-fn check_permissions(key: &Path, metadata: &Metadata, strict: bool) -> Result<(), CertificateError> {
+fn check_permissions(key: &Path, metadata: &Metadata, open_keys: OpenKeys) -> Result<(), CertificateError> {
     let mode = metadata.permissions().mode() & 0o777;
     if mode & OPEN == 0 {
         return Ok(());
@@ -192,12 +203,18 @@ fn check_permissions(key: &Path, metadata: &Metadata, strict: bool) -> Result<()
     let open = CertificateError::OpenKey {
         path: key.to_owned(),
         mode,
+        way_out: match open_keys {
+            OpenKeys::RefusedUnless(setting) => format!("; or set `{setting}`"),
+            OpenKeys::Refused | OpenKeys::Told => String::new(),
+        },
     };
-    if strict {
-        return Err(open);
+    match open_keys {
+        OpenKeys::Refused | OpenKeys::RefusedUnless(_) => Err(open),
+        OpenKeys::Told => {
+            tracing::warn!("{open}");
+            Ok(())
+        }
     }
-    tracing::warn!("{open}");
-    Ok(())
 }
 
 /// Why a pair cannot be served. The operator's files are at fault.
@@ -233,12 +250,14 @@ pub enum CertificateError {
         path: PathBuf,
     },
     /// Others can read or change the key.
-    #[error("the private key `{}` is open to other users of this host (mode {mode:03o})\nhelp: `chmod 640` it and give it to the group that the edge runs in; or set `strict_permissions = false`", path.display())]
+    #[error("the private key `{}` is open to other users of this host (mode {mode:03o})\nhelp: `chmod 640` it and give it to the group that the edge runs in{way_out}", path.display())]
     OpenKey {
         /// The key.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+        /// What else helps, for the end of the line.
+        way_out: String,
     },
     /// The kind of key, or the certificate, is not supported.
     #[error("the pair `{}` and `{}` cannot be used", cert.display(), key.display())]

@@ -20,7 +20,7 @@ mod staple;
 mod tickets;
 
 pub use authorities::AuthorityError;
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Certificate, CertificateError, OpenKeys};
 pub use client_auth::ClientAuthError;
 pub(super) use client_auth::{Examination, Identity, Refused, Trust};
 pub(super) use config::Settings;
