@@ -34,13 +34,8 @@ fn inherited_sockets_are_served_and_what_came_before_the_start_too() {
     let mut world = activated("activation", &[LISTENER, METRICS, OTHER]);
     world.daemon.spawn();
     // The tool starts the edge at the first connection, which waits in the queue until then.
-    let live = world.run(async {
-        loop {
-            match tokio::net::TcpStream::connect(address(LISTENER)).await {
-                Ok(stream) => return stream,
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
-            }
-        }
+    let live = wait::until("the tool to listen", SOON, || {
+        world.namespace.run(|| TcpStream::connect(address(LISTENER))).ok()
     });
     world.daemon.await_ready();
     drop(live);

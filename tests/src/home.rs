@@ -96,16 +96,7 @@ impl Home {
     /// The same for what is no text.
     #[track_caller]
     pub fn write_bytes(&self, name: &str, bytes: &[u8]) {
-        let path = self.directory.join(name);
-        let beside = self.directory.join(format!(".{}.new", name.replace('/', "-")));
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).unwrap_or_else(|error| panic!("create {}: {error}", parent.display()));
-        }
-        fs::write(&beside, bytes).unwrap_or_else(|error| panic!("write {}: {error}", beside.display()));
-        if path.extension().is_some_and(|extension| extension == "key") {
-            keep_for_the_edge(&beside);
-        }
-        fs::rename(&beside, &path).unwrap_or_else(|error| panic!("rename to {}: {error}", path.display()));
+        write_below(&self.directory, name, bytes);
     }
 
     fn clear(&self) {
@@ -124,6 +115,21 @@ impl Drop for Home {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// As [`Home::write`], below any folder.
+#[track_caller]
+pub fn write_below(folder: &Path, name: &str, bytes: &[u8]) {
+    let path = folder.join(name);
+    let beside = folder.join(format!(".{}.new", name.replace('/', "-")));
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).unwrap_or_else(|error| panic!("create {}: {error}", parent.display()));
+    }
+    fs::write(&beside, bytes).unwrap_or_else(|error| panic!("write {}: {error}", beside.display()));
+    if path.extension().is_some_and(|extension| extension == "key") {
+        keep_for_the_edge(&beside);
+    }
+    fs::rename(&beside, &path).unwrap_or_else(|error| panic!("rename to {}: {error}", path.display()));
 }
 
 #[track_caller]

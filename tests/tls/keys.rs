@@ -40,6 +40,7 @@ fn a_key_that_others_can_read_or_change_is_refused_unless_the_policy_takes_it() 
         let error = edge.reload().expect_err("it is open");
         let named = format!("api.key` is open to other users of this host (mode {open:03o})");
         assert!(error.contains(&named) && error.contains("chmod 640"), "{error}");
+        assert!(error.contains("or set `strict_permissions = false`"), "{error}");
         let client = Client::new(&authority);
         let session = client.connect(edge.address("api"), NAME);
         drop(runtime().block_on(session).expect("what was good is served"));

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use ravelin_tests::client::Client;
 use ravelin_tests::daemon::{Daemon, Half};
 use ravelin_tests::edge::get;
+use ravelin_tests::home::write_below;
 use ravelin_tests::netns::Namespace;
 use ravelin_tests::pki::Authority;
 use ravelin_tests::{requires, wait};
@@ -28,11 +29,7 @@ fn files_in_other_folders_are_read_at_the_start_and_at_a_reload_and_a_start_with
     let folder = tempfile::tempdir().expect("a folder");
     let everybody = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(folder.path(), everybody).expect("open to the edge's user");
-    let write = |name: &str, text: &str| {
-        let beside = folder.path().join(format!(".{name}.new"));
-        std::fs::write(&beside, text).expect("write");
-        std::fs::rename(&beside, folder.path().join(name)).expect("rename");
-    };
+    let write = |name: &str, text: &str| write_below(folder.path(), name, text.as_bytes());
     let own = authority.issue(&["edge.internal"]);
     write("edge.pem", &own.cert);
     write("edge.key", &own.key);

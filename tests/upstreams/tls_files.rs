@@ -1,5 +1,8 @@
 //! The files of `tls`: one that cannot be used changes nothing, one that is replaced is taken.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use ravelin_tests::backend::Backend;
 use ravelin_tests::pki::Authority;
 use ravelin_tests::runtime::runtime;
@@ -39,7 +42,11 @@ fn a_file_that_does_not_load_keeps_the_last_good_ones_and_says_so() {
     let other = authority.issue(&["edge.internal"]);
     let pem = authority.pem();
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let faults: [(&str, Option<&str>, &str); 11] = [
+    // The second authority is one that nobody would miss here, and half of it must not pass for a file that has one.
+    let two = format!("{pem}{}", Authority::new().pem());
+    let cut_at_the_begin = format!("{pem}-----BEG");
+    let cut_at_the_end = two.trim_end().trim_end_matches('-');
+    let faults: [(&str, Option<&str>, &str); 13] = [
         ("internal.pem", None, "cannot read"),
         ("internal.pem", Some(""), "no certificate in"),
         ("internal.pem", Some(&other.key), "no certificate in"),
@@ -48,6 +55,8 @@ fn a_file_that_does_not_load_keeps_the_last_good_ones_and_says_so() {
             Some(&pem[..pem.len() / 2]),
             "not a whole PEM file",
         ),
+        ("internal.pem", Some(&cut_at_the_begin), "not a whole PEM file"),
+        ("internal.pem", Some(cut_at_the_end), "not a whole PEM file"),
         ("internal.pem", Some(garbage), "cannot be trusted as an authority"),
         ("edge.pem", None, "cannot read"),
         ("edge.pem", Some(""), "no certificate in"),
@@ -74,6 +83,20 @@ fn a_file_that_does_not_load_keeps_the_last_good_ones_and_says_so() {
         world.edge.reload().expect("the good file is back");
         assert_eq!(world.edge.metric(SUCCESSFUL), 1.0);
     }
+    // What a listener can say of its keys, an upstream cannot.
+    let key = world.edge.home().directory().join("edge.key");
+    let mode = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).expect("chmod");
+    mode(0o644);
+    let error = world.edge.reload().expect_err("the key is open");
+    assert!(
+        error.contains("edge.key` is open to other users of this host (mode 644)")
+            && error.contains("chmod 640")
+            && !error.contains("strict_permissions"),
+        "{error}"
+    );
+    serves(&world);
+    mode(0o640);
+    world.edge.reload().expect("the key is closed");
     // A new upstream that cannot be used leaves no series behind.
     let more = policy(&[server.address()], MUTUAL)
         + "[[upstream]]\nname = \"second\"\nservers = [\"127.0.0.1:9\"]\ntls = { server_name = \"a.internal\", ca = \"api.key\" }\n";

@@ -31,7 +31,8 @@ pub(super) fn check(
             .upstream
             .as_ref()
             .and_then(|name| upstreams.find(name, reporter));
-        let passthrough = passthrough(route, reporter);
+        let tls = upstream.as_ref().and_then(|name| upstreams.tls(name));
+        let passthrough = passthrough(route, tls, reporter);
         let pattern = match &route.sni {
             Some(sni) => server_name::check(sni, reporter),
             None => (!route.names_a_server).then_some(SniPattern::Any),
@@ -69,15 +70,24 @@ pub(super) fn check(
     routes
 }
 
-/// Only who ends TLS can ask for a client certificate.
-fn passthrough(route: &WrittenRoute, reporter: &mut Reporter) -> bool {
-    let passthrough = route.passthrough.is_some_and(|word| word.value);
-    if let Some(client_auth) = route.client_auth.filter(|_| passthrough) {
+/// Only who ends TLS can ask for a client certificate. And what was not decrypted needs no encryption: a server would find the client's
+/// handshake inside that of the edge.
+fn passthrough(route: &WrittenRoute, upstream_tls: Option<Span>, reporter: &mut Reporter) -> bool {
+    let Some(word) = route.passthrough.filter(|word| word.value) else {
+        return false;
+    };
+    if let Some(client_auth) = route.client_auth {
         let message = "`client_auth` on a route with `passthrough`";
         let help = "take `client_auth` out and let the upstream ask for certificates, or take `passthrough` out and end TLS here";
         reporter.report(Code::Passthrough, client_auth.span, message, help);
     }
-    passthrough
+    if let Some(tls) = upstream_tls {
+        let message = "`passthrough` to an upstream with `tls`: the client's TLS would go inside another TLS";
+        let related = [(tls, "the servers are spoken to in TLS")];
+        let help = "take `passthrough` out and end the client's TLS here, or take `tls` out of the upstream, whose servers end the client's then";
+        reporter.report_with(Code::TlsInsideTls, word.span, message, &related, help);
+    }
+    true
 }
 
 /// Whether every name that fits `later` fits `earlier`.

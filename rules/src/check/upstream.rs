@@ -24,6 +24,7 @@ pub(super) struct Upstreams {
 struct Named {
     upstream: Upstream,
     name: Span,
+    tls: Option<Span>,
     used: Cell<bool>,
 }
 
@@ -72,6 +73,7 @@ pub(super) fn check(written: Vec<WrittenUpstream>, reporter: &mut Reporter) -> U
                 eject,
             },
             name: written_name.span,
+            tls: written.tls.as_ref().map(|written| written.span),
             used: Cell::new(false),
         });
     }
@@ -97,6 +99,12 @@ impl Upstreams {
         };
         reporter.report(Code::UnknownUpstream, name.span, message, help);
         None
+    }
+
+    /// Where the upstream asks for TLS to its servers.
+    pub(super) fn tls(&self, name: &str) -> Option<Span> {
+        let index = self.by_name.get(name)?;
+        self.upstreams.get(*index)?.tls
     }
 
     pub(super) fn report_unused(&self, reporter: &mut Reporter) {

@@ -130,6 +130,7 @@ codes! {
     CrlPolicyWithoutCrl = "E0423", Error, "`crl_policy` without a revocation list";
     TrustedProxies = "E0424", Error, "`proxy_protocol = \"require\"` and `trusted_proxies` that do not fit together";
     Passthrough = "E0425", Error, "a key that a route with `passthrough` cannot have: it does not end TLS";
+    TlsInsideTls = "E0426", Error, "a route with `passthrough` to an upstream with `tls`";
     // The tables.
     DoesNotFit = "E0501", Error, "the policy is sound, and its tables do not fit the bounds of a generation";
     // Warnings.

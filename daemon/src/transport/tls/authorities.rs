@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject as _};
 
-use super::certificate::{CertificateError, read};
+use super::file::{FileError, MAX_BYTES, Whole};
 
 /// Reads every certificate of the PEM file at `path`.
 ///
@@ -17,12 +16,7 @@ use super::certificate::{CertificateError, read};
 /// When it cannot be read, is no PEM, holds no certificate, or one that cannot vouch for others.
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, AuthorityError> {
     let mut store = RootCertStore::empty();
-    let (text, _) = read(path).map_err(|error| error.of(path))?;
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|source| AuthorityError::Pem {
-            path: path.to_owned(),
-            source,
-        })?;
+    for certificate in Whole::read(path, MAX_BYTES)?.sections::<CertificateDer<'static>>()? {
         store
             .add(certificate)
             .map_err(|source| AuthorityError::Unusable {
@@ -41,23 +35,15 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, AuthorityError> 
 /// Why the authorities of a file cannot be trusted. The operator's file is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// No certificate in the file.
     #[error("no certificate in `{}`\nhelp: the file must hold the `BEGIN CERTIFICATE` sections of the authorities", path.display())]
     None {
         /// The file.
         path: PathBuf,
     },
-    /// Not PEM, or cut off.
-    #[error("`{}` is not a whole PEM file", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: pem::Error,
-    },
-    /// The file cannot be read.
-    #[error(transparent)]
-    Read(#[from] CertificateError),
     /// A certificate that nothing can be verified with.
     #[error("a certificate in `{}` cannot be trusted as an authority", path.display())]
     Unusable {

@@ -3,8 +3,7 @@
 //! policy → **certificate** → config. A pair that does not fit is never served: files are replaced one after the other, and
 //! what is read between the two must not reach a client. A staple that does not fit is left out.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::fs::Metadata;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,14 +11,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ravelin_rules::policy::{CertificateFiles, SniPattern};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error as RustlsError, InconsistentKeys};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
+use super::file::{FileError, MAX_BYTES, Whole};
 use super::staple::Staple;
 
 /// A pair ready to be served.
@@ -54,6 +53,17 @@ impl Served {
     }
 }
 
+/// What becomes of a key that others can read or change.
+#[derive(Clone, Copy, Debug)]
+pub enum OpenKeys {
+    /// It is not used.
+    Refused,
+    /// It is not used, and this setting would change that.
+    RefusedUnless(&'static str),
+    /// It is used, and told of.
+    Told,
+}
+
 /// What is read of a leaf.
 struct Leaf {
     names: Vec<SniPattern>,
@@ -64,24 +74,18 @@ struct Leaf {
 }
 
 impl Certificate {
-    /// Reads the pair and checks that key and leaf belong together. With `strict`, a key that others can read or change is refused.
+    /// Reads the pair and checks that key and leaf belong together.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, is not PEM, the two do not fit, or the key is open to others or too weak.
     pub fn load(
         files: &CertificateFiles,
-        strict: bool,
+        open_keys: OpenKeys,
         provider: &CryptoProvider,
     ) -> Result<Self, CertificateError> {
         let CertificateFiles { cert, key, ocsp, .. } = files;
-        let (chain, _) = read(cert).map_err(|error| error.of(cert))?;
-        let chain = CertificateDer::pem_slice_iter(&chain)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| CertificateError::Pem {
-                path: cert.clone(),
-                source,
-            })?;
+        let chain: Vec<CertificateDer<'static>> = Whole::read(cert, MAX_BYTES)?.sections()?;
         let leaf = chain
             .first()
             .ok_or_else(|| CertificateError::NoCertificate { path: cert.clone() })?;
@@ -92,18 +96,10 @@ impl Certificate {
                 bits,
             });
         }
-        let (private, metadata) = read(key).map_err(|error| error.of(key))?;
-        check_permissions(key, &metadata, strict)?;
-        let private = match PrivateKeyDer::from_pem_slice(&private) {
-            Ok(private) => private,
-            Err(pem::Error::NoItemsFound) => return Err(CertificateError::NoKey { path: key.clone() }),
-            Err(source) => {
-                return Err(CertificateError::Pem {
-                    path: key.clone(),
-                    source,
-                });
-            }
-        };
+        let private = Whole::read(key, MAX_BYTES)?;
+        check_permissions(key, &private.metadata, open_keys)?;
+        let private = private.sections::<PrivateKeyDer<'static>>()?.into_iter().next();
+        let private = private.ok_or_else(|| CertificateError::NoKey { path: key.clone() })?;
         let certified = CertifiedKey::from_der(chain, private, provider).map_err(|source| match source {
             RustlsError::InconsistentKeys(InconsistentKeys::KeyMismatch) => CertificateError::Mismatch {
                 cert: cert.clone(),
@@ -198,43 +194,8 @@ fn seconds() -> i64 {
         .map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// The file, and what was known of it when it was opened.
-pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Metadata), FileError> {
-    let mut bytes = Vec::new();
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(FileError::TooLarge);
-    }
-    Ok((bytes, metadata))
-}
-
-/// Why there is nothing of a file.
-#[derive(Debug)]
-pub(super) enum FileError {
-    Unreadable(io::Error),
-    TooLarge,
-}
-
-impl From<io::Error> for FileError {
-    fn from(error: io::Error) -> Self {
-        Self::Unreadable(error)
-    }
-}
-
-impl FileError {
-    pub(super) fn of(self, path: &Path) -> CertificateError {
-        let path = path.to_owned();
-        match self {
-            Self::Unreadable(source) => CertificateError::Read { path, source },
-            Self::TooLarge => CertificateError::TooLarge { path },
-        }
-    }
-}
-
 /// A key that is no secret proves nothing.
-fn check_permissions(key: &Path, metadata: &Metadata, strict: bool) -> Result<(), CertificateError> {
+fn check_permissions(key: &Path, metadata: &Metadata, open_keys: OpenKeys) -> Result<(), CertificateError> {
     let mode = metadata.permissions().mode() & 0o777;
     if mode & OPEN == 0 {
         return Ok(());
@@ -242,17 +203,26 @@ fn check_permissions(key: &Path, metadata: &Metadata, strict: bool) -> Result<()
     let open = CertificateError::OpenKey {
         path: key.to_owned(),
         mode,
+        way_out: match open_keys {
+            OpenKeys::RefusedUnless(setting) => format!("; or set `{setting}`"),
+            OpenKeys::Refused | OpenKeys::Told => String::new(),
+        },
     };
-    if strict {
-        return Err(open);
+    match open_keys {
+        OpenKeys::Refused | OpenKeys::RefusedUnless(_) => Err(open),
+        OpenKeys::Told => {
+            tracing::warn!("{open}");
+            Ok(())
+        }
     }
-    tracing::warn!("{open}");
-    Ok(())
 }
 
 /// Why a pair cannot be served. The operator's files are at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
+    /// One of the files.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The leaf is not a certificate.
     #[error("the first certificate in `{}` cannot be read\nhelp: write the server's own certificate first, then its issuers", path.display())]
     Leaf {
@@ -280,34 +250,14 @@ pub enum CertificateError {
         path: PathBuf,
     },
     /// Others can read or change the key.
-    #[error("the private key `{}` is open to other users of this host (mode {mode:03o})\nhelp: `chmod 640` it and give it to the group that the edge runs in; or set `strict_permissions = false`", path.display())]
+    #[error("the private key `{}` is open to other users of this host (mode {mode:03o})\nhelp: `chmod 640` it and give it to the group that the edge runs in{way_out}", path.display())]
     OpenKey {
         /// The key.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
-    },
-    /// Not PEM, or cut off.
-    #[error("`{}` is not a whole PEM file", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: pem::Error,
-    },
-    /// The file cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// No chain is this long.
-    #[error("`{}` is larger than {MAX_FILE_BYTES} bytes", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
+        /// What else helps, for the end of the line.
+        way_out: String,
     },
     /// The kind of key, or the certificate, is not supported.
     #[error("the pair `{}` and `{}` cannot be used", cert.display(), key.display())]
@@ -328,9 +278,6 @@ pub enum CertificateError {
         bits: usize,
     },
 }
-
-/// A chain is some kilobytes. A path that leads to a device or a log must not be read into memory.
-const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Permission bits that let others in: read, write or execute for everybody, write for the group. The group may read: the edge has a
 /// user of its own, and a key that belongs to root reaches it by its group.

@@ -74,6 +74,9 @@ impl Settings {
 
     /// For the one connection that `examination` examines. Nothing of an earlier session can be in it and none is kept: a resumed
     /// session would be let in by what was true of its certificate when it began (nginx CVE-2025-23419 and its kin).
+    ///
+    /// Made for each connection, because rustls calls a verifier without saying for whom: one for all could tell neither why a list that
+    /// has run out was forgiven nor whose certificate failed, and an error that carried the latter would get the client another alert.
     pub(crate) fn asking(&self, examination: Arc<Examination>) -> Arc<ServerConfig> {
         let mut config = self
             .builder

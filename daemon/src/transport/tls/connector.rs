@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::authorities::{AuthorityError, authorities};
-use super::certificate::{Certificate, CertificateError};
+use super::certificate::{Certificate, CertificateError, OpenKeys};
 
 /// How the servers of an upstream are spoken to.
 pub(crate) struct Connector {
@@ -43,7 +43,7 @@ impl Connector {
         let mut config = match &policy.certificate {
             None => trusting.with_no_client_auth(),
             Some(files) => {
-                let pair = Certificate::load(files, STRICT, provider)?;
+                let pair = Certificate::load(files, OpenKeys::Refused, provider)?;
                 trusting.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.key.plain)))
             }
         };
@@ -108,9 +108,6 @@ pub enum ConnectorError {
         source: rustls::Error,
     },
 }
-
-/// A key that others can read is refused, as on a listener that says nothing of it.
-const STRICT: bool = true;
 
 /// What rustls may hold back for a server that does not read.
 const SEND_BUFFER_BYTES: usize = 16 * 1024;

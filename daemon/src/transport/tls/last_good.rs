@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use ravelin_rules::policy::Tls;
 use rustls::crypto::CryptoProvider;
 
-use super::certificate::{Certificate, CertificateError};
+use super::certificate::{Certificate, CertificateError, OpenKeys};
 
 /// A pair whose files cannot be served: the one that was read from them earlier goes on.
 #[derive(Debug)]
@@ -30,10 +30,15 @@ pub(crate) fn last_good(
     known: &[Certificate],
     provider: &CryptoProvider,
 ) -> Result<(Vec<Certificate>, Vec<KeptPair>), CertificateError> {
+    let open_keys = if tls.strict_permissions {
+        OpenKeys::RefusedUnless("strict_permissions = false")
+    } else {
+        OpenKeys::Told
+    };
     let mut kept = Vec::new();
     let mut pairs = Vec::new();
     for files in &tls.certificates {
-        let pair = Certificate::load(files, tls.strict_permissions, provider).or_else(|error| {
+        let pair = Certificate::load(files, open_keys, provider).or_else(|error| {
             let same = |known: &&Certificate| known.file == files.cert && known.key_file == files.key;
             match known.iter().find(same) {
                 Some(known) => {

@@ -10,7 +10,7 @@ use std::path::Path;
 use x509_parser::asn1_rs::{Any, FromDer as _};
 use x509_parser::time::ASN1Time;
 
-use super::certificate::{FileError, read};
+use super::file::{FileError, MAX_BYTES, Whole};
 
 /// A response that says "good" about one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,11 @@ pub(super) struct Staple {
 impl Staple {
     /// Reads the response for the certificate with this serial number.
     pub(super) fn load(path: &Path, serial: &[u8]) -> Result<Self, StapleError> {
-        let der = match read(path) {
-            Ok((der, _)) => der,
-            Err(FileError::Unreadable(source)) => return Err(StapleError::Read(source)),
-            Err(FileError::TooLarge) => return Err(StapleError::Malformed),
-        };
-        Self::parse(der, serial)
+        match Whole::read(path, MAX_BYTES) {
+            Ok(file) => Self::parse(file.bytes, serial),
+            Err(FileError::Read { source, .. }) => Err(StapleError::Read(source)),
+            Err(FileError::TooLarge { .. } | FileError::Pem { .. }) => Err(StapleError::Malformed),
+        }
     }
 
     fn parse(der: Vec<u8>, serial: &[u8]) -> Result<Self, StapleError> {

@@ -12,9 +12,9 @@ use rustls::{DistinguishedName, RootCertStore};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::error::ClientAuthError;
-use super::file::sections;
 use super::printable::printable;
 use super::signature::Signed;
+use crate::transport::tls::file::{MAX_BYTES, Whole};
 
 /// Who vouches for clients.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Authorities {
     /// Reads the bundle.
     pub(super) fn load(path: &Path, algorithms: &WebPkiSupportedAlgorithms) -> Result<Self, ClientAuthError> {
         let path_of = || path.to_owned();
-        let all: Vec<CertificateDer<'static>> = sections(path, MAX_BYTES)?;
+        let all: Vec<CertificateDer<'static>> = Whole::read(path, MAX_BYTES)?.sections()?;
         if all.is_empty() {
             return Err(ClientAuthError::NoCertificate { path: path_of() });
         }
@@ -139,9 +139,6 @@ fn warn_if_expired(path: &Path, certificate: &X509Certificate<'_>) {
         tracing::warn!(ca = %path.display(), subject, "the certificate of this authority has expired");
     }
 }
-
-/// The largest public bundles are a quarter of this. A path that leads to a device or a log must not be read into memory.
-const MAX_BYTES: u64 = 1 << 20;
 
 /// Each is compared with every other.
 const MAX_AUTHORITIES: usize = 1_000;

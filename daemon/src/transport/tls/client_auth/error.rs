@@ -1,10 +1,10 @@
 //! Why the files for client certificates cannot be used. The operator's files are at fault.
 
-use std::io;
 use std::path::PathBuf;
 
-use rustls::pki_types::pem;
 use rustls::server::VerifierBuilderError;
+
+use crate::transport::tls::file::FileError;
 
 /// Why client certificates cannot be judged as the policy asks.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,9 @@ pub enum ClientAuthError {
         /// What rustls said.
         source: VerifierBuilderError,
     },
+    /// One of the files.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Nothing to begin a chain with.
     #[error("no certificate in `{}` stands on its own: each is issued by another one\nhelp: add the root", path.display())]
     NoAnchor {
@@ -75,22 +78,6 @@ pub enum ClientAuthError {
         /// Whose it is.
         subject: String,
     },
-    /// Not PEM, or cut off.
-    #[error("`{}` is not a whole PEM file", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: pem::Error,
-    },
-    /// The file cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// More than anybody has.
     #[error("`{}` holds more than {most} certificates", path.display())]
     TooMany {
@@ -98,14 +85,6 @@ pub enum ClientAuthError {
         path: PathBuf,
         /// The bound.
         most: usize,
-    },
-    /// No file of this kind is this long.
-    #[error("`{}` is larger than {most} bytes", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The bound.
-        most: u64,
     },
     /// A route asks for certificates, and nobody is trusted.
     #[error(

@@ -1,13 +1,12 @@
 //! TLS two-way: whose certificates clients may show, and which of those are let in.
 //!
-//! policy → **client_auth** → handshake. `file` reads PEM, `authorities` says who vouches, `revoked` who no longer counts, `names` whom a
+//! policy → **client_auth** → handshake. `authorities` says who vouches, `revoked` who no longer counts, `names` whom a
 //! certificate is for; `trust` puts them together and judges a chain, `examination` does so inside one handshake. Fails closed: what
 //! cannot be read whole is not used at all, and who was not examined is not let in. Knows no routes and no connections.
 
 mod authorities;
 mod error;
 mod examination;
-mod file;
 mod names;
 mod printable;
 mod reason;

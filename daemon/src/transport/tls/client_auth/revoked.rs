@@ -14,9 +14,9 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certific
 
 use super::authorities::Authorities;
 use super::error::ClientAuthError;
-use super::file::sections;
 use super::printable::printable;
 use super::signature::Signed;
+use crate::transport::tls::file::Whole;
 
 /// Serial numbers by the name of their issuer.
 #[derive(Default)]
@@ -42,7 +42,8 @@ impl Revoked {
         let mut revoked = Self::default();
         let mut lists = Vec::new();
         for path in paths {
-            let sections: Vec<CertificateRevocationListDer<'static>> = sections(path, MAX_BYTES)?;
+            let sections: Vec<CertificateRevocationListDer<'static>> =
+                Whole::read(path, MAX_BYTES)?.sections()?;
             if sections.is_empty() {
                 return Err(ClientAuthError::NoCrl { path: path.clone() });
             }
