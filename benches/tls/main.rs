@@ -9,7 +9,6 @@
 
 mod client;
 mod latency;
-mod processor;
 mod proxies;
 mod server;
 
