@@ -99,8 +99,8 @@ impl<'a> Work<'a> {
         let mut events = vec![EpollEvent::empty(); 64];
         let mut dripped = 0;
         while !over.load(Ordering::Relaxed) {
-            let millis = usize::try_from(start.elapsed().as_millis()).expect("a short time");
-            let come = millis * CLIENTS / 1_000 / HANDSHAKE_TIMEOUT.as_secs() as usize;
+            let millis = in_millis(start.elapsed());
+            let come = millis * CLIENTS / in_millis(HANDSHAKE_TIMEOUT);
             while self.clients.len() < come.min(CLIENTS) {
                 let client = self.connect(self.clients.len());
                 self.clients.push(client);
@@ -174,6 +174,10 @@ impl<'a> Work<'a> {
             self.clients[number] = self.connect(number);
         }
     }
+}
+
+fn in_millis(time: Duration) -> usize {
+    usize::try_from(time.as_millis()).expect("a short time")
 }
 
 fn has_ended(mut socket: &Socket) -> bool {

@@ -44,10 +44,13 @@ impl Share {
         }
         let fits = |taken: usize| taken.checked_add(more).filter(|sum| *sum <= BUDGET_BYTES);
         // The number orders nothing but itself.
-        self.memory
+        let taken = self
+            .memory
             .taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
-            .map_err(|_| NoRoom)?;
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        if taken.is_err() {
+            return Err(NoRoom);
+        }
         self.taken += more;
         Ok(())
     }
