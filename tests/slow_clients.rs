@@ -47,10 +47,16 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// docs/threat-model.md, "Memory of connections without a session": what the process takes by itself, what a connection takes, and
-/// what one takes besides that sends a hello as long as it may be.
+/// what the long hellos of a listener take together.
 const OWN_BYTES: usize = 32 << 20;
 const UNFINISHED_BYTES: usize = 32 << 10;
-const LONG_HELLO_BYTES: usize = 64 << 10;
+
+/// What a connection may send before it takes of the room that long hellos share.
+const USUAL_ROOM: usize = (8 << 10) - 1;
+const LONG_HELLOS_BYTES: usize = 16 << 20;
+
+/// Clients whose hello is the longest there can be: nearly all that there is room for. Suite `tls` brings more.
+const LONGEST: usize = 250;
 
 /// Nothing here takes this long unless it hangs.
 const SOON: Duration = Duration::from_secs(20);
@@ -64,8 +70,10 @@ enum Slow {
     HalfHello,
     /// A hello, and no reaction to the answer.
     HelloAlone,
-    /// The greatest part of the longest hello there can be.
+    /// The greatest part of a hello that is as long as it can be without any of the room that long ones share.
     LongHello,
+    /// The greatest part of the longest hello there can be.
+    LongestHello,
     /// A byte a second.
     Dripping,
 }
@@ -77,6 +85,7 @@ const KINDS: [Slow; 4] = [Slow::Silent, Slow::HalfHello, Slow::HelloAlone, Slow:
 struct Hellos {
     usual: Vec<u8>,
     long: Vec<u8>,
+    longest: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -188,8 +197,7 @@ bind = "{METRICS}"
         closed as f64 >= connections as f64 * rounds.floor(),
         "only {closed} slow connections"
     );
-    let long = HALF_OPEN / KINDS.len();
-    let bound = OWN_BYTES + connections * UNFINISHED_BYTES + long * LONG_HELLO_BYTES;
+    let bound = OWN_BYTES + LONG_HELLOS_BYTES + connections * UNFINISHED_BYTES;
     assert!(peak <= bound, "{peak} bytes are more than {bound}");
     // A machine that does other things besides makes any one connection slow: benchmarks judge the rest.
     let allowed = 10 * calm.p99.max(Duration::from_millis(20));
@@ -237,6 +245,7 @@ async fn attack(tally: &Arc<Tally>) {
     for number in 0..HALF_OPEN + DRIPPING {
         let slow = match number {
             HALF_OPEN.. => Slow::Dripping,
+            ..LONGEST => Slow::LongestHello,
             _ => KINDS[number % KINDS.len()],
         };
         let (hellos, tally, doors) = (Arc::clone(&hellos), Arc::clone(tally), Arc::clone(&doors));
@@ -274,6 +283,7 @@ async fn hold(stream: TcpStream, slow: Slow, hellos: &Hellos) {
             Slow::HalfHello => to.write_all(&hellos.usual[..hellos.usual.len() / 2]).await?,
             Slow::HelloAlone => to.write_all(&hellos.usual).await?,
             Slow::LongHello => to.write_all(&hellos.long).await?,
+            Slow::LongestHello => to.write_all(&hellos.longest).await?,
             Slow::Dripping => {
                 for byte in &hellos.usual {
                     to.write_all(std::slice::from_ref(byte)).await?;
@@ -326,13 +336,14 @@ impl Hellos {
         let mut message = vec![1, 0, 0xff, 0xfb, 3, 3];
         message.resize(0xffff, 0);
         let records = message.chunks(16_000).take(4);
-        let long = records
+        let longest: Vec<u8> = records
             .flat_map(|part| {
                 let length = u16::try_from(part.len()).expect("a record").to_be_bytes();
                 [&[22, 3, 1], &length[..], part].concat()
             })
             .collect();
-        Self { usual, long }
+        let long = longest[..USUAL_ROOM].to_vec();
+        Self { usual, long, longest }
     }
 }
 

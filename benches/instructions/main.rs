@@ -10,9 +10,6 @@
 #[path = "../tls/client.rs"]
 #[expect(dead_code, reason = "what the other bench measures besides")]
 mod client;
-#[path = "../tls/processor.rs"]
-#[expect(dead_code, reason = "what the other bench measures besides")]
-mod processor;
 #[path = "../tls/server.rs"]
 mod server;
 

@@ -9,6 +9,7 @@ pub mod nft;
 mod pass;
 mod plot;
 pub mod prefixes;
+pub mod processor;
 mod replay;
 mod report;
 

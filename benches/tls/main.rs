@@ -9,11 +9,10 @@
 
 mod client;
 mod latency;
-mod processor;
 mod proxies;
 mod server;
 
-use ravelin_benches::{Cell, Column, Report, Table};
+use ravelin_benches::{Cell, Column, Report, Table, processor};
 use ravelin_tests::pki::Authority;
 
 use crate::client::{Clients, Group, Kind};

@@ -10,7 +10,7 @@ use ravelin_tests::home::Home;
 use ravelin_tests::pki::Pair;
 use ravelin_tests::wait;
 
-use crate::processor;
+use ravelin_benches::processor;
 
 /// A proxy that runs; ends with it.
 pub(crate) struct Proxy {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 
-use crate::processor;
+use ravelin_benches::processor;
 
 /// Serves on a free port of loopback, on a thread of its own, until the bench ends.
 pub(crate) fn start() -> SocketAddr {

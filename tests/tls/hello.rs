@@ -9,9 +9,13 @@ use super::NAME;
 
 /// The `ClientHello` a real client sends.
 pub(super) async fn hello(authority: &Authority) -> Vec<u8> {
+    hello_of(Client::new(authority)).await
+}
+
+/// The `ClientHello` that `client` sends.
+pub(super) async fn hello_of(client: Client) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let to = listener.local_addr().expect("an address");
-    let client = Client::new(authority);
     let connecting = tokio::spawn(async move { client.connect(to, NAME).await.map(drop) });
     let (mut stream, _) = listener.accept().await.expect("accept");
     let mut hello = vec![0; 5];

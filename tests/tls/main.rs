@@ -11,6 +11,7 @@ mod keys;
 mod names;
 mod relay;
 mod reload;
+mod room;
 mod staple;
 mod tickets;
 

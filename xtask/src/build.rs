@@ -52,7 +52,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
 }
 
 /// Benches that run a daemon: cargo builds binaries of other packages for none.
-const WITH_DAEMON: [&str; 4] = ["bans", "flood", "instructions", "tls"];
+const WITH_DAEMON: [&str; 5] = ["bans", "flood", "instructions", "slow", "tls"];
 
 fn cannot(what: &str) -> Failure {
     Failure::cannot(format!("{what}\nhelp: `cargo xtask bench --help`"))

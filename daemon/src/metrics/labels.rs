@@ -195,6 +195,8 @@ label_values! {
         Malformed = "malformed",
         /// No application protocol in common.
         NoApplicationProtocol = "no_application_protocol",
+        /// It took more than a usual hello, and long hellos of others take the memory there is for them.
+        NoRoom = "no_room",
         /// Anything else.
         Other = "other",
         /// A message that may not come here.

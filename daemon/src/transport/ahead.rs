@@ -8,25 +8,53 @@ use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::hello_memory::{FREE_BYTES, Share};
+
 /// A connection and what was read of it.
 #[derive(Debug)]
 pub(super) struct Ahead {
     stream: TcpStream,
+    held: Held,
+}
+
+/// Bytes, and the leave to hold them.
+#[derive(Debug)]
+pub(super) struct Held {
     bytes: Vec<u8>,
+    share: Share,
+}
+
+impl Held {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// They are not needed any more: others may take their place.
+    pub(super) fn release(&mut self) {
+        self.bytes = Vec::new();
+        self.share.release();
+    }
+
+    /// For what comes in their place.
+    pub(super) fn into_share(mut self) -> Share {
+        self.share.release();
+        self.share
+    }
 }
 
 impl Ahead {
     /// Nothing was read yet.
-    pub(super) const fn new(stream: TcpStream) -> Self {
+    pub(super) const fn new(stream: TcpStream, share: Share) -> Self {
+        let bytes = Vec::new();
         Self {
             stream,
-            bytes: Vec::new(),
+            held: Held { bytes, share },
         }
     }
 
     /// What was read and not taken.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.held.bytes()
     }
 
     /// The socket, for everything but reading.
@@ -34,17 +62,29 @@ impl Ahead {
         &self.stream
     }
 
-    /// Waits for bytes, of which `wanted` would do, and reads once; says whether any came. The caller bounds `wanted`, and so the memory
-    /// of a client that goes on sending.
-    pub(super) async fn read(&mut self, wanted: usize) -> io::Result<bool> {
-        if self.bytes.is_empty() {
+    /// Waits for bytes and reads a few thousand at the most; says whether any came. The caller stops when there are more than it wants,
+    /// and so bounds the memory of a client that goes on sending. However much a client announces: nothing is set aside for that.
+    ///
+    /// # Errors
+    ///
+    /// Of the socket, and [`NoRoom`](super::hello_memory::NoRoom).
+    pub(super) async fn read(&mut self) -> io::Result<bool> {
+        let Held { bytes, share } = &mut self.held;
+        if bytes.is_empty() {
             // A client that connects and sends nothing takes no buffer.
             self.stream.readable().await?;
         }
-        let room = wanted.saturating_sub(self.bytes.len()).max(USUAL_BYTES);
-        self.bytes.reserve(room);
+        let free = FREE_BYTES.saturating_sub(bytes.len());
+        let room = if free == 0 {
+            USUAL_BYTES
+        } else {
+            free.min(USUAL_BYTES)
+        };
+        share.cover(bytes.len() + room)?;
+        // Exactly: room for twice as much would not be covered.
+        bytes.reserve_exact(room);
         let mut bounded = (&mut self.stream).take(room as u64);
-        Ok(bounded.read_buf(&mut self.bytes).await? > 0)
+        Ok(bounded.read_buf(bytes).await? > 0)
     }
 
     /// Sends a last word. One that does not arrive changes nothing: the connection ends either way.
@@ -56,12 +96,13 @@ impl Ahead {
 
     /// Takes the first `count` bytes.
     pub(super) fn skip(&mut self, count: usize) {
-        self.bytes.drain(..count.min(self.bytes.len()));
+        let bytes = &mut self.held.bytes;
+        bytes.drain(..count.min(bytes.len()));
     }
 
     /// The socket, and what was read and not taken: it comes before anything that is read from the socket.
-    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
-        (self.stream, self.bytes)
+    pub(super) fn into_parts(self) -> (TcpStream, Held) {
+        (self.stream, self.held)
     }
 }
 

@@ -80,7 +80,7 @@ async fn live(
     story: &mut Story,
 ) -> Closure {
     let (peer, accepted) = (story.peer, story.accepted);
-    let mut ahead = Ahead::new(stream);
+    let mut ahead = Ahead::new(stream, listener.hello_memory.share());
     let (who, admission, judged) = match entrant {
         Entrant::Client(admission) => (Who::direct(peer), admission, accepted),
         Entrant::Proxy(place) => match boxed(introduced(listener, &mut ahead, peer, place, accepted)).await {
@@ -139,17 +139,17 @@ async fn live(
     );
     match &mut opened.stream {
         Stream::Ended(session) => relay(&mut session.stream, server, timeouts, metrics, paces, moved).await,
-        Stream::Passed(client, sent) => {
-            let sent = std::mem::take(sent);
+        Stream::Passed(client, held) => {
             // Bounded: a server that takes none of it is as idle as one that takes nothing later.
-            match timeout(timeouts.idle, server.write_all(&sent)).await {
+            match timeout(timeouts.idle, server.write_all(held.bytes())).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Closure::UpstreamReset,
                 Err(_) => return Closure::IdleTimeout,
             }
-            metrics.to_upstream.inc_by(sent.len() as u64);
-            moved.to_upstream += sent.len() as u64;
-            drop(sent);
+            let sent = held.bytes().len() as u64;
+            metrics.to_upstream.inc_by(sent);
+            moved.to_upstream += sent;
+            held.release();
             relay(client, server, timeouts, metrics, paces, moved).await
         }
     }

@@ -18,6 +18,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::escalation::{BanQueue, Escalation};
+use super::hello_memory::HelloMemory;
 use super::limit::{AddressRanges, Bandwidth, Gate, Limiter, Rates, Terms, Total};
 use super::quiet::Quiet;
 use super::relay::Timeouts;
@@ -40,6 +41,8 @@ pub(super) struct Listener {
     /// Limits are judged and counted, and not enforced.
     pub(super) observe: bool,
     pub(super) tls: Settings,
+    /// Bounds what clients without a session can make the edge hold.
+    pub(super) hello_memory: Arc<HelloMemory>,
     pub(super) proxy_timeout: Duration,
     pub(super) handshake_timeout: Duration,
     pub(super) timeouts: Timeouts,
@@ -114,6 +117,7 @@ impl Listener {
             observe: policy.limits.observe,
             escalation: escalation(policy, previous, &counters, bans),
             tls: Settings::new(&policy.tls, &certificates, tickets.clone(), provider)?,
+            hello_memory: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.hello_memory)),
             proxy_timeout: policy.limits.proxy_timeout,
             handshake_timeout: policy.limits.handshake_timeout,
             timeouts: Timeouts {

@@ -10,6 +10,7 @@ mod connection;
 mod descriptors;
 pub mod edge;
 pub mod escalation;
+mod hello_memory;
 pub mod inherited;
 pub mod limit;
 mod listen;

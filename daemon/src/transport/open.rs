@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
 use super::access_log::Story;
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Held};
 use super::connection::Who;
 use super::listener::Listener;
 use super::route::Route;
@@ -34,7 +34,7 @@ pub(super) enum Stream {
     /// TLS ends here.
     Ended(Box<Session>),
     /// TLS ends at the upstream: the bytes are relayed as they come, those first that were read for the name.
-    Passed(TcpStream, Vec<u8>),
+    Passed(TcpStream, Held),
 }
 
 impl Opened {
@@ -84,8 +84,13 @@ pub(super) async fn open(
         Ok(Err(HandshakeEnd::ClosedEarly)) => (Closure::ClosedEarly, None, None),
         Ok(Err(HandshakeEnd::Failed(failure, error))) => {
             metrics.handshake_failed(failure);
-            // An alert of the client says that it does not like our certificate: an expired one must not get all visitors banned.
-            let offence = (failure != HandshakeFailure::ClientAlert).then_some(Offence::HandshakeFailed);
+            let offence = match failure {
+                // An alert of the client says that it does not like our certificate: an expired one must not get all visitors banned.
+                HandshakeFailure::ClientAlert => None,
+                // Others have taken the room.
+                HandshakeFailure::NoRoom => None,
+                _ => Some(Offence::HandshakeFailed),
+            };
             (Closure::HandshakeFailed, offence, Some(error))
         }
         Ok(Err(HandshakeEnd::HungUp)) => (Closure::ClosedEarly, Some(Offence::HungUp), None),

@@ -27,8 +27,8 @@ async fn read(ahead: &mut Ahead) -> Result<(Option<Ends>, ProxyResult), Option<P
     loop {
         let header = match parse(ahead.bytes()) {
             Ok(header) => header,
-            Err(Unparsed::Incomplete(wanted)) => {
-                if matches!(ahead.read(wanted).await, Ok(true)) {
+            Err(Unparsed::Incomplete(_)) => {
+                if matches!(ahead.read().await, Ok(true)) {
                     continue;
                 }
                 let began = !ahead.bytes().is_empty();

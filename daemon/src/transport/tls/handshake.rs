@@ -16,6 +16,7 @@ use super::socket::ClientSocket;
 use crate::metrics::labels::{ClientAcceptance, Group, HandshakeFailure, Version};
 use crate::transport::accept::reset;
 use crate::transport::ahead::{Ahead, part};
+use crate::transport::hello_memory::NoRoom;
 
 /// A finished handshake.
 #[derive(Debug)]
@@ -56,8 +57,11 @@ pub(crate) async fn read_hello(ahead: &mut Ahead) -> Result<Hello, HandshakeEnd>
     loop {
         match hello::parse(ahead.bytes()) {
             Ok(hello) => return Ok(hello),
-            Err(Unparsed::Incomplete(wanted)) => match ahead.read(wanted).await {
+            Err(Unparsed::Incomplete(_)) => match ahead.read().await {
                 Ok(true) => {}
+                Err(error) if NoRoom::is_behind(&error) => {
+                    return Err(fail(ahead, INTERNAL_ERROR, HandshakeFailure::NoRoom, NoRoom).await);
+                }
                 _ if ahead.bytes().is_empty() => return Err(HandshakeEnd::ClosedEarly),
                 _ => return Err(HandshakeEnd::HungUp),
             },
@@ -128,7 +132,8 @@ pub(crate) async fn handshake(
     };
     // What a client sends behind its hello without waiting (early data, which nobody takes) is for the session.
     let behind = unread.to_vec();
-    let (stream, _) = ahead.into_parts();
+    let (stream, held) = ahead.into_parts();
+    let socket = ClientSocket::new(stream, held.into_share());
     let mut fed = Ok(());
     let prepare = |session: &mut rustls::ServerConnection| {
         session.set_buffer_limit(Some(SEND_BUFFER_BYTES));
@@ -137,22 +142,22 @@ pub(crate) async fn handshake(
             fed = session.read_tls(&mut behind).map(drop);
         }
     };
-    let shaking =
-        StartHandshake::from_parts(accepted, ClientSocket(stream)).into_stream_with(config, prepare);
+    let shaking = StartHandshake::from_parts(accepted, socket).into_stream_with(config, prepare);
     if let Err(error) = fed {
         return Err(HandshakeEnd::Failed(HandshakeFailure::Violation, error));
     }
-    let stream = match shaking.into_fallible().await {
+    let mut stream = match shaking.into_fallible().await {
         Ok(stream) => stream,
-        Err((error, ClientSocket(mut stream))) => {
+        Err((error, mut socket)) => {
             if tls_error(&error).is_some() {
                 // rustls has sent its alert.
-                part(&mut stream).await;
+                part(&mut socket).await;
             }
             let refused = tls_error(&error).and_then(|error| examination.as_ref()?.refused(error));
             return Err(refused.map_or_else(|| end(error), HandshakeEnd::Refused));
         }
     };
+    stream.get_mut().0.settle();
     let (_, session) = stream.get_ref();
     let concluded = examination.map(|examination| examination.conclude(session.peer_certificates()));
     let concluded = concluded.transpose().map_err(HandshakeEnd::Refused)?;
@@ -187,6 +192,9 @@ async fn fail(
 
 fn end(error: io::Error) -> HandshakeEnd {
     use rustls::Error;
+    if NoRoom::is_behind(&error) {
+        return HandshakeEnd::Failed(HandshakeFailure::NoRoom, error);
+    }
     let failure = match tls_error(&error) {
         None => return HandshakeEnd::HungUp,
         Some(Error::AlertReceived(_)) => HandshakeFailure::ClientAlert,
@@ -229,6 +237,9 @@ const UNEXPECTED_MESSAGE: &[u8] = &[21, 3, 3, 0, 2, 2, 10];
 
 /// The same with `decode_error` (50).
 const DECODE_ERROR: &[u8] = &[21, 3, 3, 0, 2, 2, 50];
+
+/// The same with `internal_error` (80).
+const INTERNAL_ERROR: &[u8] = &[21, 3, 3, 0, 2, 2, 80];
 
 /// The same with `unrecognized_name` (112), RFC 6066 section 3.
 const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];

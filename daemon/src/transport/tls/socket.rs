@@ -2,6 +2,9 @@
 //!
 //! handshake → **socket** → client. rustls answers a client that shows no certificate with `certificate_required` in every version. TLS 1.2
 //! does not have that alert: there it is `handshake_failure` (RFC 5246 section 7.4.6), which is what older clients can read.
+//!
+//! What rustls reads before there is a session it may have to keep: a second hello, a chain of certificates, 64 KiB of either, and a
+//! client can stop in the midst of it. It is counted here, against what the first hello was counted against.
 
 use std::io::{self, IoSlice};
 use std::ops::{Deref, DerefMut};
@@ -11,21 +14,42 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::transport::hello_memory::Share;
+
 /// A TCP stream that says what TLS 1.2 has words for.
 #[derive(Debug)]
-pub(crate) struct ClientSocket(pub(crate) TcpStream);
+pub(crate) struct ClientSocket {
+    stream: TcpStream,
+    /// What the handshake has read, and the leave to hold it; `None` when there is a session, which keeps a record at the most.
+    handshake: Option<(usize, Share)>,
+}
+
+impl ClientSocket {
+    /// Of a client that has sent its hello.
+    pub(super) const fn new(stream: TcpStream, share: Share) -> Self {
+        Self {
+            stream,
+            handshake: Some((0, share)),
+        }
+    }
+
+    /// There is a session.
+    pub(super) fn settle(&mut self) {
+        self.handshake = None;
+    }
+}
 
 impl Deref for ClientSocket {
     type Target = TcpStream;
 
     fn deref(&self) -> &TcpStream {
-        &self.0
+        &self.stream
     }
 }
 
 impl DerefMut for ClientSocket {
     fn deref_mut(&mut self) -> &mut TcpStream {
-        &mut self.0
+        &mut self.stream
     }
 }
 
@@ -35,7 +59,13 @@ impl AsyncRead for ClientSocket {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, into)
+        let before = into.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, into);
+        if let Some((read, share)) = &mut self.handshake {
+            *read += into.filled().len().saturating_sub(before);
+            share.cover(*read)?;
+        }
+        polled
     }
 }
 
@@ -45,7 +75,7 @@ impl AsyncWrite for ClientSocket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, in_its_words(bytes))
+        Pin::new(&mut self.stream).poll_write(context, in_its_words(bytes))
     }
 
     fn poll_write_vectored(
@@ -54,21 +84,21 @@ impl AsyncWrite for ClientSocket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match slices {
-            [only] => Pin::new(&mut self.0).poll_write(context, in_its_words(only)),
-            _ => Pin::new(&mut self.0).poll_write_vectored(context, slices),
+            [only] => Pin::new(&mut self.stream).poll_write(context, in_its_words(only)),
+            _ => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -1,5 +1,11 @@
 //! Processor time and memory of processes, as the kernel tells it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a bench stops when it cannot measure"
+)]
+
 use std::fs;
 use std::time::Duration;
 
@@ -7,7 +13,8 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 /// Time on a processor of all threads of `processes`, by the scheduler's own account, which is in nanoseconds.
-pub(crate) fn spent(processes: &[u32]) -> Duration {
+#[must_use]
+pub fn spent(processes: &[u32]) -> Duration {
     let threads = processes.iter().flat_map(|process| {
         let folder = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
         folder.flatten().map(|thread| thread.path().join("schedstat"))
@@ -23,7 +30,8 @@ pub(crate) fn spent(processes: &[u32]) -> Duration {
 }
 
 /// Memory of `processes` that is theirs alone or shared, in KiB.
-pub(crate) fn resident(processes: &[u32]) -> f64 {
+#[must_use]
+pub fn resident(processes: &[u32]) -> f64 {
     let kib = processes.iter().map(|process| {
         let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
         let line = status
@@ -39,7 +47,8 @@ pub(crate) fn resident(processes: &[u32]) -> f64 {
 }
 
 /// The children of a process.
-pub(crate) fn children(process: u32) -> Vec<u32> {
+#[must_use]
+pub fn children(process: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
     text.split_whitespace()
         .filter_map(|pid| pid.parse().ok())
@@ -47,12 +56,12 @@ pub(crate) fn children(process: u32) -> Vec<u32> {
 }
 
 /// Keeps this thread on one processor.
-pub(crate) fn pin_self(processor: usize) {
+pub fn pin_self(processor: usize) {
     pin(0, processor);
 }
 
 /// Keeps a thread, or the first one of a process, on one processor.
-pub(crate) fn pin(process: u32, processor: usize) {
+pub fn pin(process: u32, processor: usize) {
     let mut set = CpuSet::new();
     set.set(processor).expect("a processor");
     sched_setaffinity(Pid::from_raw(process.cast_signed()), &set).expect("a processor");
