@@ -74,25 +74,33 @@ fn a_hello_that_is_too_long_or_malformed_reaches_nobody() {
         .position(|window| window == DB.as_bytes())
         .expect("the name");
     no_name[at] = b'/';
-    for bytes in [
-        padded(&hello, (64 << 10) + 1),
-        in_records(&padded(&hello, 60 << 10), 8),
-        no_name,
-        b"\x16\x03\x01\x00\x00".to_vec(),
-        b"\x16\x03\x03\x00\x04\x02\x00\x00\x00".to_vec(),
+    let (decode_error, unexpected_message) = (50, 10);
+    for (bytes, alert) in [
+        (padded(&hello, (64 << 10) + 1), decode_error),
+        (in_records(&padded(&hello, 60 << 10), 8), decode_error),
+        (no_name, decode_error),
+        (b"\x16\x03\x01\x00\x00".to_vec(), decode_error),
+        (
+            b"\x16\x03\x03\x00\x04\x02\x00\x00\x00".to_vec(),
+            unexpected_message,
+        ),
     ] {
         let answer = talk(&edge, &bytes);
-        // `decode_error`; a reset may overtake it.
+        // A reset may overtake it.
         assert!(
-            answer.is_empty() || answer == [21, 3, 3, 0, 2, 2, 50],
+            answer.is_empty() || answer == [21, 3, 3, 0, 2, 2, alert],
             "{answer:?}"
         );
     }
     wait::until("all to be counted", SOON, || {
         (edge.ended("through", "handshake_failed") == 5.0).then_some(())
     });
-    let series = "ravelin_edge_handshake_failures_total{cause=\"malformed\",listener=\"through\"}";
-    assert_eq!(edge.metric(series), 5.0);
+    let causes = ["malformed", "violation"].map(|cause| {
+        edge.metric(&format!(
+            "ravelin_edge_handshake_failures_total{{cause=\"{cause}\",listener=\"through\"}}"
+        ))
+    });
+    assert_eq!(causes, [4.0, 1.0]);
     for plain in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\0"] {
         assert!(talk(&edge, plain).is_empty());
     }
