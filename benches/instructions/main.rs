@@ -2,7 +2,7 @@
 //!
 //! The edge runs under callgrind, which counts what it executes. Each load runs a few times and then many times; the difference is
 //! what one more costs, without start and end. Figures depend on the compiler and on the libraries, not on how busy the machine is:
-//! they are compared with those in `benches/instructions/counts.json`, and more than 5 % above fails. `--keep` of another
+//! they are compared with those in `benches/instructions/counts.json`, and more than 10 % above fails. `--keep` of another
 //! bench keeps results; here `RAVELIN_BLESS=1` writes the file anew, for a change that is worth its price.
 
 #![expect(clippy::expect_used, reason = "a bench stops when it cannot measure")]
@@ -23,7 +23,7 @@ use ravelin_benches::{Cell, Report, Table};
 use ravelin_tests::daemon::{Daemon, Half};
 use ravelin_tests::pki::{Authority, Pair};
 
-use crate::client::{Clients, Group, Kind};
+use crate::client::{Clients, Group, Kind, ask};
 
 fn main() {
     let authority = Authority::new();
@@ -38,9 +38,12 @@ fn main() {
     );
     let mut now = BTreeMap::new();
     for load in LOADS {
-        let [few, many] = load
-            .times
-            .map(|times| counted(&pair, server, &clients, &load, times));
+        // The least: what else happens in a run, by chance, adds to it.
+        let least = |times| {
+            let runs = (0..RUNS).map(|_| counted(&pair, server, &clients, &load, times));
+            runs.min().expect("a run")
+        };
+        let [few, many] = load.times.map(least);
         let each = (many - few) / u64::from(load.times[1] - load.times[0]);
         let kept = known.0.get(load.title).copied();
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -81,19 +84,19 @@ const LOADS: [Load; 5] = [
         title: "full handshake",
         kind: Kind::Full,
         group: Group::X25519,
-        times: [16, 80],
+        times: [16, 208],
     },
     Load {
         title: "full handshake, post-quantum",
         kind: Kind::Full,
         group: Group::Hybrid,
-        times: [16, 80],
+        times: [16, 208],
     },
     Load {
         title: "resumed handshake",
         kind: Kind::Resumed,
         group: Group::X25519,
-        times: [80, 240],
+        times: [80, 272],
     },
     Load {
         title: "exchange of 1 KB on a kept connection",
@@ -145,7 +148,18 @@ servers = ["{server}"]
     daemon.home().write("api.pem", &pair.cert);
     daemon.home().write("api.key", &pair.key);
     daemon.start();
-    clients.run(address, load.kind, load.group, times);
+    match load.kind {
+        // On one connection: of several, as many move at one wake-up as chance has it.
+        Kind::Exchange { bytes } => {
+            let (mut stream, runtime) = clients.one(address);
+            runtime.block_on(async {
+                for _ in 0..times {
+                    ask(&mut stream, [0, bytes]).await;
+                }
+            });
+        }
+        kind => clients.run(address, kind, load.group, times),
+    }
     daemon.stop();
     let text = fs::read_to_string(&counts).expect("callgrind's counts");
     let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
@@ -187,5 +201,7 @@ fn free() -> SocketAddr {
 }
 
 const NAME: &str = "api.example.com";
-/// In percent: what the interleaving of connections, and random keys, change from run to run.
-const TOLERANCE: u64 = 5;
+const RUNS: usize = 3;
+/// In percent: what a run adds by chance. Each start seeds random numbers, which takes as much as hundreds of handshakes and is never twice the
+/// same, and connections meet in another order.
+const TOLERANCE: u64 = 10;
